@@ -1,0 +1,148 @@
+# The single entry to everything. `make` lists the targets; each makes what it needs, the first time from the
+# package index, later without a network.
+#
+#   make PYTHON=python3.13 VENV=.venv-3.13 test     another Python
+#   make unit ARGS="-k timers -x"                   more arguments for pytest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+PURE ?= $(VENV)-pure
+ARGS ?=
+SEEDS ?= 50
+WORK := .build
+
+ROOT := $(CURDIR)
+BIN := $(abspath $(VENV))/bin
+PURE_BIN := $(abspath $(PURE))/bin
+WHEELS := $(WORK)/$(notdir $(VENV))
+PACKAGED := $(shell find swarm sims -type f -not -name '*.pyc') setup.py README.md LICENSE
+LINTED := swarm sims tools tests examples setup.py
+PIP := -m pip --quiet --disable-pip-version-check
+
+# Tests run from an empty folder, so that `import swarm` finds what is installed and never the sources.
+PYTEST_ARGUMENTS := -c $(ROOT)/pyproject.toml --rootdir $(ROOT) -p no:cacheprovider
+define run_tests
+@mkdir -p $(WORK)/empty
+cd $(WORK)/empty && env -u PYTHONPATH SWARM_EXPECT_COMPILED=$(1) $(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
+endef
+
+.PHONY: help venv build demo test check fmt lint types contracts tidy unit compiled pure parity sim netns e2e \
+	bench soak clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Environments -------------------------------------------------------------------------------------------
+
+venv: $(VENV)/.dev  ## make the environment with every tool, without swarm itself
+
+build: $(VENV)/.swarm  ## build the wheel (compiled where a C compiler is) and install it
+
+$(VENV)/.made $(PURE)/.made: %/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swarm needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv $*
+	@touch $@
+
+$(VENV)/.runtime $(PURE)/.runtime: %/.runtime: %/.made pyproject.toml tools/constraints.txt tools/requirements.py
+	@echo "installing what swarm needs into $*"
+	@$*/bin/python tools/requirements.py runtime fast sensors qr build > $*/requirements.txt
+	@$*/bin/python $(PIP) install -c tools/constraints.txt -r $*/requirements.txt
+	@touch $@
+
+$(VENV)/.dev $(PURE)/.dev: %/.dev: %/.runtime
+	@echo "installing the tools of developers into $*"
+	@$*/bin/python tools/requirements.py dev > $*/requirements.txt
+	@$*/bin/python $(PIP) install -c tools/constraints.txt -r $*/requirements.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(BIN)/python tools/requirements.py bench > $(VENV)/requirements.txt
+	@$(BIN)/python $(PIP) install -r $(VENV)/requirements.txt
+	@touch $@
+
+# build/temp stays, so that only changed C files are compiled; build/lib goes, so that a wheel holds no module
+# that was removed.
+define build_and_install
+@echo "building swarm for $(1)"
+@rm -rf build/lib* build/bdist* $(WHEELS)/$(2) *.egg-info
+@$(1)/bin/python $(PIP) wheel --no-build-isolation --no-deps --wheel-dir $(WHEELS)/$(2) .
+@$(1)/bin/python $(PIP) install --no-index --no-deps --force-reinstall $(WHEELS)/$(2)/swarm_mesh-*.whl
+@touch $@
+endef
+
+$(VENV)/.swarm: $(VENV)/.runtime $(PACKAGED)
+	$(call build_and_install,$(VENV),default)
+
+$(PURE)/.swarm: export SWARM_MYPYC := 0
+$(PURE)/.swarm: $(PURE)/.runtime $(PACKAGED)
+	$(call build_and_install,$(PURE),pure)
+
+# What people run ----------------------------------------------------------------------------------------
+
+demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, then everything is gone
+	@mkdir -p $(WORK)/empty
+	@cd $(WORK)/empty && env -u PYTHONPATH $(BIN)/python -P $(ROOT)/tools/demo.py
+
+test: compiled pure parity  ## the whole suite, on the compiled and on the pure build
+
+check: lint types contracts tidy test sim  ## what a change must pass: every check there is
+
+# Checks of the text -------------------------------------------------------------------------------------
+
+fmt: $(VENV)/.dev  ## format the code and apply safe fixes
+	$(BIN)/ruff check --fix --exit-zero $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+	$(BIN)/python tools/wire_tables.py
+
+lint: $(VENV)/.dev  ## format check and ruff
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/ruff check $(LINTED)
+
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev  ## who may import whom
+	PYTHONPATH=$(ROOT) $(BIN)/lint-imports --config pyproject.toml --no-cache
+
+tidy: $(VENV)/.dev $(VENV)/.swarm  ## sizes, names, docstrings, documents
+	$(call run_tests,,$(BIN),$(ROOT)/tests/test_tidy.py $(ROOT)/tests/test_repository.py)
+
+# Tests --------------------------------------------------------------------------------------------------
+
+unit: $(VENV)/.dev $(VENV)/.swarm  ## unit and property tests on the compiled build
+	$(call run_tests,1,$(BIN),$(ROOT)/tests -m "not (bench or netns or integration or e2e or simulation)")
+
+compiled: $(VENV)/.dev $(VENV)/.swarm  ## the whole suite on the compiled build
+	$(call run_tests,1,$(BIN),$(ROOT)/tests -m "not bench")
+
+pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
+	$(call run_tests,0,$(PURE_BIN),$(ROOT)/tests -m "smoke or not (bench or netns or integration or e2e)")
+
+parity: $(VENV)/.swarm $(PURE)/.swarm  ## equal traces of the simulator from both builds, under two hash seeds
+	@$(BIN)/python tools/parity.py $(BIN)/python $(PURE_BIN)/python
+
+sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulator
+	cd $(WORK)/empty && env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SEEDS)
+
+netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
+	$(call run_tests,1,$(BIN),$(ROOT)/tests -m netns)
+
+e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
+	$(call run_tests,1,$(BIN),$(ROOT)/tests -m e2e)
+
+bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
+	$(call run_tests,1,$(BIN),$(ROOT)/tests -m bench -s)
+
+soak:  ## twenty times as many seeds as `make sim`
+	$(MAKE) sim SEEDS=1000
+
+clean:  ## remove everything that make made
+	rm -rf $(VENV) $(PURE) $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find swarm sims tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

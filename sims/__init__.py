@@ -1,0 +1,1 @@
+"""The simulator: whole meshes of `swarm.node` objects under a virtual clock."""

@@ -1,0 +1,364 @@
+"""Keeps a session connected: dials, reads, writes, and goes on through another node when one dies.
+
+One trio task dials and serves one connection after the other. Inside a connection a reader feeds the
+session and a writer sends what the session and the jobs have; both end with the connection. Whoever adds
+work calls :meth:`Engine.wake`, from any thread: everything added by then leaves as one part for each job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, final
+
+import trio
+
+from swarm.client.job import ClientJob
+from swarm.client.parts import Upload
+from swarm.client.session import Session, is_welcome
+from swarm.client.transport import Link, Transport
+from swarm.core.errors import ConnectFailed, ConnectionLost, StorageError, SwarmError, TransportError
+from swarm.core.ids import DIGEST_SIZE, Address, JobId
+
+WELCOME_TIMEOUT_S: Final = 5.0
+GIVE_UP_S: Final = 120.0
+"""How long an attached client looks for any node of its mesh before its futures fail."""
+STAGGER_S: Final = 0.2
+RETRY_MAX_S: Final = 2.0
+PARTS_IN_FLIGHT_MAX: Final = 8
+TICK_S: Final = 1.0
+FETCH_ATTEMPTS: Final = 4
+
+
+@final
+class Engine:
+    """The trio side of a client.
+
+    Args:
+        session: what the client wants.
+        transport: the network.
+        addresses: nodes to try first.
+        mesh: what the mesh is called in messages.
+        give_up_s: how long to look for a node after a connection was lost.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        transport: Transport,
+        addresses: Sequence[Address],
+        mesh: str,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
+        self.session: Final = session
+        self._transport = transport
+        self._known = list(addresses)
+        self._mesh = mesh
+        self._give_up_s = give_up_s
+        self._jobs: dict[JobId, ClientJob] = {}
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._is_waking = False
+        self._bunches = 0
+        self._bunches_lock = threading.Lock()
+        self._work = trio.Event()
+        self._address: Address = ("", 0)
+        self._changed = trio.Event()
+        self._error: SwarmError | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, say so, and stay connected until cancelled or no node is found any more.
+
+        Raises:
+            ConnectFailed: no node could be reached at the start.
+        """
+        self._token = trio.lowlevel.current_trio_token()
+        is_first = True
+        try:
+            while True:
+                try:
+                    link = await self._connect(0.0 if is_first else self._give_up_s)
+                except ConnectFailed as error:
+                    if is_first:
+                        raise
+                    self._error = ConnectionLost(f"the connection to the mesh was lost: {error}")
+                    return
+                self.session.on_connected()
+                self._notify()
+                if is_first:
+                    is_first = False
+                    task_status.started()
+                await self._serve(link)
+                self.session.on_disconnected()
+        finally:
+            self._error = self._error or ConnectionLost("this session is closed")
+            self.session.fail(self._error)
+            self._notify()
+            with trio.CancelScope(shield=True):
+                await self._transport.aclose()
+
+    def wake(self) -> None:
+        """Have jobs looked at soon; from any thread, cheap when that is under way already."""
+        if not self._is_waking and self._token is not None and not self._bunches:
+            self._is_waking = True
+            try:
+                self._token.run_sync_soon(self._on_wake)
+            except trio.RunFinishedError:
+                self._is_waking = False
+
+    @contextlib.contextmanager
+    def bunch(self) -> Iterator[None]:
+        """Hold wakes back while many tasks are added, so that they leave together."""
+        with self._bunches_lock:
+            self._bunches += 1
+        try:
+            yield
+        finally:
+            with self._bunches_lock:
+                self._bunches -= 1
+            self.wake()
+
+    def add_job(self, job: ClientJob, with_output: bool = False) -> None:
+        """Send a job's parts from now on, and follow it (trio thread)."""
+        self._jobs[job.job] = job
+        self.session.watch(job.job, with_output, job)
+        self._work.set()
+
+    def drop_job(self, job: ClientJob) -> None:
+        """Follow a job no more (trio thread)."""
+        if self._jobs.pop(job.job, None) is not None:
+            self.session.unwatch(job.job)
+            self._work.set()
+
+    async def call(self, op: str, args: dict[str, object]) -> Any:
+        """Return the mesh's answer to a question, asked again through another node when one dies.
+
+        Raises:
+            Refused: the mesh says no.
+            ConnectionLost: the session has ended.
+        """
+        if self._error is not None:
+            raise self._error
+        answered = trio.Event()
+        answers: list[object] = []
+
+        def on_reply(value: object) -> None:
+            answers.append(value)
+            answered.set()
+
+        request = self.session.call(op, args, on_reply)
+        self._work.set()
+        try:
+            await answered.wait()
+        finally:
+            self.session.forget_call(request)
+        if isinstance(answers[0], SwarmError):
+            raise answers[0]
+        return answers[0]
+
+    async def fetch(self, job: JobId, task: int, output: int) -> tuple[bytes, int]:
+        """Return (bytes, encoding) of a large result, through whichever node is attached.
+
+        Raises:
+            Refused: the mesh does not have it.
+            TransportError: it cannot be brought here.
+        """
+        for attempt in range(FETCH_ATTEMPTS):
+            answer = await self.call("fetch", {"job": job, "task": task, "output": output})
+            size, digest, encoding, data = _described(answer)
+            if data is not None:
+                return data, encoding
+            node, address = self.session.node, self._address
+            if not node:
+                continue
+            try:
+                return await self._transport.fetch(node, address, (job, task, output), digest, size), encoding
+            except TransportError:
+                if attempt == FETCH_ATTEMPTS - 1:
+                    raise
+                await trio.sleep(TICK_S)
+        raise ConnectionLost(f"the result of task {task} could not be fetched: no node stays attached")
+
+    async def wait_finished(self, job: ClientJob) -> None:
+        """Wait until a job has ended."""
+        while not job.is_finished():
+            await self._changed.wait()
+
+    # Connection
+
+    async def _connect(self, give_up_s: float) -> Link:
+        """Return a connection whose welcome has been taken.
+
+        Raises:
+            ConnectFailed: nobody answered; the message says who was asked and why it failed.
+        """
+        give_up_at = trio.current_time() + give_up_s
+        wait_s = 0.05
+        dead = self._address
+        while True:
+            failures: list[str] = []
+            link = await self._race(self._candidates(dead), failures)
+            if link is None:
+                found = await self._transport.discover()
+                link = await self._race(
+                    [address for address in found if address not in self._known], failures
+                )
+                if link is None and not found:
+                    failures.append("nobody answers a call on the local network")
+            if link is not None:
+                return link
+            if trio.current_time() >= give_up_at:
+                raise ConnectFailed(f"no node of mesh {self._mesh!r} can be reached: {'; '.join(failures)}")
+            await trio.sleep(wait_s * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads retries
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    def _candidates(self, dead: Address) -> list[Address]:
+        """Return whom to dial: where we were told to go first, the one just lost last."""
+        peers = [peer.address for peer in self.session.peers]
+        random.shuffle(peers)
+        candidates = list(dict.fromkeys([*peers, *self._known]))
+        if dead in candidates and len(candidates) > 1:
+            candidates.remove(dead)
+            candidates.append(dead)
+        return candidates
+
+    async def _race(self, candidates: Sequence[Address], failures: list[str]) -> Link | None:
+        """Return the first connection that works, dialling one more candidate every `STAGGER_S`."""
+        winner: list[tuple[Link, list[bytes]]] = []
+        ended = [trio.Event() for _ in candidates]
+
+        async def attempt(number: int, address: Address) -> None:
+            if number:
+                with trio.move_on_after(STAGGER_S * number):
+                    await ended[number - 1].wait()
+            try:
+                opened = await self._open(address)
+            except TransportError as error:
+                failures.append(str(error))
+                ended[number].set()
+                return
+            if winner:
+                await opened[0].aclose()
+            else:
+                winner.append(opened)
+                self._address = address
+                scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            scope = nursery.cancel_scope
+            for number, address in enumerate(candidates):
+                nursery.start_soon(attempt, number, address)
+        if not winner:
+            return None
+        link, frames = winner[0]
+        for frame in frames:
+            self.session.receive_frame_untrusted(frame)
+        return link
+
+    async def _open(self, address: Address) -> tuple[Link, list[bytes]]:
+        """Return a connection and its first frames, which begin with a welcome."""
+        link, _ = await self._transport.dial(address)
+        try:
+            with trio.move_on_after(WELCOME_TIMEOUT_S):
+                frames = await link.receive_messages()
+                if is_welcome(frames[0]):
+                    return link, frames
+            raise ConnectFailed(
+                f"{address[0]} port {address[1]}: connected, but the node does not say welcome"
+            )
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await link.aclose()
+            raise
+
+    async def _serve(self, link: Link) -> None:
+        """Read and write until the connection ends."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, link, nursery.cancel_scope)
+                nursery.start_soon(self._write, link, nursery.cancel_scope)
+                nursery.start_soon(self._tick)
+        finally:
+            with trio.CancelScope(shield=True):
+                await link.aclose()
+
+    async def _read(self, link: Link, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                for frame in await link.receive_messages():
+                    self.session.receive_frame_untrusted(frame)
+                for job in self._jobs.values():
+                    if job.needs_whole():
+                        self.session.watch_again(job.job)
+                self._work.set()
+                self._notify()
+        except SwarmError:
+            scope.cancel()
+
+    async def _write(self, link: Link, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                self._collect()
+                frames: list[bytes] = []
+                for item in self.session.take_outgoing():
+                    if isinstance(item, bytes):
+                        frames.append(item)
+                        continue
+                    if frames:
+                        await link.send_messages(frames)
+                        frames = []
+                    await self._upload(*item)
+                if frames:
+                    await link.send_messages(frames)
+                else:
+                    await self._work.wait()
+                    self._work = trio.Event()
+        except SwarmError:
+            scope.cancel()
+
+    async def _upload(self, job: JobId, upload: Upload) -> None:
+        try:
+            await self._transport.put(self._address, (job, upload.task, 0), upload.data, upload.encoding)
+        except StorageError as error:
+            followed = self._jobs.pop(job, None)
+            self.session.unwatch(job)
+            if followed is not None:
+                followed.fail(StorageError(f"node {self.session.node_name} cannot keep an argument: {error}"))
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self.session.retry_watches()
+            self._work.set()
+
+    def _collect(self) -> None:
+        """Turn what was added to the jobs into parts, and what was dropped into releases."""
+        for job in self._jobs.values():
+            open_parts = self.session.unacknowledged_count(job.job)
+            while (
+                open_parts < PARTS_IN_FLIGHT_MAX
+                and (part := job.builder.take_part(job.is_complete)) is not None
+            ):
+                self.session.submit(job.job, part)
+                open_parts += 1
+            if not open_parts:
+                self.session.release(job.job, job.table.take_released())
+
+    def _on_wake(self) -> None:
+        self._is_waking = False
+        self._work.set()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+
+def _described(answer: object) -> tuple[int, bytes, int, bytes | None]:
+    if isinstance(answer, dict):
+        size, digest, encoding = answer.get("size"), answer.get("digest"), answer.get("encoding")
+        data = answer.get("data")
+        if isinstance(size, int) and isinstance(digest, bytes) and isinstance(encoding, int):
+            if len(digest) == DIGEST_SIZE and (data is None or isinstance(data, bytes)):
+                return size, digest, encoding, data
+    raise ConnectionLost(f"the attached node describes a result as {answer!r}")

@@ -1,0 +1,179 @@
+"""A job as its submitter sees it: tasks go in, parts come out, news of the mesh settle the futures.
+
+No network and no clock here. Tasks are added by the threads of the user (`builder`); parts are taken and
+updates applied by the thread of the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from swarm.client.building import JobBuilder
+from swarm.client.future_table import FutureTable
+from swarm.client.futures import BaseFuture, error_of
+from swarm.core.errors import DecodeError, SwarmError, TaskCancelled
+from swarm.core.ids import JobId
+from swarm.wire.facts import Output, completion_untrusted
+
+if TYPE_CHECKING:
+    from swarm.wire.facts import Completion
+
+FINAL_STATES: Final = ("done", "failed", "cancelled")
+FAILURES_MAX: Final = 100
+
+
+class Owner(Protocol):
+    """What a job needs of the mesh it was made by."""
+
+    def wake(self) -> None:
+        """Have parts and releases taken soon; called from any thread."""
+
+    def make_future(self, job: ClientJob, task: int, output: int) -> BaseFuture[Any]:
+        """Return a future of the face that the user works with."""
+
+    def node_name(self, node: bytes) -> str:
+        """Return the name of a node, its short id when unknown."""
+
+    def fetch_blocking(
+        self, job: ClientJob, task: int, output: int, expected: Output, timeout: float | None
+    ) -> bytes:
+        """Return the bytes of a large result, waiting for them (sync face only)."""
+
+
+class ClientJob:
+    """One job being submitted or watched.
+
+    Attributes:
+        job: its id.
+        builder: adds tasks and cuts parts.
+        table: who holds which future.
+        state: as the mesh told last, "waiting" before.
+        counts: (total, done, failed, running), as the mesh told last.
+        reason: why it is in this state, for people.
+        attempts: runs of its tasks so far, as the mesh told last.
+        is_complete: no task will be added any more; set before the last is taken.
+        failures: task index and error of the first failed tasks.
+        on_change: called after each update, in the session's thread.
+        on_output: called with each row [task, attempt, stream, offset, data] of new output.
+    """
+
+    def __init__(self, job: JobId, meta: Mapping[str, object], owner: Owner) -> None:
+        self.job: Final = job
+        self.meta: Final = dict(meta)
+        self.table: Final = FutureTable()
+        self.builder: Final = JobBuilder(self, meta, self.table, owner.make_future, owner.wake)
+        self.state = "waiting"
+        self.counts = (0, 0, 0, 0)
+        self.reason = ""
+        self.attempts = 0
+        self.is_complete = False
+        self.failures: dict[int, SwarmError] = {}
+        self.on_change: list[Callable[[ClientJob], object]] = []
+        self.on_output: list[Callable[[int, int, int, bytes], object]] = []
+        self._owner = owner
+        self._is_ended = False
+        self._printed: dict[tuple[int, int, int], int] = {}
+
+    def task_name(self, task: int) -> str:
+        """Return the name of a task."""
+        return self.builder.task_name(task)
+
+    def output_future(self, future: BaseFuture[Any], which: str | int) -> BaseFuture[Any]:
+        """Return the future of another output of the same task; KeyError when there is none."""
+        return self.builder.output_future(future, which)
+
+    def fetch_blocking(self, task: int, output: int, expected: Output, timeout: float | None) -> bytes:
+        """Return the bytes of a large result; see :class:`Owner`."""
+        return self._owner.fetch_blocking(self, task, output, expected, timeout)
+
+    def reason_text(self) -> str:
+        """Return one line about where the job stands."""
+        total, done, failed, running = self.counts
+        text = f"job {self.state}: {done} of {total} tasks done, {failed} failed, {running} running"
+        return f"{text}; {self.reason}" if self.reason else text
+
+    def is_finished(self) -> bool:
+        """Return whether the job has ended, or its session gave up."""
+        return self._is_ended or self.state in FINAL_STATES
+
+    def needs_whole(self) -> bool:
+        """Return whether the job is done and yet the results of some futures did not come."""
+        return self.state == "done" and not self._is_ended and self.table.unsettled_count() > 0
+
+    def on_update(
+        self,
+        state: str,
+        counts: list[object],
+        completions: list[object],
+        reason: str,
+        is_whole: bool,
+    ) -> None:
+        """Apply what the mesh says about the job; the same news twice changes nothing.
+
+        Raises:
+            DecodeError: the layout is wrong; what was before the wrong row is applied.
+        """
+        for row in completions:
+            if not isinstance(row, list):
+                raise DecodeError("a completion is an array")
+            self._on_completion(completion_untrusted(row))
+        numbers = [number for number in counts if isinstance(number, int)]
+        if len(numbers) < 4:
+            raise DecodeError("the counts of a job are four numbers")
+        self.counts = (numbers[0], numbers[1], numbers[2], numbers[3])
+        self.state, self.reason = state, reason
+        if state in ("failed", "cancelled"):
+            self.end(TaskCancelled(f"the job is {state}{': ' if reason else ''}{reason}"))
+        elif state == "done" and is_whole:
+            self.end(TaskCancelled("the job is done and this result is not kept any more"))
+        self.notify()
+
+    def on_output_rows(self, rows: list[object]) -> None:
+        """Hand on output of tasks that was not handed on before.
+
+        Raises:
+            DecodeError: the layout is wrong.
+        """
+        for row in rows:
+            if not isinstance(row, list) or len(row) < 5 or not isinstance(row[4], bytes):
+                raise DecodeError("output is [task, attempt, stream, offset, data]")
+            task, attempt, stream, offset = [number if isinstance(number, int) else 0 for number in row[:4]]
+            key = (task, attempt, stream)
+            known = self._printed.get(key, 0)
+            fresh = row[4][max(0, known - offset) :]
+            if fresh:
+                self._printed[key] = offset + len(row[4])
+                for callback in self.on_output:
+                    callback(task, attempt, stream, fresh)
+
+    def end(self, error: SwarmError) -> None:
+        """Settle every future that is left with an error; no task can be added any more."""
+        self._is_ended = True
+        self.builder.end(error)
+        self.table.end(error)
+
+    def fail(self, error: SwarmError) -> None:
+        """End the job for this client because its session cannot go on."""
+        if not self.is_finished():
+            self.state, self.reason = "failed", str(error)
+        self.end(error)
+        self.notify()
+
+    def notify(self) -> None:
+        """Call everybody who follows the job."""
+        for callback in list(self.on_change):
+            callback(self)
+
+    def _on_completion(self, completion: Completion) -> None:
+        task = completion.task
+        has_others = bool(self.builder.output_names(task))
+        if completion.outputs is not None:
+            self.table.settle(task, completion.outputs, has_others)
+            return
+        failure = completion.failure
+        assert failure is not None, "a completion has outputs or a failure"
+        error = error_of(failure, self.task_name(task), self._owner.node_name(completion.node))
+        if len(self.failures) < FAILURES_MAX:
+            self.failures.setdefault(task, error)
+        self.table.settle(task, [error], has_others)

@@ -1,0 +1,151 @@
+"""What the sync and the trio face of a mesh share: adding work, which never waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar, cast
+
+from swarm.client.engine import Engine
+from swarm.client.futures import BaseFuture
+from swarm.client.graphs import new_job
+from swarm.client.job import ClientJob
+from swarm.client.options import OPTION_NAMES, make_options
+from swarm.client.pickling import function_name
+from swarm.client.session import Session
+from swarm.client.tasks import Program, RemoteFunction, Task, split_options
+from swarm.client.transport import Transport
+from swarm.core.errors import LocalProtocolError
+from swarm.core.ids import Address
+from swarm.wire.facts import Output
+
+F = TypeVar("F", bound=BaseFuture[Any])
+
+
+class MeshBase(Generic[F]):
+    """A mesh that a program is connected to.
+
+    Attributes:
+        engine: keeps the session connected.
+        name: what the mesh is called.
+    """
+
+    def __init__(self, transport: Transport, addresses: list[Address], name: str, job_name: str) -> None:
+        self.name: Final = name
+        self.engine: Final = Engine(Session(), transport, addresses, name)
+        self._job_name = job_name
+        self._session_job: ClientJob | None = None
+        self._lock = threading.Lock()
+        self._is_closing = False
+
+    def submit(self, function: Callable[..., Any] | Task | Program, /, *args: Any, **kwargs: Any) -> F:
+        """Submit a call and return the future of its result.
+
+        The keywords `cpus`, `memory`, `retries`, `timeout_s`, `tags`, `python`, `name` and `outputs` are
+        options (see :func:`swarm.task`); all others go to the function. Futures and tasks anywhere inside
+        the arguments are dependencies: the function gets their results.
+
+        Args:
+            function: a callable; or a task or program, then without further arguments.
+            args: its positional arguments.
+            kwargs: its named arguments and options.
+
+        Returns:
+            A future; with ``outputs=N``, ``future[i]`` is the future of the i-th value returned.
+
+        Raises:
+            SerializationError: the function or an argument cannot travel; nothing was submitted.
+            ConfigError: a faulty option.
+            LocalProtocolError: the mesh is closed.
+        """
+        if isinstance(function, (Task, Program)):
+            if args or kwargs:
+                raise LocalProtocolError(f"{function!r} has its arguments already; submit it without any")
+            return self.submit_task(function)
+        output_count, name, options = 1, "", make_options()
+        if not OPTION_NAMES.isdisjoint(kwargs) or isinstance(function, RemoteFunction):
+            chosen = {key: kwargs.pop(key) for key in list(kwargs) if key in OPTION_NAMES}
+            if isinstance(function, RemoteFunction):
+                chosen = {**function.chosen, **chosen}
+            output_count, name, options = split_options(chosen)
+        builder = self._interactive_job().builder
+        future = builder.add_call(
+            function, args, kwargs, options, name or function_name(function), output_count
+        )
+        return cast(F, future)
+
+    def submit_task(self, task: Task | Program) -> F:
+        """Submit what :func:`swarm.task` or :func:`swarm.program` made; as :meth:`submit`."""
+        return cast(F, self._interactive_job().builder.add_task(task))
+
+    def map(self, function: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[F]:
+        """Submit one call for each item and return the futures in order.
+
+        Args:
+            function: called with one item of each iterable; stops at the shortest.
+            iterables: the arguments.
+            options: as for :meth:`submit`; they hold for every call.
+
+        Raises:
+            SerializationError: the function or an item cannot travel; items before it were submitted.
+        """
+        return self.map_with(function, iterables, options)
+
+    def map_with(
+        self, function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], options: Mapping[str, Any]
+    ) -> list[F]:
+        """Do what :meth:`map` does, with the options in a mapping."""
+        if not iterables:
+            raise LocalProtocolError("map() takes a function and at least one iterable")
+        chosen = {**function.chosen, **options} if isinstance(function, RemoteFunction) else options
+        output_count, name, checked = split_options(chosen)
+        add = self._interactive_job().builder.add_call
+        name = name or function_name(function)
+        with self.engine.bunch():
+            made = [
+                add(function, args, {}, checked, name, output_count) for args in zip(*iterables, strict=False)
+            ]
+        return cast("list[F]", made)
+
+    def put(self, value: object) -> F:
+        """Bring a value into the mesh once, for many tasks to use, and return its future.
+
+        Raises:
+            SerializationError: it cannot travel.
+        """
+        return cast(F, self._interactive_job().builder.add_value(value))
+
+    def wake(self) -> None:
+        """Have what was added sent soon; the jobs call this themselves."""
+        self.engine.wake()
+
+    def make_future(self, job: ClientJob, task: int, output: int) -> BaseFuture[Any]:
+        """Return a future of this face."""
+        raise NotImplementedError
+
+    def node_name(self, node: bytes) -> str:
+        """Return the name of a node of the mesh."""
+        return self.engine.session.name_of(node)
+
+    def fetch_blocking(
+        self, job: ClientJob, task: int, output: int, expected: Output, timeout: float | None
+    ) -> bytes:
+        """Return the bytes of a large result (sync face)."""
+        raise NotImplementedError
+
+    def _interactive_job(self) -> ClientJob:
+        job = self._session_job
+        if job is not None and not self._is_closing:
+            return job
+        with self._lock:
+            if self._is_closing:
+                raise LocalProtocolError("this mesh is closed; open another with swarm.connect()")
+            job = self._session_job
+            if job is None:
+                job = new_job(self, self._job_name, is_session=True)
+                self._start_job(job, with_output=False)
+                self._session_job = job
+        return job
+
+    def _start_job(self, job: ClientJob, with_output: bool) -> None:
+        raise NotImplementedError

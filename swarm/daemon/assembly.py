@@ -1,0 +1,159 @@
+"""Everything of a daemon that can be made before it serves: settings, identity, journal, sockets, the node.
+
+Nothing in here waits for anybody. Whatever is wrong with the request or the host comes out as an error
+with one line for people, and then nothing is left behind but the directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+import time
+from typing import Final, final
+
+from swarm.core.effects import Persist
+from swarm.core.errors import DecodeError
+from swarm.core.ids import Address
+from swarm.core.rng import Rng
+from swarm.daemon import host
+from swarm.daemon.clock import SystemClock, Watch
+from swarm.daemon.config_file import Settings, load_settings
+from swarm.daemon.driver import Driver
+from swarm.daemon.home import Home, HomeLock, default_home
+from swarm.daemon.inputs import Inputs
+from swarm.daemon.kept_objects import KeptObject, KeptObjects
+from swarm.daemon.logs import Log
+from swarm.daemon.mesh_file import MeshChoice, choose_mesh
+from swarm.daemon.options import DaemonOptions
+from swarm.daemon.recorder import Recorder
+from swarm.daemon.storage import Journal, Row
+from swarm.net.identity import NodeKey
+from swarm.net.keys import MeshKeys
+from swarm.net.seal import Sealer
+from swarm.net.sockets import NodeSockets, open_sockets
+from swarm.net.udp import UdpEndpoint
+from swarm.node import Node
+from swarm.node_config import NodeConfig
+from swarm.wire.codec import pack, unpack_untrusted
+
+NODE_TABLE: Final = "node"
+INCARNATION_KEY: Final = b"incarnation"
+_SEED_SIZE: Final = 16
+
+
+@final
+class Assembly:
+    """The parts of one daemon. Close it in any case; that may be done twice.
+
+    Args:
+        options: how it was started.
+        invitation_text: "" for none.
+
+    Raises:
+        SwarmError: one line for people; everything is closed again.
+    """
+
+    def __init__(self, options: DaemonOptions, invitation_text: str) -> None:
+        self.options: Final = options
+        self.home: Final = Home(options.home or default_home())
+        self._exit = contextlib.ExitStack()
+        self._started = time.monotonic()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            self._make(invitation_text)
+            undo.pop_all()
+
+    def close(self) -> None:
+        """Write what waits to be written and close everything, the lock last."""
+        self._exit.close()
+
+    def _make(self, invitation_text: str) -> None:
+        self.home.create()
+        lock = HomeLock(self.home)
+        lock.acquire()
+        self._exit.callback(lock.release)
+        self.home.ready.unlink(missing_ok=True)
+        self.settings: Settings = load_settings(self.options, os.environ, self.home.config, self.home.store)
+        self.mesh: MeshChoice = choose_mesh(self.home, invitation_text, self.options.new)
+        echo = sys.stderr if self.options.foreground else None
+        self.log: Log = Log(self.home.log, echo, self.options.log_json)
+        self._exit.callback(self.log.close)
+        self.key: NodeKey = NodeKey.load_or_create(self.home.root)
+        self.keys: MeshKeys = MeshKeys(self.mesh.invitation.secret)
+        self.sealer: Sealer = Sealer(self.keys, self.key.node_id)
+        self.sockets: NodeSockets = open_sockets(self.settings.port, self.settings.listen)
+        self._exit.callback(self.sockets.close)
+        journal = Journal(self.home.journal)
+        loaded = journal.open()
+        self._exit.callback(journal.close)
+        self.damage: str = loaded.damage
+        self.incarnation: int = _stored_incarnation(loaded.rows) + 1
+        row = Persist(NODE_TABLE, INCARNATION_KEY, pack(self.incarnation), True)
+        journal.commit([row], durable=True)
+        self.log.bind(self.key.node_id, self.incarnation)
+        if loaded.damage:
+            self.log.event("journal_damaged", {"damage": loaded.damage, "lost": loaded.lost_count})
+        self._make_node(journal, loaded.rows)
+
+    def _make_node(self, journal: Journal, rows: list[Row]) -> None:
+        seed = secrets.token_hex(_SEED_SIZE)
+        self.inputs: Inputs = Inputs(self.sealer)
+        self.udp: UdpEndpoint = UdpEndpoint(
+            self.sockets,
+            self.inputs.on_packet,
+            self.inputs.on_packet_refused,
+            interfaces=self.settings.interfaces,
+            use_multicast=self.settings.use_multicast,
+            on_addresses=self.inputs.on_addresses,
+        )
+        self.addresses: list[Address] = self.udp.addresses() or [("127.0.0.1", self.sockets.port)]
+        facts = host.facts(self.settings.memory_bytes, list(self.settings.tags))
+        config = NodeConfig(
+            node_id=self.key.node_id,
+            name=self.settings.name,
+            addresses=self.addresses,
+            incarnation=self.incarnation,
+            cores=self.settings.cores,
+            memory_bytes=self.settings.memory_bytes,
+            facts=facts,
+        )
+        recorder = None
+        if self.settings.record:
+            about = {
+                "node_id": config.node_id,
+                "name": config.name,
+                "addresses": [list(address) for address in config.addresses],
+                "incarnation": config.incarnation,
+                "cores": config.cores,
+                "memory_bytes": config.memory_bytes,
+                "facts": facts,
+            }
+            recorder = Recorder(self.home.recording, [seed, [list(row) for row in rows], about])
+        self.node: Node = Node(config, rows, Rng(f"{seed}:{self.settings.name}"))
+        self.driver: Driver = Driver(self.node, journal, self.log, Watch(SystemClock()), recorder)
+        self._exit.callback(self.driver.close)
+        self.kept: KeptObjects = KeptObjects(self.home.store, self.driver.persist)
+        self.restored_objects: list[KeptObject] = self.kept.restore(rows)
+
+    def seeds(self) -> list[Address]:
+        """Return the addresses to try: given now, kept in the mesh file, in the invitation."""
+        found = list(self.settings.peers)
+        for address in self.mesh.invitation.addresses:
+            if address not in found:
+                found.append(address)
+        return found
+
+    def uptime_s(self) -> float:
+        """Return for how long this daemon has run."""
+        return time.monotonic() - self._started
+
+
+def _stored_incarnation(rows: list[Row]) -> int:
+    for table, key, value in rows:
+        if (table, key) == (NODE_TABLE, INCARNATION_KEY):
+            with contextlib.suppress(DecodeError):
+                number = unpack_untrusted(value)
+                return number if isinstance(number, int) else 0
+    return 0

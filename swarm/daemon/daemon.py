@@ -1,0 +1,353 @@
+"""The process of one node: makes the parts, runs them in one nursery, and ends them in order.
+
+Start: the executors' fork server first (before there are threads), then sockets and links, the local API, the
+driver, the node; only then the ready file. Stop, by a signal or through the API: finish running tasks if that
+was asked for, say goodbye, cancel the nursery, write the journal, free the lock. A second signal cuts all
+that short. A SIGKILL leaves nothing either: executors die with the fork server, which dies with us, and the
+lock is the kernel's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, final
+
+import trio
+
+from swarm.core.errors import StorageError, SwarmError
+from swarm.core.ids import Address, short
+from swarm.daemon.api import LocalApi
+from swarm.daemon.assembly import Assembly
+from swarm.daemon.config_file import daemon_environment
+from swarm.daemon.home import write_private
+from swarm.daemon.json_text import to_json
+from swarm.daemon.mesh_file import NotAllowed, keep_mesh
+from swarm.daemon.operations import Operations, ready_fields
+from swarm.daemon.options import parse_arguments
+from swarm.daemon.world import MeshWorld
+from swarm.exec.process import ExecutorPool
+from swarm.net.http import ObjectServer
+from swarm.net.interfaces import resolve_addresses
+from swarm.net.object_client import ObjectClient
+from swarm.net.peers import PeerLinks
+from swarm.net.server import Server
+from swarm.net.session import Sessions
+from swarm.net.udp import UdpEndpoint
+from swarm.version import __version__, is_compiled
+
+CODE_FAILED: Final = 1
+CODE_USAGE: Final = 2
+CODE_NOT_ALLOWED: Final = 4
+CODE_INTERRUPTED: Final = 130
+GOODBYE_TIMEOUT_S: Final = 2.0
+DRAIN_POLL_S: Final = 0.1
+NEARBY_LISTEN_S: Final = 1.0
+"""How long a first start listens for other meshes before it founds one."""
+KNOWN_ADDRESS_COUNT: Final = 8
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a node until it is stopped; return the exit code of the process."""
+    options, mesh_descriptor, status_descriptor = parse_arguments(arguments)
+    report = StartReport(status_descriptor)
+    try:
+        invitation = _read_invitation(mesh_descriptor) or os.environ.pop("SWARM_MESH", "")
+        assembly = Assembly(options, invitation)
+    except SwarmError as error:
+        return report.failed(error)
+    try:
+        return Daemon(assembly, report).run()
+    except SwarmError as error:
+        assembly.log.event("daemon_failed", {"error": str(error)})
+        return report.failed(error)
+    finally:
+        assembly.close()
+
+
+@final
+class StartReport:
+    """Tells whoever started us how it went: one line of JSON on a descriptor, or text on stderr."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+
+    def ready(self, ready: dict[str, object], mesh: str, is_founded: bool, damage: str) -> None:
+        """Say that the node is ready."""
+        self._say({"ready": ready, "mesh": mesh, "founded": is_founded, "damage": damage})
+
+    def failed(self, error: SwarmError) -> int:
+        """Say why it is not, and return the exit code for that."""
+        code = CODE_FAILED
+        if isinstance(error, NotAllowed):
+            code = CODE_NOT_ALLOWED
+        elif isinstance(error, ValueError):
+            code = CODE_USAGE
+        message = " ".join(str(error).split())
+        if self._descriptor >= 0:
+            self._say({"error": {"code": code, "message": message}})
+        else:
+            sys.stderr.write(f"swarm: {message}\n")
+        return code
+
+    def _say(self, line: dict[str, object]) -> None:
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, to_json(line).encode() + b"\n")
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@final
+class Daemon:
+    """The running parts of one node."""
+
+    def __init__(self, assembly: Assembly, report: StartReport) -> None:
+        self._assembly = assembly
+        self._report = report
+        self._stop_wanted = trio.Event()
+        self._drain_s: float | None = None
+        self._exit_code = 0
+        self._make_parts()
+
+    def _make_parts(self) -> None:
+        parts = self._assembly
+        driver = parts.driver
+        credentials = parts.keys.node_credentials(parts.key)
+        inputs = parts.inputs
+        self.pool = ExecutorPool(
+            parts.home.store,
+            parts.home.scratch,
+            daemon_environment(parts.home.root),
+            driver.on_executor_ready,
+            driver.on_executor_exit,
+            driver.receive_executor_frames,
+        )
+        self.links = PeerLinks(
+            credentials, driver.receive_message, driver.on_peer_connected, driver.on_peer_lost
+        )
+        self.sessions = Sessions(inputs.on_session_opened, driver.receive_client, driver.on_client_closed)
+        self.object_server = ObjectServer(
+            parts.home.store, inputs.on_object_put, parts.settings.store_bytes_max, self._health
+        )
+        self.object_client = ObjectClient(credentials)
+        self.server = Server(parts.sockets, credentials, self.links, self.sessions, self.object_server)
+        self.ready = ready_fields(parts.key.node_id, parts.settings.name, parts.addresses[0])
+        operations = Operations(
+            invitation=parts.mesh.invitation,
+            ready=self.ready,
+            addresses=self._known_addresses,
+            statistics=self.statistics,
+            stop=self.stop,
+        )
+        self.api = LocalApi(parts.home, driver, operations.by_name(), self._about)
+        self.world = MeshWorld(
+            store=parts.home.store,
+            kept=parts.kept,
+            sealer=parts.sealer,
+            udp=parts.udp,
+            links=self.links,
+            sessions=self.sessions,
+            objects=self.object_client,
+            pool=self.pool,
+            api=self.api,
+            driver=driver,
+            log=parts.log,
+        )
+
+    def run(self) -> int:
+        """Run until stopped; return the exit code.
+
+        Raises:
+            SwarmError: it could not start, or could not go on.
+        """
+        try:
+            trio.run(self._main)
+        except BaseExceptionGroup as group:
+            error = _first_leaf(group)
+            if isinstance(error, SwarmError):
+                raise error from None
+            self._assembly.log.event("daemon_bug", {"error": repr(error)})
+            raise
+        finally:
+            self._remove_ready()
+        return self._exit_code
+
+    def stop(self, drain_s: float | None) -> None:
+        """Begin to end, after running tasks have ended (at most `drain_s` seconds) or, with None, at once."""
+        self._drain_s = drain_s
+        self._stop_wanted.set()
+
+    def statistics(self) -> dict[str, object]:
+        """Return the counters of all parts, by part."""
+        parts = self._assembly
+        return {
+            "version": __version__,
+            "compiled": is_compiled(),
+            "uptime_s": round(parts.uptime_s(), 3),
+            "node": parts.node.statistics(),
+            "driver": parts.driver.statistics(),
+            "world": self.world.statistics(),
+            "api": self.api.statistics(),
+            "seal": parts.sealer.statistics(),
+            "udp": parts.udp.statistics(),
+            "peers": self.links.statistics(),
+            "sessions": self.sessions.statistics(),
+            "server": self.server.statistics(),
+            "objects": self.object_server.statistics(),
+            "fetches": self.object_client.statistics(),
+        }
+
+    async def _main(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey_signals, nursery.cancel_scope)
+                await nursery.start(self.pool.run)
+                await self._start(nursery)
+                await self._stop_wanted.wait()
+                self._remove_ready()
+                await self._say_goodbye()
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.pool.aclose()
+                await self.object_client.aclose()
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        parts = self._assembly
+        for part in (parts.udp, self.links, self.server, self.world, self.api):
+            await nursery.start(functools.partial(_run_part, part))
+        await self._listen_for_meshes()
+        seeds = await resolve_addresses(parts.seeds())
+        parts.inputs.attach(parts.driver, parts.kept)
+        await nursery.start(parts.driver.run, self.world)
+        parts.driver.start(seeds)
+        for name, digest, size, encoding in parts.restored_objects:
+            parts.driver.on_object_put(name, digest, size, encoding)
+        if parts.mesh.is_new_here:
+            keep_mesh(parts.home, parts.mesh.invitation, parts.mesh.invitation.addresses)
+        self._write_ready()
+        gc.collect()
+        gc.freeze()
+
+    async def _listen_for_meshes(self) -> None:
+        """Before founding a mesh without having been told to, make sure that none is near.
+
+        Raises:
+            NotAllowed: one is.
+        """
+        parts = self._assembly
+        if not parts.mesh.is_founded or parts.options.new or not parts.settings.use_multicast:
+            return
+        await trio.sleep(NEARBY_LISTEN_S)
+        heard = parts.inputs.foreign_hosts()
+        if heard:
+            raise NotAllowed(
+                f"a mesh was heard nearby (from {', '.join(heard[:3])}): join it with"
+                " `swarm join INVITATION`, which `swarm invite` prints on one of its nodes;"
+                " or found another one with --new"
+            )
+
+    def _write_ready(self) -> None:
+        parts = self._assembly
+        text = to_json(self.ready) + "\n"
+        for path in self._ready_files():
+            write_private(path, text)
+        mesh = parts.mesh.invitation.mesh
+        parts.log.event("daemon_ready", {**self.ready, "mesh": mesh, "version": __version__})
+        self._report.ready(self.ready, mesh, parts.mesh.is_founded, parts.damage)
+
+    def _ready_files(self) -> list[Path]:
+        given = self._assembly.options.ready_file
+        return [self._assembly.home.ready] + ([given] if given is not None else [])
+
+    def _remove_ready(self) -> None:
+        for path in self._ready_files():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    async def _obey_signals(self, scope: trio.CancelScope) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                if self._stop_wanted.is_set():
+                    scope.cancel()
+                if number == signal.SIGINT:
+                    self._exit_code = CODE_INTERRUPTED
+                self._assembly.log.event("daemon_signal", {"signal": signal.Signals(number).name})
+                self.stop(None)
+
+    async def _say_goodbye(self) -> None:
+        driver = self._assembly.driver
+        if self._drain_s is not None:
+            driver.drain()
+            with trio.move_on_after(self._drain_s):
+                while not self._assembly.node.status()["is_idle"]:  # noqa: ASYNC110 - the node calls nobody
+                    await trio.sleep(DRAIN_POLL_S)
+        driver.leave()
+        with trio.move_on_after(GOODBYE_TIMEOUT_S):
+            await driver.wait_left()
+        self._assembly.log.event("daemon_stopped", {"pid": os.getpid()})
+
+    def _known_addresses(self) -> list[Address]:
+        found = self._assembly.udp.addresses()[:KNOWN_ADDRESS_COUNT]
+        for address in self._assembly.seeds():
+            if address not in found and len(found) < KNOWN_ADDRESS_COUNT:
+                found.append(address)
+        return found
+
+    def _about(self) -> dict[str, object]:
+        """Return what only the daemon knows, for the answer to "status"."""
+        parts = self._assembly
+        return {
+            "mesh": parts.mesh.invitation.mesh,
+            "host": self.ready["host"],
+            "port": self.ready["port"],
+            "pid": self.ready["pid"],
+            "home": str(parts.home.root),
+            "uptime_s": round(parts.uptime_s(), 3),
+            "version": __version__,
+            "compiled": is_compiled(),
+            "journal_error": parts.driver.statistics()["journal_error"],
+        }
+
+    def _health(self) -> dict[str, object]:
+        return {"id": short(self._assembly.key.node_id), "name": self._assembly.settings.name}
+
+
+async def _run_part(
+    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await part.run(task_status=task_status)
+
+
+def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error in a group that is one of ours, else the first of all."""
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    ours = [error for error in leaves if isinstance(error, SwarmError)]
+    return ours[0] if ours else leaves[0]
+
+
+def _read_invitation(descriptor: int) -> str:
+    if descriptor < 0:
+        return ""
+    try:
+        with os.fdopen(descriptor, "rb") as pipe:
+            return pipe.read().decode("ascii", "replace")
+    except OSError as error:
+        raise StorageError(f"cannot read the invitation: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""What the world tells the node; exists before both, because each is made with the other in hand."""
+
+from __future__ import annotations
+
+from typing import final
+
+from swarm.core.ids import Address, ObjectName
+from swarm.daemon.driver import Driver
+from swarm.daemon.kept_objects import KeptObjects
+from swarm.net.seal import BadSeal, Sealer
+
+_FOREIGN = "tag"
+"""Why the sealer refuses a datagram of another mesh."""
+
+
+@final
+class Inputs:
+    """Callbacks for sockets and sessions; what comes before :meth:`attach` is dropped."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._driver: Driver | None = None
+        self._kept: KeptObjects | None = None
+        self._foreign: dict[str, bool] = {}
+
+    def attach(self, driver: Driver, kept: KeptObjects) -> None:
+        """From now on, pass everything on to the driver."""
+        self._driver = driver
+        self._kept = kept
+
+    def foreign_hosts(self) -> list[str]:
+        """Return the hosts from which another mesh was heard before :meth:`attach`."""
+        return sorted(self._foreign)
+
+    def on_packet(self, datagram: bytes, source: Address) -> None:
+        """Pass on a datagram of the mesh; others have been counted by the sealer."""
+        try:
+            payload = self._sealer.open_untrusted(datagram, source)
+        except BadSeal as error:
+            if self._driver is None and error.reason == _FOREIGN:
+                self._foreign[source[0]] = True
+            return
+        if self._driver is not None:
+            self._driver.receive_packet(payload, source)
+
+    def on_packet_refused(self, address: Address) -> None:
+        """Pass on that nobody listens there."""
+        if self._driver is not None:
+            self._driver.on_packet_refused(address)
+
+    def on_addresses(self, addresses: list[Address]) -> None:
+        """Pass on that the own addresses have changed."""
+        if self._driver is not None:
+            self._driver.set_addresses(addresses)
+
+    def on_session_opened(self, session: int, role: str, identity: bytes) -> None:
+        """Pass on that a client came; the node tells clients apart by their session only."""
+        del identity
+        if self._driver is not None:
+            self._driver.on_client_opened(session, role)
+
+    def on_object_put(self, name: ObjectName, digest: bytes, size: int, encoding: int) -> None:
+        """Note an object that a client has put into the store, then pass it on."""
+        if self._driver is not None and self._kept is not None:
+            self._kept.note(name, digest, size, encoding)
+            self._driver.on_object_put(name, digest, size, encoding)

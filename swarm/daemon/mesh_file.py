@@ -1,0 +1,93 @@
+"""Which mesh a home belongs to: the file ``mesh``, which holds an invitation and so the mesh's secret."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.errors import ConfigError, StorageError
+from swarm.core.ids import Address, short
+from swarm.daemon.home import Home, write_private
+from swarm.net.invitation import Invitation, new_secret
+
+_NAME_BYTES: Final = 5
+
+
+@final
+class MeshChoice:
+    """The mesh of this start.
+
+    Attributes:
+        invitation: its secret, name and addresses to try.
+        is_founded: whether it did not exist before.
+        is_new_here: whether the home does not belong to it yet; see :func:`keep_mesh`.
+    """
+
+    def __init__(self, invitation: Invitation, is_founded: bool, is_new_here: bool) -> None:
+        self.invitation: Final = invitation
+        self.is_founded: Final = is_founded
+        self.is_new_here: Final = is_new_here
+
+
+class NotAllowed(ConfigError):
+    """What was given does not allow this; nothing was changed or started (exit code 4)."""
+
+
+def choose_mesh(home: Home, invitation_text: str, found_new: bool) -> MeshChoice:
+    """Return the mesh to start in; nothing is written.
+
+    An invitation given now must be for the mesh that the home belongs to, if it belongs to one. Without an
+    invitation the home's mesh is taken, else a new one is made.
+
+    Raises:
+        ConfigError: the invitation is wrong, or for another mesh.
+        NotAllowed: the invitation is a client's.
+        StorageError: the home's own file is damaged.
+    """
+    kept = _kept(home)
+    if invitation_text.strip():
+        given = Invitation.from_text(invitation_text)
+        if given.is_client:
+            raise NotAllowed(
+                "this invitation is for clients: it lets you submit (`swarm login`), not join;"
+                " `swarm invite` on a member prints one for nodes"
+            )
+        if kept is not None and kept.secret != given.secret:
+            raise ConfigError(_other_mesh(home, kept, f"the invitation is for {given.mesh!r}"))
+        return MeshChoice(given, is_founded=False, is_new_here=kept is None)
+    if kept is not None and found_new:
+        raise ConfigError(_other_mesh(home, kept, "--new founds another"))
+    if kept is not None:
+        return MeshChoice(kept, is_founded=False, is_new_here=False)
+    secret = new_secret()
+    name = f"mesh-{short(new_secret()[:_NAME_BYTES])}"
+    return MeshChoice(Invitation(secret, None, name, []), is_founded=True, is_new_here=True)
+
+
+def keep_mesh(home: Home, invitation: Invitation, addresses: list[Address]) -> None:
+    """Let the home belong to the mesh of `invitation`, remembering `addresses` to try next time.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    text = Invitation(invitation.secret, None, invitation.mesh, addresses).to_text()
+    write_private(home.mesh, text + "\n")
+
+
+def _kept(home: Home) -> Invitation | None:
+    try:
+        text = home.mesh.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot read {home.mesh}: {error}") from None
+    try:
+        return Invitation.from_text(text)
+    except ConfigError as error:
+        raise StorageError(f"{home.mesh} is damaged: {error}; remove it and join again") from None
+
+
+def _other_mesh(home: Home, kept: Invitation, wish: str) -> str:
+    return (
+        f"the node in {home.root} belongs to the mesh {kept.mesh!r}, but {wish}: start another node with"
+        f" --home, or remove {home.mesh} to leave {kept.mesh!r} for good"
+    )

@@ -1,0 +1,252 @@
+"""The journal: the rows that a node must find again after a crash, in one SQLite database.
+
+One table of (tab, key, value, crc). SQLite runs in WAL mode: a durable batch is committed with
+``synchronous=FULL`` (the log is synced before the commit returns), any other with ``NORMAL``, which a power
+cut may lose but never tear. Each row carries a CRC-32 of its table, key and value, because SQLite itself
+does not notice a flipped bit inside a value. A database in which anything is wrong is moved aside whole,
+what can still be read with a right checksum is copied into a new one, and the damage is told to the caller.
+
+The methods block; the driver calls :meth:`Journal.commit` in a worker thread, one call at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Final, TypeAlias, final
+
+from swarm.core.effects import Erase, Persist
+from swarm.core.errors import StorageError
+
+Row: TypeAlias = tuple[str, bytes, bytes]
+"""(table, key, value)."""
+
+Write: TypeAlias = Persist | Erase
+
+LAYOUT_VERSION: Final = 1
+_CREATE: Final = (
+    "CREATE TABLE IF NOT EXISTS rows (tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+    " crc INTEGER NOT NULL, PRIMARY KEY (tab, key))"
+)
+_INSERT: Final = "INSERT OR REPLACE INTO rows (tab, key, value, crc) VALUES (?, ?, ?, ?)"
+_SELECT: Final = "SELECT tab, key, value, crc FROM rows ORDER BY tab, key"
+_SALVAGE: Final = "SELECT rowid, tab, key, value, crc FROM rows NOT INDEXED ORDER BY rowid "
+
+
+def row_checksum(table: str, key: bytes, value: bytes) -> int:
+    """Return the CRC-32 of a row; the length of the key is part of it, so that bytes cannot move over."""
+    head = f"{table}\0{len(key)}\0".encode()
+    return zlib.crc32(value, zlib.crc32(key, zlib.crc32(head)))
+
+
+@final
+class Loaded:
+    """What a journal held at start.
+
+    Attributes:
+        rows: all good rows, sorted by table and key.
+        damage: one line for people about what was wrong, "" when nothing was.
+        lost_count: rows known to be lost; the real number is unknown when the file itself was torn.
+    """
+
+    def __init__(self, rows: list[Row], damage: str, lost_count: int) -> None:
+        self.rows: Final = rows
+        self.damage: Final = damage
+        self.lost_count: Final = lost_count
+
+
+class Journal:
+    """The rows of one node on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._is_full_sync = False
+        self.commit_count = 0
+        self.durable_count = 0
+        self.row_count = 0
+
+    def open(self) -> Loaded:
+        """Open or make the database and read everything in it.
+
+        Raises:
+            StorageError: the file system does not let us read or write here.
+        """
+        try:
+            self._connection = self._connect()
+            return self._load()
+        except OSError as error:
+            self._disconnect()
+            raise StorageError(f"cannot write the journal {self._path}: {error.strerror}") from None
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                self._disconnect()
+                raise StorageError(self._explain(error)) from None
+            return self._rescue(str(error))
+
+    def commit(self, writes: list[Write], durable: bool) -> None:
+        """Perform `writes` in order, all or none; when `durable`, they are on disk when this returns.
+
+        Raises:
+            StorageError: they are not written (disk full, read-only, broken); nothing changed, and the
+                same call may be tried again.
+        """
+        connection = self._connection
+        if connection is None:
+            raise StorageError(f"the journal {self._path} is closed")
+        try:
+            if durable != self._is_full_sync:
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._is_full_sync = durable
+            connection.execute("BEGIN IMMEDIATE")
+            for write in writes:
+                _perform(connection, write)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise StorageError(self._explain(error)) from None
+        self.commit_count += 1
+        self.durable_count += 1 if durable else 0
+        self.row_count += len(writes)
+
+    def close(self) -> None:
+        """Bring everything into the main file and close it; nothing is raised."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._disconnect()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=5.0, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise StorageError(self._explain(error)) from None
+        self._connection = connection
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        connection.execute("PRAGMA cache_size=-1024")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        self._is_full_sync = True
+        connection.execute(_CREATE)
+        connection.execute(f"PRAGMA user_version={LAYOUT_VERSION}")
+        os.chmod(self._path, 0o600)
+        _sync_directory(self._path.parent)
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _load(self) -> Loaded:
+        assert self._connection is not None, "loading needs an open database"
+        verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict is None or verdict[0] != "ok":
+            return self._rescue("not a sound database" if verdict is None else str(verdict[0]))
+        rows: list[Row] = []
+        bad_count = 0
+        for fields in self._connection.execute(_SELECT):
+            row = _checked(fields)
+            if row is None:
+                bad_count += 1
+            else:
+                rows.append(row)
+        if bad_count:
+            return self._rescue(f"{bad_count} rows fail their checksum")
+        return Loaded(rows, "", 0)
+
+    def _rescue(self, damage: str) -> Loaded:
+        """Move the damaged database aside and go on with a new one that holds the good rows."""
+        rows, lost_count = self._salvage()
+        self._disconnect()
+        aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                source = self._path.with_name(self._path.name + suffix)
+                if source.exists():
+                    os.replace(source, aside.with_name(aside.name + suffix))
+            self._connection = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(f"cannot replace the damaged journal {self._path}: {error}") from None
+        self.commit([Persist(table, key, value, True) for table, key, value in rows], durable=True)
+        told = f"the journal was damaged ({damage}); it was moved to {aside}, {len(rows)} rows were saved"
+        return Loaded(rows, told, lost_count)
+
+    def _salvage(self) -> tuple[list[Row], int]:
+        """Return every row with a right checksum, sorted, and the number of those with a wrong one.
+
+        Read from both ends, past which a torn page lets nothing through.
+        """
+        good: dict[tuple[str, bytes], bytes] = {}
+        bad: dict[int, bool] = {}
+        if self._connection is None:
+            return [], 0
+        for order in ("ASC", "DESC"):
+            with contextlib.suppress(sqlite3.Error):
+                for number, *fields in self._connection.execute(_SALVAGE + order):
+                    row = _checked(tuple(fields))
+                    if row is None:
+                        bad[number] = True
+                    else:
+                        good[(row[0], row[1])] = row[2]
+        return [(table, key, good[(table, key)]) for table, key in sorted(good)], len(bad)
+
+    def _explain(self, error: sqlite3.Error) -> str:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return f"no space left for the journal {self._path}: free some space on that disk"
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+            return (
+                f"cannot write the journal {self._path} ({error}): make its directory writable,"
+                " or choose another with --home"
+            )
+        return f"the journal {self._path} failed: {error}"
+
+
+def _perform(connection: sqlite3.Connection, write: Write) -> None:
+    if isinstance(write, Persist):
+        checksum = row_checksum(write.table, write.key, write.value)
+        connection.execute(_INSERT, (write.table, write.key, write.value, checksum))
+        return
+    end = _prefix_end(write.prefix)
+    if end is None:
+        connection.execute("DELETE FROM rows WHERE tab = ? AND key >= ?", (write.table, write.prefix))
+    else:
+        connection.execute(
+            "DELETE FROM rows WHERE tab = ? AND key >= ? AND key < ?", (write.table, write.prefix, end)
+        )
+
+
+def _prefix_end(prefix: bytes) -> bytes | None:
+    """Return the least key behind all keys that start with `prefix`, None when there is no such key."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+def _checked(fields: tuple[object, ...]) -> Row | None:
+    table, key, value, checksum = fields
+    if not isinstance(table, str) or not isinstance(key, bytes) or not isinstance(value, bytes):
+        return None
+    return (table, key, value) if checksum == row_checksum(table, key, value) else None
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,108 @@
+"""The council: the few fittest members, which elect the leader. Pure functions of what gossip knows.
+
+Two nodes may compute different councils for a while; safety never rests on them, only on ballots and fences.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, final
+
+from swarm.core.ids import NO_NODE, Address, NodeId
+from swarm.core.records import Record
+from swarm.election.config import ElectionConfig
+
+
+@final
+class Candidate(Record):
+    """A member as the choice of the council sees it.
+
+    Attributes:
+        node_id: who.
+        address: where its datagrams go.
+        fitness: slowly changing and gossiped; more is better.
+        state: "alive", "suspect", "dead" or "left"; only the first three can be in the council.
+        dead_for_s: seconds since it was declared dead, 0 unless dead.
+    """
+
+    __slots__ = ("address", "dead_for_s", "fitness", "node_id", "state")
+
+    def __init__(
+        self, node_id: NodeId, address: Address, fitness: int, state: str, dead_for_s: float
+    ) -> None:
+        self.node_id: Final = node_id
+        self.address: Final = address
+        self.fitness: Final = fitness
+        self.state: Final = state
+        self.dead_for_s: Final = dead_for_s
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.node_id, self.address, self.fitness, self.state, self.dead_for_s)
+
+
+def choose_council(
+    candidates: list[Candidate], leader: NodeId = NO_NODE, config: ElectionConfig | None = None
+) -> list[tuple[NodeId, Address]]:
+    """Return the council, fittest first; equal fitness goes by node id.
+
+    Args:
+        candidates: everybody gossip knows who may be elected, this node included, each once; any order.
+        leader: the incumbent, whose fitness counts as a little higher, so that a newcomer that is hardly
+            fitter does not displace it; NO_NODE when there is none.
+        config: gives size, grace and hysteresis; the defaults when None.
+
+    Returns:
+        At most `config.council_size` members that are alive, suspect, or dead for less than the grace.
+    """
+    settings = ElectionConfig() if config is None else config
+    ranked: list[tuple[int, NodeId, Address]] = []
+    for candidate in candidates:
+        if _is_eligible(candidate, settings.council_grace_s):
+            fitness = candidate.fitness
+            if candidate.node_id == leader:
+                fitness += abs(fitness) * settings.council_hysteresis_percent // 100
+            ranked.append((-fitness, candidate.node_id, candidate.address))
+    ranked.sort()
+    return [(node_id, address) for _, node_id, address in ranked[: settings.council_size]]
+
+
+def grace_left_s(candidates: list[Candidate], config: ElectionConfig | None = None) -> float:
+    """Return in how many seconds the next dead member leaves the council, `math.inf` when none does."""
+    settings = ElectionConfig() if config is None else config
+    least = math.inf
+    for candidate in candidates:
+        if candidate.state == "dead" and candidate.dead_for_s < settings.council_grace_s:
+            least = min(least, settings.council_grace_s - candidate.dead_for_s)
+    return least
+
+
+def _is_eligible(candidate: Candidate, grace_s: float) -> bool:
+    if candidate.state == "dead":
+        return candidate.dead_for_s < grace_s
+    return candidate.state in ("alive", "suspect")
+
+
+def is_majority(count: int, total: int) -> bool:
+    """Return whether `count` of `total` is more than half; nothing is a majority of nobody."""
+    return count * 2 > total
+
+
+def rank_of(node_id: NodeId, council: list[tuple[NodeId, Address]], without: NodeId) -> int:
+    """Return how many members of the council stand before `node_id`, not counting `without`."""
+    rank = 0
+    for member, _ in council:
+        if member == node_id:
+            break
+        if member != without:
+            rank += 1
+    return rank
+
+
+def merge_addresses(
+    members: list[tuple[NodeId, Address]], council: list[tuple[NodeId, Address]]
+) -> list[tuple[NodeId, Address]]:
+    """Return everybody in either list once, with the council's address where both have one."""
+    addresses = dict(members)
+    for member, address in council:
+        addresses[member] = address
+    return list(addresses.items())

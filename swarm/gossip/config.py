@@ -1,0 +1,199 @@
+"""Settings of gossip. Nothing here is read from files; see `swarm.daemon.config_file`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swarm.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GossipConfig:
+    """Times, sizes and bounds of the membership protocol; the defaults suit one local network.
+
+    Attributes:
+        probe_interval_s: seconds between two probes by this node, > 0. One second, as in SWIM and memberlist.
+        probe_timeout_s: seconds to wait for a direct answer of a peer whose round trip is not known yet;
+            half an interval, as in memberlist.
+        probe_timeout_min_s, probe_timeout_max_s: bounds of the timeout derived from measured round trips.
+            A Raspberry Pi on power-saving Wi-Fi has a 99th percentile of 2 s, a wired host of 1 ms.
+        helper_count: members asked to probe on our behalf, >= 0. Three, as in memberlist.
+        nack_after_s: seconds after which a helper tells that it too had no answer (Lifeguard); must leave
+            time for the nack to arrive before the probe ends.
+        confirm_timeout_s: seconds that a peer whose port was refused has to answer the confirming probe.
+        confirm_ping_count: pings sent during that time, >= 1, so that one lost datagram kills nobody.
+        confirm_interval_min_s: seconds between two confirming probes of one member.
+        probes_max, relays_max: bounds of the probes of our own and for others under way at once.
+        suspicion_multiplier: the shortest suspicion is this times log10 of the mesh (at least 1) times the
+            probe interval. Lifeguard's alpha; 3 lies between the fast (2) and the careful (4) of its paper.
+        suspicion_max_factor: the longest suspicion in shortest ones, >= 1. Lifeguard's beta, 6.
+        confirmations_wanted: independent accusers that bring a suspicion to its shortest; 0 is used in
+            meshes too small to have them.
+        extra_prober_count: members, on average in the whole mesh, that probe a suspect at once when they
+            hear of it, so that the loss of a whole group is confirmed in parallel.
+        awareness_max: local health is in [0, awareness_max), and multiplies timeouts by up to this (8).
+        spread_interval_s, spread_fanout: while there are rumours, this many members get some this often.
+        retransmit_multiplier: a rumour is sent this times ceil(log10(n + 1)) times (memberlist: 4).
+        rumour_queue_max: rumours waiting to be spread; the most often sent one makes room.
+        rumours_per_packet_max: rumours read from one packet, the rest is dropped and counted.
+        rumours_per_second_max: rumours accepted from one sender in a second by datagram.
+        packet_size_max_bytes: bytes of a packet's body; sealed it must stay below 1,400 (IPv6 over VPNs).
+        rumour_size_max_bytes: bytes of one rumour.
+        facts_size_max_bytes: bytes of the packed facts in a rumour.
+        members_max: entries of the table, dead ones included; the longest dead makes room.
+        addresses_max: addresses kept for a member.
+        incarnation_jump_max: a claim that raises a known incarnation further than this is dropped.
+        incarnation_first_max: highest incarnation believed of a member never seen before.
+        dead_kept_s, left_kept_s: seconds that the dead and those that left stay in the table. The dead
+            are asked again all that time.
+        push_pull_interval_s, push_pull_interval_max_s: seconds between two exchanges started because the
+            table digests differ; doubles while they go on differing.
+        push_pull_burst: exchanges that may be started at once (joining).
+        push_pull_replies_per_second: exchanges answered per second.
+        push_pull_size_max_bytes: bytes of rumours in one message; a larger table is sent in several.
+        hello_burst_s: when hellos are sent after a start or wake, seconds, rising, first 0.
+        hello_interval_min_s, hello_interval_max_s: bounds of the interval of the following hellos (Trickle).
+        hello_redundancy: hellos of others heard in an interval that make ours needless (Trickle's k).
+        hello_answers_wanted: how many members of the mesh answer a hello sent to everybody, on average.
+        hello_answers_per_second: hellos that this node answers per second at most, and in a burst.
+        reconnect_interval_min_s, reconnect_interval_max_s: the dead and unanswered addresses are asked
+            again after the first, then ever more seldom up to the second.
+        reconnect_count_max: dead members and addresses asked in a round.
+        reconnect_burst_max: the same for the round at once when one of the dead has come back.
+        contacts_max: seeds and remembered addresses kept.
+        leave_fanout: members told directly that we leave.
+        leave_time_s: seconds from leaving to LeaveFinished; the goodbye is sent three times in it.
+        clock_gap_s: a deadline handled later than this was slept through: see `Gossip.wake`.
+    """
+
+    probe_interval_s: float = 1.0
+    probe_timeout_s: float = 0.5
+    probe_timeout_min_s: float = 0.2
+    probe_timeout_max_s: float = 1.0
+    helper_count: int = 3
+    nack_after_s: float = 0.3
+    confirm_timeout_s: float = 0.3
+    confirm_ping_count: int = 3
+    confirm_interval_min_s: float = 1.0
+    probes_max: int = 64
+    relays_max: int = 256
+    suspicion_multiplier: float = 3.0
+    suspicion_max_factor: float = 6.0
+    confirmations_wanted: int = 2
+    extra_prober_count: int = 3
+    awareness_max: int = 8
+    spread_interval_s: float = 0.2
+    spread_fanout: int = 3
+    retransmit_multiplier: int = 4
+    rumour_queue_max: int = 2048
+    rumours_per_packet_max: int = 64
+    rumours_per_second_max: int = 2000
+    packet_size_max_bytes: int = 1200
+    rumour_size_max_bytes: int = 900
+    facts_size_max_bytes: int = 512
+    members_max: int = 2000
+    addresses_max: int = 8
+    incarnation_jump_max: int = 2**20
+    incarnation_first_max: int = 2**40
+    dead_kept_s: float = 7 * 86400.0
+    left_kept_s: float = 3600.0
+    push_pull_interval_s: float = 1.0
+    push_pull_interval_max_s: float = 30.0
+    push_pull_burst: int = 3
+    push_pull_replies_per_second: int = 8
+    push_pull_size_max_bytes: int = 262144
+    hello_burst_s: tuple[float, ...] = (0.0, 0.2, 0.6, 1.4)
+    hello_interval_min_s: float = 1.0
+    hello_interval_max_s: float = 4.0
+    hello_redundancy: int = 2
+    hello_answers_wanted: int = 6
+    hello_answers_per_second: int = 10
+    reconnect_interval_min_s: float = 1.0
+    reconnect_interval_max_s: float = 30.0
+    reconnect_count_max: int = 8
+    reconnect_burst_max: int = 64
+    contacts_max: int = 64
+    leave_fanout: int = 32
+    leave_time_s: float = 0.3
+    clock_gap_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check_positive("probe_interval_s", self.probe_interval_s)
+        _check_positive("spread_interval_s", self.spread_interval_s)
+        _check_positive("nack_after_s", self.nack_after_s)
+        _check_positive("confirm_timeout_s", self.confirm_timeout_s)
+        _check_positive("push_pull_interval_s", self.push_pull_interval_s)
+        _check_positive("leave_time_s", self.leave_time_s)
+        _check_positive("clock_gap_s", self.clock_gap_s)
+        _check_order(
+            "probe_timeout", self.probe_timeout_min_s, self.probe_timeout_s, self.probe_timeout_max_s
+        )
+        _check_order("hello_interval", 0.1, self.hello_interval_min_s, self.hello_interval_max_s)
+        _check_order("reconnect_interval", 0.1, self.reconnect_interval_min_s, self.reconnect_interval_max_s)
+        _check_order("push_pull_interval", 0.1, self.push_pull_interval_s, self.push_pull_interval_max_s)
+        _check_least("suspicion_multiplier", self.suspicion_multiplier, 0.5)
+        _check_least("suspicion_max_factor", self.suspicion_max_factor, 1)
+        _check_least("confirm_ping_count", self.confirm_ping_count, 1)
+        _check_least("awareness_max", self.awareness_max, 1)
+        _check_least("members_max", self.members_max, 2)
+        _check_least("rumour_queue_max", self.rumour_queue_max, 16)
+        _check_least("spread_fanout", self.spread_fanout, 1)
+        _check_least("probes_max", self.probes_max, 2)
+        _check_least("contacts_max", self.contacts_max, 1)
+        _check_least("push_pull_size_max_bytes", self.push_pull_size_max_bytes, self.rumour_size_max_bytes)
+        if self.facts_size_max_bytes >= self.rumour_size_max_bytes:
+            raise ConfigError("facts_size_max_bytes must be below rumour_size_max_bytes")
+        if self.rumour_size_max_bytes + 100 > self.packet_size_max_bytes:
+            raise ConfigError("packet_size_max_bytes must exceed rumour_size_max_bytes by at least 100")
+        if not self.hello_burst_s or self.hello_burst_s[0] != 0.0:
+            raise ConfigError("hello_burst_s must start with 0")
+
+    @staticmethod
+    def lan() -> GossipConfig:
+        """Return the settings for one local network: the defaults."""
+        return GossipConfig()
+
+    @staticmethod
+    def local() -> GossipConfig:
+        """Return settings for nodes on one host: the same protocol, everything a little faster."""
+        return GossipConfig(
+            probe_interval_s=0.5,
+            probe_timeout_s=0.25,
+            probe_timeout_min_s=0.1,
+            probe_timeout_max_s=0.5,
+            nack_after_s=0.15,
+            spread_interval_s=0.1,
+        )
+
+    @staticmethod
+    def wan() -> GossipConfig:
+        """Return settings for routed networks with round trips of hundreds of milliseconds."""
+        return GossipConfig(
+            probe_interval_s=5.0,
+            probe_timeout_s=2.0,
+            probe_timeout_max_s=3.0,
+            nack_after_s=1.5,
+            suspicion_multiplier=4.0,
+            spread_interval_s=0.5,
+            confirm_timeout_s=1.0,
+        )
+
+    @staticmethod
+    def phone() -> GossipConfig:
+        """Return settings for a battery: fewer packets of its own, more patience."""
+        return GossipConfig(probe_interval_s=2.0, probe_timeout_max_s=2.0, hello_interval_max_s=32.0)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0.001 <= value < 1e9:
+        raise ConfigError(f"{name} is {value}, it must be at least 0.001 seconds")
+
+
+def _check_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ConfigError(f"{name} is {value}, it must be at least {least}")
+
+
+def _check_order(name: str, low: float, middle: float, high: float) -> None:
+    if not 0 < low <= middle <= high:
+        raise ConfigError(f"{name}: {low} <= {middle} <= {high} must hold, and all be positive")

@@ -1,0 +1,43 @@
+"""Bounds on rates, and small random samples."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from swarm.core.rng import Rng
+
+T = TypeVar("T")
+
+
+class TokenBucket:
+    """Allows `burst` actions at once and `per_second` of them in the long run."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        assert per_second > 0, "a bucket fills"
+        assert burst >= 1, "a bucket holds at least one token"
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._filled = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether one more action is allowed now, and count it when it is."""
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
+        self._filled = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def choose_some(rng: Rng, items: list[T], count: int) -> list[T]:
+    """Return `count` different items in random order, all of them when there are fewer.
+
+    Draws only as many random numbers as it returns items (a partial Fisher-Yates shuffle).
+    """
+    pool = items[:]
+    wanted = min(count, len(pool))
+    for index in range(wanted):
+        other = index + rng.below(len(pool) - index)
+        pool[index], pool[other] = pool[other], pool[index]
+    return pool[:wanted]

@@ -1,0 +1,431 @@
+"""Who is alive: every change of the member table happens here, by rumour or by our own verdict.
+
+States and who moves them::
+
+    unknown -> alive     a rumour by the member itself
+    alive -> suspect     a rumour, or our own failed probe
+    suspect -> alive     a higher incarnation, which only the member itself raises
+    suspect -> dead      the suspicion's timer, or a rumour
+    alive -> dead        a refused port that stayed silent, or a rumour
+    any -> left          the member's own goodbye
+    dead, left -> alive  a higher incarnation
+
+What others say about *us* never changes our state: it makes us raise our incarnation above theirs and
+say so before anything else is said.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.effects import MemberChanged, Persist
+from swarm.core.errors import ConfigError, DecodeError
+from swarm.core.ids import Address, NodeId, short
+from swarm.gossip.awareness import Awareness
+from swarm.gossip.context import EXPIRE, SUSPICION, Context
+from swarm.gossip.description import describe
+from swarm.gossip.dissemination import RumourQueue, transmission_limit
+from swarm.gossip.members import MemberEntry, MemberTable, reachable_addresses, supersedes
+from swarm.gossip.rumours import (
+    ALIVE,
+    DEAD,
+    LEFT,
+    STATE_NAMES,
+    SUSPECT,
+    Rumour,
+    is_address,
+    make_verdict,
+    unpack_rumour_untrusted,
+)
+from swarm.gossip.suspicion import Suspicion, confirmations_wanted, suspicion_min_s
+from swarm.wire.codec import COUNTER_MAX, pack
+
+_EXPIRE_EVERY_S: Final = 600.0
+_PACKET_OVERHEAD_BYTES: Final = 80
+
+
+class Membership:
+    """The table, the suspicions and the rumours about both.
+
+    Attributes:
+        table: the members, ourselves included.
+        queue: rumours to pass on.
+        awareness: our own health as a judge of others.
+        suspicions: one per suspect member.
+        is_leaving: we said goodbye; nothing is believed any more.
+        was_accused: somebody held an outdated or bad view of us since the flag was last cleared.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        addresses: list[Address],
+        facts: dict[str, object],
+        incarnation: int,
+    ) -> None:
+        config = context.config
+        self._context = context
+        self.table = MemberTable()
+        self.queue = RumourQueue(config.rumour_queue_max)
+        self.awareness = Awareness(config.awareness_max)
+        self.suspicions: dict[NodeId, Suspicion] = {}
+        self.is_leaving = False
+        self.was_accused = False
+        self._changes: list[tuple[NodeId, str, str]] = []
+        self._highest_persisted = -1
+        self._stranger_window_start = 0.0
+        self._stranger_window_count = 0
+        if not 0 <= incarnation < COUNTER_MAX:
+            raise ConfigError(f"incarnation {incarnation} is out of range")
+        self.own = MemberEntry(describe(context, name, addresses, facts, incarnation), 0.0)
+        self.own.addresses = self.own.description.addresses[:]
+        self.table.add(self.own)
+
+    # Reading
+
+    def alive_count(self) -> int:
+        """Return how many members are alive or suspect, ourselves included, >= 0."""
+        return len(self.table.listed())
+
+    def listed_peers(self) -> list[NodeId]:
+        """Return all alive and suspect members but ourselves, sorted."""
+        own_id = self._context.node_id
+        return [node_id for node_id in self.table.listed() if node_id != own_id]
+
+    def take_changes(self) -> list[tuple[NodeId, str, str]]:
+        """Return and forget (member, state before, state after) since the last call, oldest first."""
+        changes = self._changes
+        self._changes = []
+        return changes
+
+    def packet_rumours(self, receiver: NodeId, reserved_bytes: int) -> list[object]:
+        """Return the rumours to put into a packet to `receiver`.
+
+        Whatever is held against the receiver goes first (Lifeguard's buddy system), so that it can
+        answer. Nothing else is told to one held for gone or suspect, for it would count as told to
+        somebody. `reserved_bytes` are kept free for more than the fixed fields of a packet.
+        """
+        config = self._context.config
+        budget = config.packet_size_max_bytes - _PACKET_OVERHEAD_BYTES - reserved_bytes
+        result: list[object] = []
+        accusation = self.accusation_of(receiver)
+        if accusation is not None:
+            result.append(accusation)
+            return result
+        limit = transmission_limit(config, self.alive_count())
+        result.extend(self.queue.take(budget, limit, config.rumours_per_packet_max))
+        return result
+
+    def accusation_of(self, node_id: NodeId) -> bytes | None:
+        """Return the rumour held against a member, None when it is alive or unknown."""
+        entry = self.table.get(node_id)
+        if entry is None or entry.state == ALIVE:
+            return None
+        return entry.verdict().packed
+
+    def all_rumours(self, known: list[object]) -> list[bytes]:
+        """Return the whole table as rumours, except those in `known`: one half of a push-pull."""
+        seen: set[bytes] = set()
+        for item in known:
+            if isinstance(item, bytes):
+                seen.add(item)
+        result: list[bytes] = []
+        for entry in self.table.entries.values():
+            if entry.is_listed() and entry.description.packed not in seen:
+                result.append(entry.description.packed)
+            if entry.state != ALIVE:
+                verdict = entry.verdict().packed
+                if verdict not in seen:
+                    result.append(verdict)
+        return result
+
+    # What others say
+
+    def receive_rumours(self, sender: NodeId, items: list[object], is_bulk: bool, now: float) -> int:
+        """Apply rumours; undecodable ones and those over the sender's allowance are counted and dropped.
+
+        Args:
+            sender: who passed them on.
+            items: as they came in the body.
+            is_bulk: they came by push-pull: no allowance, and a death is taken for a suspicion, for it
+                may be the view of the other side of a healed partition.
+            now: monotonic seconds.
+
+        Returns:
+            How many changed what we hold.
+        """
+        allowed = len(items) if is_bulk else self._allowance(sender, len(items), now)
+        if allowed < len(items):
+            self._context.count("rumours_over_limit")
+        knew_others = len(self.listed_peers()) > 1
+        changed = 0
+        for index in range(allowed):
+            item = items[index]
+            if not isinstance(item, bytes):
+                self._context.count("bad_rumours")
+                continue
+            try:
+                rumour = unpack_rumour_untrusted(item, self._context.config)
+            except DecodeError:
+                self._context.count("bad_rumours")
+                continue
+            if is_bulk and rumour.state == DEAD and rumour.node_id != self._context.node_id:
+                rumour = make_verdict(SUSPECT, rumour.node_id, rumour.incarnation, rumour.accuser)
+            if self.apply(rumour, now):
+                changed += 1
+                if is_bulk and not knew_others and rumour.node_id != self._context.node_id:
+                    # Everybody we could tell is among those who told us.
+                    self.queue.drop(rumour.node_id)
+        return changed
+
+    def apply(self, rumour: Rumour, now: float) -> bool:
+        """Apply one rumour; return whether it changed what we hold."""
+        if rumour.node_id == self._context.node_id:
+            return self._hear_about_self(rumour)
+        entry = self.table.get(rumour.node_id)
+        if entry is None:
+            return self._meet(rumour, now)
+        if rumour.incarnation > entry.incarnation + self._context.config.incarnation_jump_max:
+            self._context.count("incarnation_jumps")
+            return False
+        if rumour.state == ALIVE and rumour.incarnation == entry.incarnation:
+            return self._fill_in(entry, rumour)
+        if rumour.state == SUSPECT and entry.state == SUSPECT and rumour.incarnation == entry.incarnation:
+            return self._confirm(entry, rumour)
+        if not supersedes(rumour.state, rumour.incarnation, entry.state, entry.incarnation):
+            return False
+        self._move(entry, rumour, now)
+        return True
+
+    # Our own verdicts
+
+    def suspect(self, node_id: NodeId, now: float) -> None:
+        """Accuse a member that did not answer; a member already suspect is confirmed."""
+        entry = self.table.get(node_id)
+        if entry is not None and entry.is_listed():
+            self.apply(make_verdict(SUSPECT, node_id, entry.incarnation, self._context.node_id), now)
+
+    def declare_dead(self, node_id: NodeId, now: float) -> None:
+        """Declare an alive or suspect member dead."""
+        entry = self.table.get(node_id)
+        if entry is not None and entry.is_listed():
+            self.apply(make_verdict(DEAD, node_id, entry.incarnation, self._context.node_id), now)
+
+    def restart_suspicions(self, now: float) -> None:
+        """Give every suspect a fresh period, after a gap in which nobody could have been heard."""
+        for node_id, suspicion in self.suspicions.items():
+            suspicion.restart(now)
+            self._context.timers.set(SUSPICION, node_id, suspicion.deadline())
+
+    # Ourselves
+
+    def announce(self) -> None:
+        """Say for the first time that we are alive; persists the incarnation."""
+        self._persist_incarnation()
+        self.queue.put(self.own.node_id, self.own.description.packed, True)
+        self._note_change(self.own, "unknown", "alive")
+
+    def redescribe(self, addresses: list[Address], facts: dict[str, object]) -> None:
+        """Tell everybody other addresses or facts, under a higher incarnation.
+
+        Raises:
+            ConfigError: they are unusable; nothing changed.
+        """
+        name = self.own.description.name
+        rumour = describe(self._context, name, addresses, facts, self.own.incarnation)
+        if rumour.packed != self.own.description.packed:
+            self._raise_incarnation(self.own.incarnation + 1, addresses, facts)
+
+    def say_goodbye(self, now: float) -> bytes:
+        """Move ourselves to LEFT and return the rumour to tell everybody."""
+        self.is_leaving = True
+        own = self.own
+        self.table.change(own, LEFT, own.incarnation, own.node_id, now)
+        self._note_change(own, "alive", "left")
+        return own.verdict().packed
+
+    # Addresses and memory
+
+    def note_source(self, entry: MemberEntry, source: Address) -> None:
+        """Learn that a packet of this member came from `source`."""
+        if is_address(source[0], source[1]) and entry.note_source(source):
+            self._set_addresses(entry)
+
+    def expire(self, now: float) -> None:
+        """Forget those that have been dead or away for long, and look again later."""
+        config = self._context.config
+        for entry in self.table.with_state(DEAD):
+            if now - entry.since >= config.dead_kept_s:
+                self._forget(entry)
+        for entry in self.table.with_state(LEFT):
+            if now - entry.since >= config.left_kept_s and entry is not self.own:
+                self._forget(entry)
+        self._context.timers.set(EXPIRE, b"", now + _EXPIRE_EVERY_S)
+
+    # Inside
+
+    def _allowance(self, sender: NodeId, wanted: int, now: float) -> int:
+        config = self._context.config
+        allowed = min(wanted, config.rumours_per_packet_max)
+        entry = self.table.get(sender)
+        if entry is None:
+            if now - self._stranger_window_start >= 1.0:
+                self._stranger_window_start = now
+                self._stranger_window_count = 0
+            allowed = min(allowed, max(0, config.rumours_per_second_max - self._stranger_window_count))
+            self._stranger_window_count += allowed
+            return allowed
+        if now - entry.window_start >= 1.0:
+            entry.window_start = now
+            entry.window_count = 0
+        allowed = min(allowed, max(0, config.rumours_per_second_max - entry.window_count))
+        entry.window_count += allowed
+        return allowed
+
+    def _hear_about_self(self, rumour: Rumour) -> bool:
+        own = self.own
+        if self.is_leaving:
+            return False
+        if rumour.incarnation > own.incarnation + self._context.config.incarnation_jump_max:
+            self._context.count("incarnation_jumps")
+            return False
+        if rumour.state == ALIVE:
+            is_same = rumour.incarnation == own.incarnation and rumour.packed == own.description.packed
+            if rumour.incarnation < own.incarnation or is_same:
+                return False
+        else:
+            self.was_accused = True
+            if rumour.incarnation < own.incarnation:
+                return False
+            self.awareness.change(1)
+        self._context.count("refutations")
+        self._context.notify(
+            "refuted",
+            {
+                "accuser": short(rumour.accuser),
+                "claim": STATE_NAMES[rumour.state],
+                "incarnation": rumour.incarnation,
+            },
+        )
+        description = own.description
+        self._raise_incarnation(rumour.incarnation + 1, description.addresses, description.facts)
+        self.was_accused = True
+        return True
+
+    def _raise_incarnation(
+        self, incarnation: int, addresses: list[Address], facts: dict[str, object]
+    ) -> None:
+        own = self.own
+        assert incarnation > own.incarnation, "I1: our incarnation only rises"
+        own.description = describe(self._context, own.description.name, addresses, facts, incarnation)
+        own.addresses = own.description.addresses[:]
+        self.table.change(own, ALIVE, incarnation, own.node_id, own.since)
+        self._persist_incarnation()
+        self.queue.put(own.node_id, own.description.packed, True)
+        self._note_change(own, "alive", "alive")
+
+    def _persist_incarnation(self) -> None:
+        self._context.emit(Persist("node", b"incarnation", pack(self.own.incarnation), False))
+
+    def _meet(self, rumour: Rumour, now: float) -> bool:
+        if rumour.state != ALIVE:
+            return False
+        if rumour.incarnation > self._context.config.incarnation_first_max:
+            self._context.count("incarnation_jumps")
+            return False
+        if len(self.table.entries) >= self._context.config.members_max and not self._make_room():
+            self._context.count("table_full")
+            return False
+        entry = MemberEntry(rumour, now)
+        self.table.add(entry)
+        self._set_addresses(entry)
+        self._pass_on(rumour, False)
+        self._note_change(entry, "unknown", "alive")
+        return True
+
+    def _make_room(self) -> bool:
+        gone = self.table.with_state(LEFT) + self.table.with_state(DEAD)
+        oldest: MemberEntry | None = None
+        for entry in gone:
+            if entry is not self.own and (oldest is None or entry.since < oldest.since):
+                oldest = entry
+        if oldest is None:
+            return False
+        self._context.count("members_evicted")
+        self._forget(oldest)
+        return True
+
+    def _forget(self, entry: MemberEntry) -> None:
+        self.queue.drop(entry.node_id)
+        self.table.remove(entry.node_id)
+
+    def _fill_in(self, entry: MemberEntry, rumour: Rumour) -> bool:
+        # A suspicion may have told us of this incarnation before the member's own words arrived.
+        if entry.description.incarnation >= rumour.incarnation:
+            return False
+        entry.description = rumour
+        self._set_addresses(entry)
+        return True
+
+    def _confirm(self, entry: MemberEntry, rumour: Rumour) -> bool:
+        suspicion = self.suspicions[entry.node_id]
+        if not suspicion.confirm(rumour.accuser):
+            return False
+        self._context.timers.set(SUSPICION, entry.node_id, suspicion.deadline())
+        self._pass_on(rumour, False)
+        return True
+
+    def _move(self, entry: MemberEntry, rumour: Rumour, now: float) -> None:
+        node_id = entry.node_id
+        before = entry.state
+        if before == SUSPECT and rumour.state != SUSPECT:
+            del self.suspicions[node_id]
+            self._context.timers.cancel(SUSPICION, node_id)
+        self.table.change(entry, rumour.state, rumour.incarnation, rumour.accuser, now)
+        if rumour.state == ALIVE:
+            entry.description = rumour
+            self._set_addresses(entry)
+        elif rumour.state == SUSPECT:
+            self._start_suspicion(node_id, rumour.accuser, now)
+        self._pass_on(rumour, rumour.state == ALIVE and before != ALIVE)
+        self._note_change(entry, STATE_NAMES[before], STATE_NAMES[rumour.state])
+
+    def _start_suspicion(self, node_id: NodeId, accuser: NodeId, now: float) -> None:
+        config = self._context.config
+        count = self.alive_count()
+        min_s = suspicion_min_s(config, count)
+        wanted = confirmations_wanted(config, count)
+        suspicion = Suspicion(accuser, wanted, min_s, min_s * config.suspicion_max_factor, now)
+        self.suspicions[node_id] = suspicion
+        self._context.timers.set(SUSPICION, node_id, suspicion.deadline())
+
+    def _pass_on(self, rumour: Rumour, is_urgent: bool) -> None:
+        if not self.queue.put(rumour.node_id, rumour.packed, is_urgent):
+            self._context.count("rumours_dropped")
+
+    def _note_change(self, entry: MemberEntry, before: str, after: str) -> None:
+        self._context.emit(MemberChanged(entry.node_id, entry.incarnation, before, after))
+        self._changes.append((entry.node_id, before, after))
+        if before != after and entry is not self.own:
+            self._context.count("members_" + after)
+            self._context.notify(
+                "member_" + after,
+                {
+                    "member": short(entry.node_id),
+                    "name": entry.description.name,
+                    "incarnation": entry.incarnation,
+                    "before": before,
+                    "accuser": short(entry.accuser),
+                },
+            )
+
+    def _set_addresses(self, entry: MemberEntry) -> None:
+        count_max = self._context.config.addresses_max
+        entry.addresses = reachable_addresses(entry.sources, entry.description.addresses, count_max)
+        kept = sorted(entry.addresses)
+        if kept != entry.persisted:
+            entry.persisted = kept
+            places = [[host, port] for host, port in entry.addresses]
+            value = pack([entry.description.name, places])
+            self._context.emit(Persist("members", entry.node_id, value, False))

@@ -1,0 +1,336 @@
+"""Failure detection: one probe a period, with helpers on silence, and a short proof after a refusal.
+
+A round probe: PING the best address; without an answer in the peer's own usual time, PING every address,
+ask helpers (PING_REQ) and try the stream; at the end of the period, suspect. All times stretch with
+`Awareness`. An extra probe is the same out of turn. A confirming probe follows hard evidence (a refused
+port, a reset stream): some pings within a fraction of a second, then the member is dead.
+
+Sources: SWIM (2002) sections 3 and 4; Lifeguard (2018) for nacks and local health; memberlist for the
+parallel stream probe.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.effects import Message
+from swarm.core.ids import NODE_ID_SIZE, Address, NodeId
+from swarm.gossip.context import (
+    PROBE_AGAIN,
+    PROBE_DIRECT,
+    PROBE_END,
+    PROBE_TICK,
+    RELAY_END,
+    Context,
+    sequence_subject,
+)
+from swarm.gossip.limits import choose_some
+from swarm.gossip.membership import Membership
+from swarm.gossip.probe_order import ProbeOrder
+from swarm.gossip.rumours import SUSPECT, is_address
+from swarm.wire.codec import Body
+from swarm.wire.messages import ACK, NACK, PING, PING_REQ, PUSH_PULL, RUMOURS
+
+_RACED_ADDRESSES_MAX: Final = 4
+
+
+class Probe:
+    """A probe of our own under way."""
+
+    def __init__(self, sequence: int, target: NodeId, is_confirming: bool, now: float) -> None:
+        self.sequence: Final = sequence
+        self.target: Final = target
+        self.is_confirming: Final = is_confirming
+        self.started: Final = now
+        self.ping_count = 0
+        self.helpers: list[NodeId] = []
+        self.nacks: list[NodeId] = []
+
+
+class Relay:
+    """A probe under way on behalf of another member."""
+
+    def __init__(self, target: NodeId, origin: NodeId, source: Address, sequence: int) -> None:
+        self.target: Final = target
+        self.origin: Final = origin
+        self.source: Final = source
+        self.sequence: Final = sequence
+
+
+class FailureDetector:
+    """Probes others and helps them probe; tells `Membership` the verdicts."""
+
+    def __init__(self, context: Context, membership: Membership) -> None:
+        self._context = context
+        self._membership = membership
+        self.order = ProbeOrder(context.rng)
+        self.probes: dict[int, Probe] = {}
+        self.relays: dict[int, Relay] = {}
+        self._by_target: dict[NodeId, int] = {}
+
+    def start(self, now: float) -> None:
+        """Begin to probe, at a random moment of the first period."""
+        first_s = self._context.rng.uniform(0.0, self._context.config.probe_interval_s)
+        self._context.timers.set(PROBE_TICK, b"", now + first_s)
+
+    def wake(self, now: float) -> None:
+        """Forget all probes: their answers were lost while we slept. The next is due in a period."""
+        for sequence in list(self.probes):
+            self._forget(sequence)
+        for sequence in list(self.relays):
+            self._forget_relay(sequence)
+        self._context.timers.set(PROBE_TICK, b"", now + self._context.config.probe_interval_s)
+
+    # Causes
+
+    def on_tick(self, now: float) -> None:
+        """Probe the next member and set the timer for the one after it."""
+        target = self.order.next()
+        for _ in range(len(self._by_target)):
+            if target is None or target not in self._by_target:
+                break
+            target = self.order.next()
+        if target is not None:
+            self._begin(target, False, now)
+        interval_s = self._membership.awareness.scale_s(self._context.config.probe_interval_s)
+        self._context.timers.set(PROBE_TICK, b"", now + interval_s)
+
+    def on_soft_evidence(self, target: NodeId, now: float) -> None:
+        """Probe a member out of turn: something hints that it may be gone."""
+        self._begin(target, False, now)
+
+    def on_hard_evidence(self, target: NodeId, now: float) -> None:
+        """Probe a member whose host said that nobody listens: silence for a moment means death."""
+        entry = self._membership.table.get(target)
+        if entry is None or not entry.is_listed() or target == self._context.node_id:
+            return
+        if now - entry.confirmed_at < self._context.config.confirm_interval_min_s:
+            return
+        earlier = self._by_target.get(target, 0)
+        if earlier:
+            self._forget(earlier)
+        entry.confirmed_at = now
+        self._begin(target, True, now)
+
+    def on_suspected(self, target: NodeId, now: float) -> None:
+        """Some members, few in the whole mesh, probe a new suspect at once to confirm or clear it."""
+        share = self._context.config.extra_prober_count / max(1, self._membership.alive_count() - 2)
+        if self._context.rng.unit() < share:
+            self._begin(target, False, now)
+
+    def on_gone(self, target: NodeId) -> None:
+        """Stop probing a member that is dead or left."""
+        self.order.remove(target)
+        sequence = self._by_target.get(target, 0)
+        if sequence:
+            self._forget(sequence)
+
+    # Timers
+
+    def on_direct_timeout(self, sequence: int, now: float) -> None:
+        """No direct answer in time: go other ways, all at once."""
+        probe = self.probes.get(sequence)
+        if probe is None:
+            return
+        self._ping(probe)
+        entry = self._membership.table.get(probe.target)
+        assert entry is not None, "I6: a probe is about a member of the table"
+        peers = [peer for peer in self._membership.listed_peers() if peer != probe.target]
+        probe.helpers = choose_some(self._context.rng, peers, self._context.config.helper_count)
+        # An address seen from here (loopback, scoped) may mean another host elsewhere: prefer what it tells.
+        places = entry.description.addresses or entry.addresses
+        if places:
+            for helper in probe.helpers:
+                self._ask_helper(helper, probe, places[0])
+        self._context.emit(Message(probe.target, PUSH_PULL, [sequence, False, []]))
+
+    def on_ping_again(self, sequence: int, now: float) -> None:
+        """Repeat the ping of a confirming probe."""
+        probe = self.probes.get(sequence)
+        if probe is not None:
+            self._ping(probe)
+            self._plan_ping_again(probe, now)
+
+    def on_probe_end(self, sequence: int, now: float) -> None:
+        """Nobody heard of the target: judge it, and ourselves."""
+        probe = self.probes.get(sequence)
+        if probe is None:
+            return
+        self._forget(sequence)
+        self._context.count("probes_failed")
+        if probe.is_confirming:
+            self._membership.declare_dead(probe.target, now)
+            return
+        self._membership.awareness.change(self._missed_nacks(probe))
+        self._membership.suspect(probe.target, now)
+        entry = self._membership.table.get(probe.target)
+        if entry is not None and entry.state == SUSPECT and entry.addresses:
+            rumours = self._membership.packet_rumours(probe.target, 0)
+            self._context.send(entry.addresses[0], RUMOURS, [rumours])
+
+    def on_relay_end(self, sequence: int) -> None:
+        """Tell who asked us that we too heard nothing, which shows that at least we are well."""
+        relay = self.relays.get(sequence)
+        if relay is not None:
+            self._forget_relay(sequence)
+            rumours = self._membership.packet_rumours(relay.origin, 0)
+            self._context.send(relay.source, NACK, [relay.sequence, rumours])
+
+    # Packets; rumours in them have been applied
+
+    def answer_ping(self, sender: NodeId, sequence: int, source: Address) -> None:
+        """Say that we are here."""
+        rumours = self._membership.packet_rumours(sender, 0)
+        self._context.send(source, ACK, [sequence, self._membership.table.digest(), rumours])
+
+    def on_ack(self, sender: NodeId, sequence: int, now: float) -> None:
+        """Somebody is there: the target itself, or a helper that heard from it."""
+        relay = self.relays.get(sequence)
+        if relay is not None:
+            if relay.target == sender:
+                self._forget_relay(sequence)
+                self.answer_ping(relay.origin, relay.sequence, relay.source)
+            return
+        probe = self.probes.get(sequence)
+        if probe is None or (sender != probe.target and sender not in probe.helpers):
+            self._context.count("stale_acks")
+            return
+        entry = self._membership.table.get(probe.target)
+        if entry is not None and sender == probe.target:
+            entry.round_trip.observe(now - probe.started)
+        self._succeed(probe)
+
+    def on_stream_answer(self, sender: NodeId, sequence: int) -> bool:
+        """A reply over the stream; return whether it answers a probe."""
+        probe = self.probes.get(sequence)
+        if probe is None or probe.target != sender:
+            return False
+        self._succeed(probe)
+        return True
+
+    def on_nack(self, sender: NodeId, sequence: int) -> None:
+        """A helper is well, and heard nothing either."""
+        probe = self.probes.get(sequence)
+        if probe is None or sender not in probe.helpers or sender in probe.nacks:
+            self._context.count("stale_nacks")
+            return
+        probe.nacks.append(sender)
+
+    def on_ping_req(
+        self, sender: NodeId, sequence: int, target: NodeId, hint: Address, source: Address, now: float
+    ) -> None:
+        """Probe `target` for `sender`."""
+        if target == self._context.node_id:
+            self.answer_ping(sender, sequence, source)
+            return
+        if len(self.relays) >= self._context.config.relays_max:
+            self._context.count("relays_refused")
+            return
+        mine = self._context.next_sequence()
+        self.relays[mine] = Relay(target, sender, source, sequence)
+        self._context.timers.set(RELAY_END, sequence_subject(mine), now + self._context.config.nack_after_s)
+        entry = self._membership.table.get(target)
+        places = entry.addresses[:1] if entry is not None else []
+        if hint not in places and is_address(hint[0], hint[1]):
+            places.append(hint)
+        for place in places:
+            self._send_bare_ping(place, mine, target)
+
+    # Inside
+
+    def _begin(self, target: NodeId, is_confirming: bool, now: float) -> None:
+        entry = self._membership.table.get(target)
+        if entry is None or not entry.is_listed() or target == self._context.node_id:
+            return
+        if target in self._by_target or not entry.addresses:
+            return
+        if len(self.probes) >= self._context.config.probes_max:
+            self._context.count("probes_refused")
+            return
+        config = self._context.config
+        sequence = self._context.next_sequence()
+        probe = Probe(sequence, target, is_confirming, now)
+        self.probes[sequence] = probe
+        self._by_target[target] = sequence
+        self._context.count("probes_started")
+        subject = sequence_subject(sequence)
+        self._ping(probe)
+        if is_confirming:
+            self._context.timers.set(PROBE_END, subject, now + config.confirm_timeout_s)
+            self._plan_ping_again(probe, now)
+            return
+        direct_s = entry.round_trip.timeout_s(config)
+        total_s = max(config.probe_interval_s, 2 * direct_s)
+        awareness = self._membership.awareness
+        self._context.timers.set(PROBE_DIRECT, subject, now + awareness.scale_s(direct_s))
+        self._context.timers.set(PROBE_END, subject, now + awareness.scale_s(total_s))
+
+    def _ping(self, probe: Probe) -> None:
+        entry = self._membership.table.get(probe.target)
+        assert entry is not None, "I6: a probe is about a member of the table"
+        if probe.ping_count == 0 and not probe.is_confirming:
+            self._send_ping(entry.addresses[0], probe.sequence, probe.target)
+        else:
+            for place in entry.addresses[:_RACED_ADDRESSES_MAX]:
+                self._send_bare_ping(place, probe.sequence, probe.target)
+        probe.ping_count += 1
+
+    def _plan_ping_again(self, probe: Probe, now: float) -> None:
+        config = self._context.config
+        if probe.ping_count < config.confirm_ping_count:
+            pause_s = config.confirm_timeout_s / config.confirm_ping_count
+            self._context.timers.set(PROBE_AGAIN, sequence_subject(probe.sequence), now + pause_s)
+
+    def _send_ping(self, place: Address, sequence: int, target: NodeId) -> None:
+        rumours = self._membership.packet_rumours(target, NODE_ID_SIZE)
+        self._context.send(place, PING, [sequence, target, self._membership.table.digest(), rumours])
+
+    def _send_bare_ping(self, place: Address, sequence: int, target: NodeId) -> None:
+        # A target that may be gone is told only what is held against it.
+        accusation = self._membership.accusation_of(target)
+        rumours: list[object] = [] if accusation is None else [accusation]
+        self._context.send(place, PING, [sequence, target, self._membership.table.digest(), rumours])
+
+    def _ask_helper(self, helper: NodeId, probe: Probe, place: Address) -> None:
+        entry = self._membership.table.get(helper)
+        if entry is None or not entry.addresses:
+            return
+        reserved = NODE_ID_SIZE + len(place[0]) * 4
+        rumours = self._membership.packet_rumours(helper, reserved)
+        body: list[object] = [probe.sequence, probe.target, place[0], place[1], rumours]
+        self._context.send(entry.addresses[0], PING_REQ, body)
+
+    def _missed_nacks(self, probe: Probe) -> int:
+        if not probe.helpers:
+            return 1
+        return len(probe.helpers) - len(probe.nacks)
+
+    def _succeed(self, probe: Probe) -> None:
+        self._forget(probe.sequence)
+        self._context.count("probes_answered")
+        if not probe.is_confirming:
+            self._membership.awareness.change(-1)
+
+    def _forget(self, sequence: int) -> None:
+        probe = self.probes.pop(sequence)
+        del self._by_target[probe.target]
+        subject = sequence_subject(sequence)
+        for kind in (PROBE_DIRECT, PROBE_END, PROBE_AGAIN):
+            self._context.timers.cancel(kind, subject)
+
+    def _forget_relay(self, sequence: int) -> None:
+        del self.relays[sequence]
+        self._context.timers.cancel(RELAY_END, sequence_subject(sequence))
+
+
+def take_ping_req(body: Body) -> tuple[int, NodeId, Address, list[object]]:
+    """Return (sequence, target, address, rumours) of a PING_REQ body.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    sequence = body.take_int()
+    target = body.take_id(NODE_ID_SIZE)
+    host = body.take_text()
+    port = body.take_int()
+    return (sequence, target, (host, port), body.take_list())

@@ -1,0 +1,158 @@
+"""The one TCP port of a node: mutual TLS for everybody, then by ALPN.
+
+``swarm/1`` is a WebSocket, at /peer for nodes and at /client for clients and nodes; ``http/1.1`` is the
+object server. Whoever shows no certificate of this mesh is cut off in the handshake; whatever else goes
+wrong on a connection ends that connection and is counted.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+import trio
+
+from swarm.core.errors import RemoteProtocolError
+from swarm.net.dial import keep_alive
+from swarm.net.http import ObjectServer
+from swarm.net.keys import ALPN_SWARM, ROLE_NODE, Credentials, peer_identity
+from swarm.net.peers import PeerLinks
+from swarm.net.session import Sessions
+from swarm.net.sockets import NodeSockets
+from swarm.net.upgrade import accept_upgrade, receive_upgrade_untrusted, refuse_upgrade
+from swarm.net.websocket import TlsStream
+
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+CONNECTION_COUNT_MAX: Final = 1024
+HANDSHAKE_COUNT_MAX: Final = 128
+"""Connections that have not shown a certificate yet; more are closed at once."""
+ACCEPT_PAUSE_S: Final = 0.1
+
+_BUSY_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_COUNTERS: Final = (
+    "accepted",
+    "accept_failed",
+    "too_many",
+    "tls_failed",
+    "tls_timed_out",
+    "bad_certificate",
+    "bad_upgrade",
+    "wrong_role",
+    "wrong_path",
+)
+
+
+class Server:
+    """Accepts connections and hands them to whom they are for."""
+
+    def __init__(
+        self,
+        sockets: NodeSockets,
+        credentials: Credentials,
+        links: PeerLinks,
+        sessions: Sessions,
+        objects: ObjectServer,
+    ) -> None:
+        """Prepare to serve on the TCP sockets of `sockets`, which stay the caller's to close."""
+        self._sockets: Final = sockets
+        self._context: Final = credentials.server_context()
+        self._own: Final = credentials.identity
+        self._links: Final = links
+        self._sessions: Final = sessions
+        self._objects: Final = objects
+        self._handshakes = 0
+        self._connections = 0
+        self._counts: Final[dict[str, int]] = dict.fromkeys(_COUNTERS, 0)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        listeners = [trio.socket.from_stdlib_socket(sock.dup()) for sock in self._sockets.tcp]
+        try:
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(self._accept, listener, nursery)
+                task_status.started()
+        finally:
+            for listener in listeners:
+                listener.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts since the start, and how many connections are open."""
+        return {**self._counts, "connections": self._connections}
+
+    async def _accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                sock, _ = await listener.accept()
+            except OSError as error:
+                self._counts["accept_failed"] += 1
+                if error.errno in _BUSY_ERRORS:
+                    await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if self._handshakes >= HANDSHAKE_COUNT_MAX or self._connections >= CONNECTION_COUNT_MAX:
+                self._counts["too_many"] += 1
+                sock.close()
+                continue
+            self._counts["accepted"] += 1
+            try:
+                stream = trio.SocketStream(sock)
+            except OSError:  # it is gone already
+                sock.close()
+                continue
+            keep_alive(stream)
+            self._connections += 1
+            nursery.start_soon(self._serve, stream)
+
+    async def _serve(self, transport: trio.SocketStream) -> None:
+        stream: TlsStream = trio.SSLStream(transport, self._context, server_side=True, https_compatible=True)
+        try:
+            if not await self._handshake(stream):
+                return
+            role, identity = peer_identity(stream)
+            if stream.selected_alpn_protocol() == ALPN_SWARM:
+                await self._serve_websocket(stream, role, identity)
+            else:
+                await self._objects.serve(stream)
+        except RemoteProtocolError:
+            self._counts["bad_certificate"] += 1
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # it went away in the middle of something, which is its right
+        finally:
+            self._connections -= 1
+            await trio.aclose_forcefully(stream)
+
+    async def _handshake(self, stream: TlsStream) -> bool:
+        self._handshakes += 1
+        try:
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+                await stream.do_handshake()
+        except trio.TooSlowError:
+            self._counts["tls_timed_out"] += 1
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            self._counts["tls_failed"] += 1
+        else:
+            return True
+        finally:
+            self._handshakes -= 1
+        return False
+
+    async def _serve_websocket(self, stream: TlsStream, role: str, identity: bytes) -> None:
+        try:
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+                upgrade = await receive_upgrade_untrusted(stream)
+        except (RemoteProtocolError, trio.TooSlowError):
+            self._counts["bad_upgrade"] += 1
+            return
+        if upgrade.path == "/peer":
+            if role != ROLE_NODE or identity == self._own:
+                self._counts["wrong_role"] += 1
+                await refuse_upgrade(stream, 403, "only other nodes of the mesh may open /peer")
+                return
+            websocket = await accept_upgrade(stream, upgrade, self._links.boot)
+            await self._links.serve(websocket, identity, upgrade.boot)
+        elif upgrade.path == "/client":
+            websocket = await accept_upgrade(stream, upgrade)
+            await self._sessions.serve(websocket, role, identity)
+        else:
+            self._counts["wrong_path"] += 1
+            await refuse_upgrade(stream, 404, "a node has WebSockets at /peer and /client only")

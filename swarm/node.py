@@ -1,0 +1,553 @@
+"""One node: gossip, election, job records, scheduler, gateway and execution, composed.
+
+Pure: the daemon and the simulator drive this same object through its inputs, one deadline and one list
+of effects, and nothing else. What the parts say to each other (inner effects) is routed here, until
+nothing is left to route; everything else is handed out, oldest first. Heavy work (a scheduling pass, the
+council, the lists of peers) is done once per batch, when the effects are taken.
+
+Every frame sent is stamped with this node's fence and the beat it knows; of every frame received the stamp
+goes to election before its body goes anywhere. Orders below the fence are refused with the fence; facts
+never are.
+
+Invariants besides those of the parts:
+
+N1 Routing ends: a batch causes a bounded number of rounds.
+N2 A node gives orders only while it leads.
+N3 Time never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from swarm.core.effects import (
+    Effect,
+    FetchObject,
+    KillExecutor,
+    LeaderChanged,
+    MemberChanged,
+    Message,
+    Packet,
+    SendHello,
+    SendMessage,
+    SendPacket,
+)
+from swarm.core.errors import DecodeError
+from swarm.core.ids import (
+    EVERYWHERE,
+    NO_BALLOT,
+    Address,
+    Ballot,
+    NodeId,
+    ObjectName,
+)
+from swarm.core.rng import Rng
+from swarm.core.timers import Timers
+from swarm.election.core import Election
+from swarm.election.council import choose_council, grace_left_s
+from swarm.exec.core import ExecCore
+from swarm.exec.frames import take_executor_frame
+from swarm.gossip.core import Gossip
+from swarm.node_config import NodeConfig
+from swarm.node_members import PRESENT, view_of
+from swarm.node_reports import copy_rows, inventory_body, report_rows
+from swarm.node_restore import remembered_addresses, stored_ballot
+from swarm.node_views import implicit_tags, mesh_status, node_row
+from swarm.scheduler.core import Scheduler
+from swarm.scheduler.gateway import Gateway
+from swarm.scheduler.invariants import check_scheduler
+from swarm.scheduler.job_facts import NEWS_FORGET
+from swarm.scheduler.records import JobRecords
+from swarm.wire.codec import Body, Frame, Stamp, pack_frame, unpack_frame_untrusted
+from swarm.wire.facts import Output
+from swarm.wire.messages import (
+    ASSIGN,
+    CANCEL_ATTEMPTS,
+    CLIENT_HELLO,
+    HELLO,
+    INTENT_CLOSE,
+    INVENTORY,
+    JOB_ENDED,
+    NEWS_FROM_LEADER,
+    OBJECT_COPIED,
+    ORDERS,
+    PUSH_PULL,
+    RECORD_STORE,
+    REFUSED,
+    RELEASE_OBJECTS,
+    REPORT_WANTED,
+    REPORTS_TO_LEADER,
+    RETRACT,
+    RETRACTED,
+    STAND,
+    VOTE_REQUEST,
+)
+from swarm.wire.orders import assignment_untrusted, attempts_untrusted
+
+ROUNDS_MAX: Final = 10_000
+
+_TIMER_COUNCIL: Final = 1
+
+
+class Node:
+    """A member of the mesh; see the module's text. All times are seconds of one clock that counts sleep."""
+
+    def __init__(self, config: NodeConfig, restored: Sequence[tuple[str, bytes, bytes]], rng: Rng) -> None:
+        """Make a node from its settings and what an earlier run persisted.
+
+        Args:
+            config: identity, capacity and settings.
+            restored: rows (table, key, value) of the journal, all of them intact.
+            rng: source of every random choice.
+        """
+        self._config: Final = config
+        self._me: Final = config.node_id
+        self._now = 0.0
+        self._timers = Timers()
+        self._out: list[Effect] = []
+        self._inbox: list[tuple[int, list[object]]] = []
+        self._members_changed = True
+        self._is_leaving = False
+        self._led_ballot: Ballot = NO_BALLOT
+        self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
+        rows = list(restored)
+        facts = dict(config.facts)
+        facts["cores"] = config.cores
+        facts["memory"] = config.memory_bytes
+        facts["boot"] = config.incarnation
+        own_tags = facts.get("tags")
+        tags: list[object] = list(own_tags) if isinstance(own_tags, list) else []
+        facts["tags"] = tags + implicit_tags(config.node_id, config.name)
+        self._facts = facts
+        remembered = remembered_addresses(rows)
+        self.gossip = Gossip(
+            config.gossip,
+            config.node_id,
+            config.name,
+            list(config.addresses),
+            facts,
+            config.incarnation,
+            rng,
+            remembered,
+        )
+        fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
+        self.election = Election(config.election, config.node_id, rng, fence, promise)
+        self.records = JobRecords(config.scheduler, config.node_id)
+        self.records.restore(rows)
+        self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
+        self.gateway = Gateway(config.scheduler, config.node_id, config.name)
+        self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
+
+    # Life
+
+    def start(self, seeds: Sequence[Address], now: float) -> None:
+        """Join: look for the mesh everywhere and at `seeds`, and stand for election when none leads."""
+        self._advance(now)
+        self.gossip.start(seeds, now)
+        self.election.start(now)
+
+    def leave(self, now: float) -> None:
+        """Say goodbye; a `LeaveFinished` effect tells when the driver may stop."""
+        self._advance(now)
+        if not self._is_leaving:
+            self._is_leaving = True
+            self.election.resign(now)
+            self.gossip.leave(now)
+
+    def drain(self, now: float) -> None:
+        """Start no more tasks; what runs goes on. `is_idle` in :meth:`status` tells when nothing runs."""
+        self._advance(now)
+        self._facts["draining"] = True
+        self.gossip.set_facts(self._facts, now)
+        self.exec.drain(now)
+
+    def wake(self, now: float) -> None:
+        """The clock jumped (the host slept): believe nothing about others' liveness, lead nobody."""
+        self._advance(now)
+        self.gossip.wake(now)
+        self.election.wake(now)
+
+    # Network
+
+    def receive_packet(self, payload: bytes, source: Address, now: float) -> None:
+        """Take a datagram that was sealed with the mesh's key."""
+        self._advance(now)
+        frame = self._decode(payload)
+        if frame is None:
+            return
+        if frame.stamp.sender == self._me:
+            self.counts["own_packets"] += 1
+            return
+        kind = frame.kind
+        if kind == CLIENT_HELLO:
+            self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
+            return
+        self.election.on_stamp(frame.stamp, now)
+        if HELLO <= kind < CLIENT_HELLO:
+            self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
+        elif VOTE_REQUEST <= kind <= STAND:
+            self.election.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
+        else:
+            self.counts["malformed"] += 1
+
+    def receive_message(self, peer: NodeId, payload: bytes, now: float) -> None:
+        """Take a message of a peer from its stream."""
+        self._advance(now)
+        frame = self._decode(payload)
+        if frame is None:
+            return
+        if frame.stamp.sender != peer:
+            self.counts["wrong_sender"] += 1
+            return
+        self.election.on_stamp(frame.stamp, now)
+        if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
+            self.counts["refused"] += 1
+            fence = self.election.stamp()[0]
+            self._send_message(peer, REFUSED, [fence[0], fence[1]])
+            return
+        self._deliver(peer, frame.kind, frame.body)
+
+    def on_peer_connected(self, peer: NodeId, now: float) -> None:
+        """A stream to a peer is open."""
+        self._advance(now)
+
+    def on_peer_lost(self, peer: NodeId, was_refused: bool, now: float) -> None:
+        """A stream to a peer broke or could not be opened; `was_refused` proves that its process is gone."""
+        self._advance(now)
+        self.gossip.on_peer_lost(peer, was_refused, now)
+        self.scheduler.on_link_lost(peer, now)
+        self.gateway.on_link_lost(peer, now)
+
+    def on_packet_refused(self, address: Address, now: float) -> None:
+        """The host at `address` said that nobody listens on that port."""
+        self._advance(now)
+        self.gossip.on_packet_refused(address, now)
+
+    def set_addresses(self, addresses: list[Address], now: float) -> None:
+        """Take where others reach this node now, best first."""
+        self._advance(now)
+        self.gossip.set_addresses(addresses, now)
+        self._members_changed = True
+
+    # Clients
+
+    def on_client_opened(self, session: int, role: str, now: float) -> None:
+        """A client attached itself to this node."""
+        self._advance(now)
+        self._refresh_members()
+        self.gateway.on_opened(session, now)
+
+    def receive_client(self, session: int, payload: bytes, now: float) -> None:
+        """Take a frame of a client."""
+        self._advance(now)
+        self.gateway.receive(session, payload, now)
+
+    def on_client_closed(self, session: int, now: float) -> None:
+        """A client went away."""
+        self._advance(now)
+        self.gateway.on_closed(session, now)
+
+    # Executors and objects
+
+    def on_executor_ready(self, executor: int, pid: int, now: float) -> None:
+        """An executor runs."""
+        self._advance(now)
+        self.exec.on_executor_ready(executor, pid, now)
+
+    def on_executor_exit(self, executor: int, reason: str, last_output: str, now: float) -> None:
+        """An executor ended, whyever."""
+        self._advance(now)
+        self.exec.on_executor_exit(executor, reason, last_output, now)
+
+    def receive_executor_frames(self, executor: int, frames: list[list[object]], now: float) -> None:
+        """Take what an executor reported; one that talks nonsense is killed."""
+        self._advance(now)
+        for fields in frames:
+            try:
+                take_executor_frame(self.exec, executor, fields, now)
+            except DecodeError as error:
+                self.counts["malformed"] += 1
+                self._out.append(KillExecutor(executor, f"it sent a frame that is none: {error}"))
+                return
+
+    def on_object_fetched(self, name: ObjectName, now: float) -> None:
+        """A `FetchObject` ended well."""
+        self._advance(now)
+        self.exec.on_object_fetched(name, now)
+        self.records.on_object_fetched(name, now)
+        self.gateway.on_object_here(name)
+
+    def on_object_missing(self, name: ObjectName, failed: list[NodeId], now: float) -> None:
+        """A `FetchObject` failed at these holders."""
+        self._advance(now)
+        self.exec.on_object_missing(name, failed, now)
+        self.records.on_object_missing(name, now)
+        self.gateway.on_object_missing(name)
+
+    def on_object_put(self, name: ObjectName, digest: bytes, size: int, encoding: int, now: float) -> None:
+        """A client put an object into the own store, or one was found there at start."""
+        self._advance(now)
+        self.exec.put_object(name, Output(digest, size, encoding, None), now)
+        leader = self.election.leader()
+        if leader:
+            self._send_message(leader, OBJECT_COPIED, [copy_rows(self.exec, [name])])
+        self.gateway.on_object_put(name)
+
+    # Time
+
+    def handle_deadline(self, now: float) -> None:
+        """Let everything that is due happen."""
+        self._advance(now)
+        self.gossip.handle_deadline(now)
+        self.election.handle_deadline(now)
+        self.records.acceptances.handle_deadline(now)
+        self.scheduler.handle_deadline(now)
+        self.gateway.handle_deadline(now)
+        self.exec.handle_deadline(now)
+        while self._timers.pop_due(now) is not None:
+            self._members_changed = True
+
+    def next_deadline(self) -> float:
+        """Return when `handle_deadline` is wanted next, `math.inf` for never."""
+        return min(
+            self.gossip.next_deadline(),
+            self.election.next_deadline(),
+            self.records.acceptances.next_deadline(),
+            self.scheduler.next_deadline(),
+            self.gateway.next_deadline(),
+            self.exec.next_deadline(),
+            self._timers.next_deadline(),
+        )
+
+    def take_effects(self) -> list[Effect]:
+        """Finish the batch and return its effects, to be performed in this order."""
+        for _ in range(ROUNDS_MAX):
+            if self._members_changed:
+                self._refresh_members()
+            self._route()
+            self.scheduler.run_pass(self._now)
+            if not self._route() and not self._members_changed:
+                effects = self._out
+                self._out = []
+                return effects
+        raise AssertionError("N1: routing does not end")
+
+    # Views
+
+    def status(self) -> dict[str, object]:
+        """Return what `swarm status --json` shows, without what only the daemon knows."""
+        running, _ = self.exec.inventory()
+        value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
+        jobs: dict[str, int] = {}
+        for job in self.scheduler.jobs.values():
+            jobs[job.state()] = jobs.get(job.state(), 0) + 1
+        value["jobs"] = jobs if self.scheduler.is_leading else {"known": len(self.records.jobs())}
+        value["running"] = len(running)
+        value["is_idle"] = not running
+        value["draining"] = self._facts.get("draining") is True
+        value["clients"] = self.gateway.session_count()
+        return value
+
+    def statistics(self) -> dict[str, object]:
+        """Return the counters of all parts, by part."""
+        return {
+            "node": dict(self.counts),
+            "gossip": self.gossip.statistics(),
+            "election": self.election.statistics(),
+            "records": dict(self.records.counts),
+            "scheduler": dict(self.scheduler.counts),
+            "gateway": dict(self.gateway.counts),
+            "exec": self.exec.statistics(),
+        }
+
+    def check_invariants(self) -> None:
+        """Audit every part; raises AssertionError with the number of the broken invariant."""
+        self.gossip.check_invariants()
+        self.election.check_invariants()
+        self.records.check_invariants()
+        check_scheduler(self.scheduler)
+        self.exec.check_invariants()
+        assert not self.scheduler.is_leading or self.election.is_leader(), "N2: orders without leadership"
+
+    # Routing
+
+    def _advance(self, now: float) -> None:
+        assert now >= self._now, f"N3: time went back from {self._now} to {now}"
+        self._now = now
+
+    def _decode(self, payload: bytes) -> Frame | None:
+        try:
+            return unpack_frame_untrusted(payload)
+        except DecodeError:
+            self.counts["malformed"] += 1
+            return None
+
+    def _route(self) -> bool:
+        """Move what the parts have to say, until they are quiet; return whether there was anything."""
+        moved = False
+        for _ in range(ROUNDS_MAX):
+            effects = self.gossip.take_effects()
+            effects.extend(self.election.take_effects())
+            self._ask_parts()
+            effects.extend(self.records.take_effects())
+            effects.extend(self.scheduler.take_effects())
+            effects.extend(self.gateway.take_effects())
+            effects.extend(self.exec.take_effects())
+            self._send_reports()
+            if not effects and not self._inbox:
+                return moved
+            moved = True
+            for effect in effects:
+                self._route_one(effect)
+            inbox = self._inbox
+            self._inbox = []
+            for kind, body in inbox:
+                self._deliver(self._me, kind, body)
+        raise AssertionError("N1: routing does not end")
+
+    def _ask_parts(self) -> None:
+        """Pass on what the gateway, the records and the scheduler hand to each other."""
+        now = self._now
+        for submission in self.gateway.take_submissions():
+            refusal = self.records.accept(
+                submission.token,
+                submission.job,
+                submission.number,
+                submission.parts_total,
+                submission.blob,
+                submission.part,
+                now,
+            )
+            self.gateway.on_taken(submission, refusal)
+        for job, parts in self.gateway.take_closes():
+            self.records.intend(job, INTENT_CLOSE, parts, now)
+        for name, ref in self.gateway.take_fetches():
+            if self.exec.fetch_object(name, ref, now):
+                self.gateway.on_object_here(name)
+        for question in self.gateway.take_own_questions():
+            self.gateway.answer(question, self.status() if question.op == "status" else self._node_rows())
+        self.gateway.on_accepted(self.records.acceptances.take_accepted())
+        news = self.records.take_news()
+        for item in news:
+            if item.kind == NEWS_FORGET:
+                self.exec.forget_job(item.job, now)
+                self.gateway.forget_job(item.job)
+        self.scheduler.on_news(news, now)
+
+    def _route_one(self, effect: Effect) -> None:
+        if isinstance(effect, Packet):
+            payload = pack_frame(effect.kind, self._stamp(), effect.body)
+            if effect.destination == EVERYWHERE:
+                self._out.append(SendHello(payload))
+            else:
+                self._out.append(SendPacket(effect.destination, payload))
+        elif isinstance(effect, Message):
+            self._send_message(effect.peer, effect.kind, effect.body)
+        elif isinstance(effect, MemberChanged):
+            self._members_changed = True
+        elif isinstance(effect, LeaderChanged):
+            self._take_leader(effect)
+        elif isinstance(effect, FetchObject):
+            sources = [(node, places or self.gossip.addresses_of(node)) for node, places in effect.sources]
+            self._out.append(FetchObject(effect.name, effect.digest, effect.size, sources))
+        else:
+            self._out.append(effect)
+
+    def _send_message(self, peer: NodeId, kind: int, body: list[object]) -> None:
+        if peer == self._me:
+            self._inbox.append((kind, body))
+            return
+        payload = pack_frame(kind, self._stamp(), body)
+        self._out.append(SendMessage(peer, self.gossip.addresses_of(peer), payload))
+
+    def _stamp(self) -> Stamp:
+        ballot, beat = self.election.stamp()
+        return Stamp(self._me, ballot, beat)
+
+    def _deliver(self, sender: NodeId, kind: int, body: list[object]) -> None:
+        now = self._now
+        if kind == PUSH_PULL:
+            self.gossip.receive_message(sender, kind, body, now)
+        elif RECORD_STORE <= kind <= JOB_ENDED:
+            self.records.receive_message(sender, kind, body, now)
+        elif kind in REPORTS_TO_LEADER:
+            self.scheduler.receive_message(sender, kind, body, now)
+        elif kind in NEWS_FROM_LEADER:
+            self.gateway.receive_message(sender, kind, body, now)
+        elif kind in ORDERS or kind == REFUSED:
+            try:
+                self._obey(sender, kind, Body(body))
+            except DecodeError:
+                self.counts["malformed"] += 1
+        else:
+            self.counts["malformed"] += 1
+
+    def _obey(self, sender: NodeId, kind: int, body: Body) -> None:
+        now = self._now
+        if kind == REFUSED:
+            self.election.observe_ballot(body.take_ballot(), now)
+        elif kind == ASSIGN:
+            rows = body.take_list()
+            self.exec.assign([assignment_untrusted(Body([row]).take_list()) for row in rows], now)
+        elif kind == CANCEL_ATTEMPTS:
+            self.exec.cancel(attempts_untrusted(body.take_list()), now)
+        elif kind == RELEASE_OBJECTS:
+            self.exec.release(attempts_untrusted(body.take_list()), now)
+        elif kind == RETRACT:
+            returned = self.exec.retract(attempts_untrusted(body.take_list()), now)
+            rows = [list(attempt) for attempt in returned]
+            self._send_message(sender, RETRACTED, [rows])
+        elif kind == REPORT_WANTED:
+            self._report(sender, body.take_int())
+
+    # Leadership and members
+
+    def _take_leader(self, change: LeaderChanged) -> None:
+        now = self._now
+        leads = change.leader == self._me
+        if leads and not (self.scheduler.is_leading and change.ballot == self._led_ballot):
+            self._led_ballot = change.ballot
+            self.scheduler.lead(change.ballot, now)
+        elif not leads and self.scheduler.is_leading:
+            self.scheduler.follow(now)
+        self._members_changed = True
+        self.records.on_leader(change.leader)
+        self.gateway.on_leader(change.leader, now)
+
+    def _refresh_members(self) -> None:
+        """Tell every part who is there; done once per batch."""
+        self._members_changed = False
+        now = self._now
+        view = view_of(self.gossip.members(), self._me, now)
+        for member in view.members:
+            self.scheduler.on_member(member.node_id, member.name, member.facts, member.state in PRESENT, now)
+        council = choose_council(view.candidates, self.election.leader(), self._config.election)
+        self._timers.set(_TIMER_COUNCIL, b"", now + grace_left_s(view.candidates, self._config.election))
+        self.election.on_members(view.reachable, now)
+        self.election.on_council(council, now)
+        self.records.acceptances.on_keepers(view.mine, view.keepers, now)
+        self.exec.set_addresses(view.addresses)
+        self.gateway.set_peers(view.peers, view.names)
+
+    # Reports
+
+    def _report(self, leader: NodeId, request: int) -> None:
+        self.records.offer(leader)
+        for effect in self.records.take_effects():
+            self._route_one(effect)
+        self._send_message(leader, INVENTORY, inventory_body(self.exec, request))
+
+    def _send_reports(self) -> None:
+        reports = self.exec.take_reports()
+        leader = self.election.leader()
+        if leader != self._me:
+            for job, completion in reports.completions:
+                self.records.add_completion(job, completion)
+        if leader:
+            for kind, rows in report_rows(self.exec, reports):
+                self._send_message(leader, kind, [rows])
+
+    def _node_rows(self) -> list[object]:
+        leader = self.election.leader()
+        return [node_row(member, leader) for member in self.gossip.members()]

@@ -1,0 +1,48 @@
+"""What a node reports to the leader about the work it does: the bodies of those messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.ids import ObjectName
+from swarm.exec.core import ExecCore
+from swarm.exec.reports import Reports
+from swarm.wire.messages import COMPLETIONS, OBJECT_COPIED, OBJECT_LOST, RETRACTED, TASK_OUTPUT
+
+ROWS_BATCH: Final = 1000
+
+
+def report_rows(core: ExecCore, reports: Reports) -> list[tuple[int, list[object]]]:
+    """Return (kind, rows) of the messages that tell the leader `reports`, each of a bounded size."""
+    completions: list[object] = [[job, completion.to_wire()] for job, completion in reports.completions]
+    returned: list[object] = [list(attempt) for attempt in reports.returned]
+    messages: list[tuple[int, list[object]]] = []
+    _add_batches(messages, COMPLETIONS, completions)
+    _add_batches(messages, TASK_OUTPUT, list(reports.output))
+    _add_batches(messages, OBJECT_LOST, list(reports.lost))
+    _add_batches(messages, RETRACTED, returned)
+    _add_batches(messages, OBJECT_COPIED, copy_rows(core, reports.copied))
+    return messages
+
+
+def copy_rows(core: ExecCore, names: list[ObjectName]) -> list[object]:
+    """Return rows [job, task, output, digest] of those objects that are here."""
+    rows: list[object] = []
+    for name in names:
+        output = core.find_object(name)
+        if output is not None:
+            rows.append([name[0], name[1], name[2], output.digest])
+    return rows
+
+
+def inventory_body(core: ExecCore, request: int) -> list[object]:
+    """Return the body of an INVENTORY that answers `request`."""
+    running, objects = core.inventory()
+    rows: list[object] = [list(attempt) for attempt in running]
+    copies: list[object] = [[name[0], name[1], name[2], digest] for name, digest, _, _ in objects]
+    return [request, rows, copies]
+
+
+def _add_batches(messages: list[tuple[int, list[object]]], kind: int, rows: list[object]) -> None:
+    for start in range(0, len(rows), ROWS_BATCH):
+        messages.append((kind, rows[start : start + ROWS_BATCH]))

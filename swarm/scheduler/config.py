@@ -1,0 +1,73 @@
+"""Settings of the scheduler, the job records and the gateway; each with its unit and its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swarm.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """Settings shared by everything in this package.
+
+    Attributes:
+        replicas: copies of a job's record on disk before it is acknowledged, >= 1. Three survive any
+            two disks (membership-leadership model: R = 3).
+        record_retry_s: how long a copy may stay unconfirmed before another node is asked, seconds.
+            Longer than an fsync on a worn SD card (hundreds of milliseconds).
+        collect_s: how long a new leader waits for the inventories of the nodes it believes alive.
+        window_s: seconds of estimated work queued ahead of each slot of a node. Long enough to hide a
+            round trip on Wi-Fi (p99 of 20 ms without power save), short enough to keep choices open.
+        window_tasks_max: tasks queued ahead of each slot, whatever their estimate.
+        overhead_s: what any task costs besides its own run time, added to estimates.
+        default_duration_s: estimate for a function never seen.
+        bandwidth_bytes_s: assumed rate between two nodes until measured ones exist; 12.5 MB/s is
+            100 Mbit Ethernet or good Wi-Fi.
+        executor_deaths_max: executors a task may kill before it is given up (as Dask's
+            allowed-failures, 3).
+        retry_backoff_s: pause before the first retry of a failed task; doubles, up to 10 s.
+        results_ttl_s: how long an ended job and its kept results stay.
+        tombstone_ttl_s: how long a job that was forgotten is remembered as ended: longer than the
+            longest absence we promise to survive (30 days).
+        orphan_s: a session's job without any watcher for so long is cancelled.
+        ask_timeout_s: how long a question to the leader may stay open.
+        output_bytes_max: printed output kept per job, the oldest dropped first.
+        jobs_max: jobs that a node holds records of.
+        steal_backlog_s: a node with less estimated work than this keeps its queue.
+    """
+
+    replicas: int = 3
+    record_retry_s: float = 3.0
+    collect_s: float = 1.0
+    window_s: float = 0.1
+    window_tasks_max: int = 512
+    overhead_s: float = 0.0002
+    default_duration_s: float = 0.05
+    bandwidth_bytes_s: float = 12.5e6
+    executor_deaths_max: int = 3
+    retry_backoff_s: float = 0.1
+    results_ttl_s: float = 3600.0
+    tombstone_ttl_s: float = 30 * 86400.0
+    orphan_s: float = 60.0
+    ask_timeout_s: float = 10.0
+    output_bytes_max: int = 1024 * 1024
+    jobs_max: int = 10_000
+    steal_backlog_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise ConfigError(f"replicas must be at least 1, not {self.replicas}")
+        if self.window_tasks_max < 1 or self.executor_deaths_max < 1 or self.jobs_max < 1:
+            raise ConfigError("window_tasks_max, executor_deaths_max and jobs_max must be at least 1")
+        for name in (
+            "record_retry_s",
+            "collect_s",
+            "window_s",
+            "overhead_s",
+            "bandwidth_bytes_s",
+            "ask_timeout_s",
+        ):
+            value = getattr(self, name)
+            if value <= 0:
+                raise ConfigError(f"{name} must be more than 0, not {value}")

@@ -1,0 +1,566 @@
+"""The leader's scheduler: a view over job facts, rebuilt by every new leader, and the orders it gives.
+
+It lives in every node and works only in the one that leads. `lead` starts from nothing: it asks every
+node for its records, facts and inventory (REPORT_WANTED), waits until all that seem alive have
+answered, at most `collect_s`, adopts what runs and what is held, and only then gives orders. `follow`
+forgets everything. Facts that arrive while it collects are held back and taken successes first, so that
+the outcome does not depend on their order.
+
+Timers: the end of the collection; reports asked again; retries whose back-off is over; ended jobs that
+expire; sessions whose client is gone. Invariants J1 to J5 are those of `jobs`, and
+
+K1 Only a leader has jobs, workers or watches.
+K2 An attempt counted at a worker runs in its job on that node, and the other way round.
+K3 No orders are given while collecting, or to a node that has not reported.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from swarm.core.effects import Effect, Message, Notify
+from swarm.core.errors import DecodeError
+from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
+from swarm.core.rounding import to_ms
+from swarm.core.timers import Timers
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.inventory import Found, adopt_found
+from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
+from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, Job
+from swarm.scheduler.questions import answer_question, find_job
+from swarm.scheduler.records import JobRecords
+from swarm.scheduler.reports import give_back_missing, take_lost, take_retracted
+from swarm.scheduler.task_states import DONE, Task
+from swarm.scheduler.watches import Watches
+from swarm.wire.codec import Body
+from swarm.wire.facts import Completion, Failure, completion_untrusted
+from swarm.wire.job_part import job_part_untrusted
+from swarm.wire.messages import (
+    ANSWER,
+    ASK,
+    COMPLETIONS,
+    ERROR_EXECUTOR_DIED,
+    INTENT_CANCEL,
+    INTENT_CLOSE,
+    INVENTORY,
+    JOB_ENDED,
+    JOB_FORGET,
+    JOB_RELEASE,
+    KIND_DATA,
+    OBJECT_COPIED,
+    OBJECT_LOST,
+    REPORT_WANTED,
+    RETRACTED,
+    TASK_OUTPUT,
+    WATCH,
+)
+
+FACTS_FLUSH_S: Final = 0.1
+REPORT_RETRY_S: Final = 1.0
+LINK_PAUSE_S: Final = 0.1
+BACKOFF_MAX_S: Final = 10.0
+EARLY_MAX: Final = 100_000
+
+_TIMER_COLLECT: Final = 1
+_TIMER_REPORT: Final = 2
+_TIMER_DELAYED: Final = 3
+_TIMER_EXPIRE: Final = 4
+_TIMER_ORPHAN: Final = 5
+_TIMER_FACTS: Final = 6
+
+
+class Scheduler:
+    """The leader's view of all jobs; see the module's text."""
+
+    def __init__(self, config: SchedulerConfig, node_id: NodeId, records: JobRecords) -> None:
+        self._config = config
+        self._me: Final = node_id
+        self._records = records
+        self.is_leading = False
+        self.is_collecting = False
+        self._order = 0
+        self._report_request = 0
+        self.jobs: dict[JobId, Job] = {}
+        self.dispatcher = Dispatcher(config)
+        self.watches = Watches(config.output_bytes_max)
+        self.names: dict[NodeId, str] = {}
+        self._held: list[tuple[JobId, Completion]] = []
+        self._is_taking_held = False
+        self._found: dict[JobId, list[Found]] = {}
+        self._touched: dict[JobId, bool] = {}
+        self._timers = Timers()
+        self._effects: list[Effect] = []
+        self.counts: dict[str, int] = {"malformed": 0, "late": 0, "duplicates": 0, "stale_orders": 0}
+
+    # Leadership
+
+    def lead(self, ballot: Ballot, now: float) -> None:
+        """Start to lead: collect what all nodes know, then schedule."""
+        self.follow(now)
+        self.is_leading = True
+        self.is_collecting = True
+        self._timers.set(_TIMER_COLLECT, b"", now + self._config.collect_s)
+
+    def follow(self, now: float) -> None:
+        """Stop to lead: forget everything that only a leader needs."""
+        self.is_leading = False
+        self.is_collecting = False
+        self.jobs = {}
+        self.dispatcher = Dispatcher(self._config)
+        self.watches = Watches(self._config.output_bytes_max)
+        self._held = []
+        self._found = {}
+        self._touched = {}
+        self._timers = Timers()
+
+    def on_member(
+        self, node: NodeId, name: str, facts: dict[str, object], is_present: bool, now: float
+    ) -> None:
+        """Take that a member is present (alive or suspect), changed its facts, or is gone."""
+        if not self.is_leading:
+            return
+        self.names[node] = name
+        if is_present:
+            known = self.dispatcher.workers.get(node)
+            if known is not None and known.boot != facts.get("boot"):
+                self._lose(node, now)
+            is_new = node not in self.dispatcher.workers
+            self.dispatcher.update_worker(node, facts)
+            if is_new:
+                self._ask_report(node, now)
+        elif node in self.dispatcher.workers:
+            self._lose(node, now)
+
+    def on_link_lost(self, node: NodeId, now: float) -> None:
+        """Take that the stream to a node broke: orders on it are lost, so ask what arrived."""
+        if self.is_leading and node in self.dispatcher.workers and node != self._me:
+            self.dispatcher.workers[node].has_reported = False
+            if not self._timers.is_set(_TIMER_REPORT, node):
+                self._timers.set(_TIMER_REPORT, node, now + LINK_PAUSE_S)
+
+    def _ask_report(self, node: NodeId, now: float) -> None:
+        worker = self.dispatcher.workers[node]
+        self._report_request += 1
+        worker.has_reported = False
+        worker.report_request = self._report_request
+        self._effects.append(Message(node, REPORT_WANTED, [self._report_request]))
+        self._timers.set(_TIMER_REPORT, node, now + REPORT_RETRY_S)
+
+    def _lose(self, node: NodeId, now: float) -> None:
+        worker = self.dispatcher.remove_worker(node)
+        self._timers.cancel(_TIMER_REPORT, node)
+        for job_id in self.watches.drop_node(node):
+            self._watch_orphan(job_id, now)
+        if worker is None:
+            return
+        for job_id, index, attempt in list(worker.given):
+            job = self.jobs.get(job_id)
+            if job is not None and job.tasks[index].running.get(attempt) == node:
+                job.give_back(job.tasks[index], attempt)
+                self._touched[job_id] = True
+        for job in self.jobs.values():
+            job.drop_holder(node)
+            job.records.pop(node, None)
+            self._touched[job.job] = True
+        self._check_collected(now)
+
+    # Facts
+
+    def on_news(self, news: list[News], now: float) -> None:
+        """Take what became known about jobs."""
+        if not self.is_leading:
+            return
+        for item in news:
+            if item.kind == NEWS_FORGET:
+                self._forget(item.job)
+            elif item.kind == NEWS_HOLDER:
+                if self._records.record(item.job) is not None:
+                    self._job(item.job, now).records[item.node] = True
+            elif item.kind == NEWS_COMPLETION and item.completion is not None:
+                self._take_completion(item.job, item.completion, now)
+            elif item.kind == NEWS_INTENT:
+                self._take_intent(item.job, item.number, now)
+            elif item.kind == NEWS_PART:
+                self._take_part(item, now)
+
+    def _job(self, job_id: JobId, now: float) -> Job:
+        job = self.jobs.get(job_id)
+        if job is None:
+            self._order += 1
+            job = Job(job_id, self._order, now)
+            self.jobs[job_id] = job
+        self._touched[job_id] = True
+        return job
+
+    def _take_part(self, item: News, now: float) -> None:
+        record = self._records.record(item.job)
+        if record is None:
+            return
+        part = item.part
+        if part is None:
+            try:
+                part = job_part_untrusted(record.parts[item.number])
+            except DecodeError:
+                self.counts["malformed"] += 1
+                return
+        job = self._job(item.job, now)
+        job.add_part(item.number, part, self.dispatcher.estimates)
+        job.parts_total = max(job.parts_total, record.parts_total)
+        if job.is_session and not self.watches.watchers(item.job):
+            self._watch_orphan(item.job, now)
+        if record.is_cancelled:
+            job.cancel("cancelled")
+
+    def _take_intent(self, job_id: JobId, what: int, now: float) -> None:
+        record = self._records.record(job_id)
+        if record is None:
+            return
+        job = self._job(job_id, now)
+        job.parts_total = max(job.parts_total, record.parts_total)
+        job.changed = True
+        holders = list(job.records)
+        if record.is_cancelled and not job.verdict:
+            job.cancel("cancelled")
+        if what == INTENT_CANCEL:
+            self._records.spread_intent(job_id, INTENT_CANCEL, 0, holders)
+        elif what == INTENT_CLOSE:
+            self._records.spread_intent(job_id, INTENT_CLOSE, record.parts_total, holders)
+
+    def _take_completion(self, job_id: JobId, completion: Completion, now: float) -> None:
+        job = self.jobs.get(job_id)
+        if self.is_collecting or job is None or completion.task >= len(job.tasks):
+            if len(self._held) < EARLY_MAX:
+                self._held.append((job_id, completion))
+            return
+        self._touched[job_id] = True
+        task = job.tasks[completion.task]
+        self.dispatcher.end_attempt(completion.node, (job_id, task.index, completion.attempt))
+        task.attempts = max(task.attempts, completion.attempt)
+        if completion.failure is None:
+            self._succeed(job, task, completion)
+        else:
+            self._fail(job, task, completion, completion.failure, now)
+
+    def _succeed(self, job: Job, task: Task, completion: Completion) -> None:
+        worker = self.dispatcher.workers.get(completion.node)
+        speed = 1.0 if worker is None else worker.speed
+        self.dispatcher.estimates.observe(task.spec.name, completion.duration_s, speed)
+        if not job.accept_success(task, completion):
+            if task.state != DONE:
+                self.dispatcher.recall_ahead(job, task)
+            return
+        if self._is_taking_held and not task.has_data():
+            task.holders = {}
+        elif worker is None and task.holders.pop(completion.node, False):
+            job.revive_if_lost(task)
+
+    def _fail(self, job: Job, task: Task, completion: Completion, failure: Failure, now: float) -> None:
+        was_running = completion.attempt in task.running
+        job.stop(task, completion.attempt)
+        if task.is_final():
+            return
+        job.facts_to_spread.append(completion)
+        if failure.kind == ERROR_EXECUTOR_DIED:
+            task.deaths += 1
+            is_over = task.deaths >= self._config.executor_deaths_max
+        else:
+            task.failures += 1
+            is_over = task.failures > task.spec.options.retries
+            pause = self._config.retry_backoff_s * 2.0 ** min(task.failures - 1, 16)
+            task.not_before = now + to_ms(min(pause, BACKOFF_MAX_S))
+        self.dispatcher.recall_ahead(job, task)
+        if is_over:
+            job.fail(task, failure)
+        elif was_running:
+            job.give_back(task, completion.attempt)
+
+    # Messages
+
+    def receive_message(self, sender: NodeId, kind: int, body: list[object], now: float) -> None:
+        """Take a report or a request for the leader; one that is malformed is counted and dropped."""
+        if not self.is_leading:
+            self.counts["late"] += 1
+            if kind == ASK and body:
+                refusal = {"code": 3, "message": "this node does not lead any more; ask again"}
+                self._effects.append(Message(sender, ANSWER, [body[0], False, refusal]))
+            return
+        try:
+            self._receive(sender, kind, Body(body), now)
+        except DecodeError:
+            self.counts["malformed"] += 1
+
+    def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
+        if kind == COMPLETIONS:
+            for row in body.take_list():
+                entry = Body([row]).take_body()
+                job_id = entry.take_id(JOB_ID_SIZE)
+                completion = completion_untrusted(entry.take_list())
+                if self._records.add_completion(job_id, completion):
+                    self._take_completion(job_id, completion, now)
+                else:
+                    self.counts["duplicates"] += 1
+        elif kind == INVENTORY:
+            self._take_inventory(sender, body, now)
+        elif kind == RETRACTED:
+            self._touch(take_retracted(self.jobs, self.dispatcher, sender, body))
+        elif kind == TASK_OUTPUT:
+            for row in body.take_list():
+                entry = Body([row]).take_body()
+                job_id = entry.take_id(JOB_ID_SIZE)
+                fields: list[object] = [
+                    entry.take_int(),
+                    entry.take_int(),
+                    entry.take_int(),
+                    entry.take_int(),
+                ]
+                data = entry.take_bytes()
+                fields.append(data)
+                if job_id in self.jobs:
+                    self.watches.add_output(job_id, fields, len(data))
+        elif kind == OBJECT_COPIED:
+            for row in body.take_list():
+                self._note_found(Found.copy_untrusted(sender, row))
+        elif kind == OBJECT_LOST:
+            self._touch(take_lost(self.jobs, self.dispatcher, sender, body))
+        elif kind == WATCH:
+            self._take_watch(sender, body.take_id(JOB_ID_SIZE), body.take_bool(), now)
+        elif kind == JOB_RELEASE:
+            job = self.jobs.get(body.take_id(JOB_ID_SIZE))
+            for index in body.take_list():
+                if job is not None and isinstance(index, int) and 0 <= index < len(job.tasks):
+                    job.unkeep(job.tasks[index])
+                    self._touched[job.job] = True
+        elif kind == ASK:
+            request, op = body.take_int(), body.take_text()
+            args = body.take_map()
+            if op == "cancel":
+                self._cancel_job(args, now)
+            ok, value = answer_question(self.jobs, self.watches, self.names, op, args, now)
+            self._effects.append(Message(sender, ANSWER, [request, ok, value]))
+
+    def _cancel_job(self, args: dict[str, object], now: float) -> None:
+        found = find_job(self.jobs, args.get("job"))
+        if isinstance(found, Job):
+            self._records.intend(found.job, INTENT_CANCEL, 0, now)
+            self.on_news(self._records.take_news(), now)
+
+    def _touch(self, jobs: list[JobId]) -> None:
+        for job_id in jobs:
+            self._touched[job_id] = True
+
+    def _take_watch(self, node: NodeId, job_id: JobId, is_on: bool, now: float) -> None:
+        if not is_on:
+            self.watches.unwatch(job_id, node)
+            self._watch_orphan(job_id, now)
+            return
+        self.watches.watch(job_id, node)
+        self._timers.cancel(_TIMER_ORPHAN, job_id)
+        job = self.jobs.get(job_id)
+        if job is not None and not self.is_collecting:
+            self.watches.tell_whole(job, node)
+
+    def _watch_orphan(self, job_id: JobId, now: float) -> None:
+        job = self.jobs.get(job_id)
+        if job is not None and job.is_session and not job.verdict and not self.watches.watchers(job_id):
+            self._timers.set(_TIMER_ORPHAN, job_id, now + self._config.orphan_s)
+
+    # Collecting
+
+    def _take_inventory(self, sender: NodeId, body: Body, now: float) -> None:
+        worker = self.dispatcher.workers.get(sender)
+        if worker is None or body.take_int() != worker.report_request or worker.has_reported:
+            self.counts["late"] += 1
+            return
+        attempts = [Found.running_untrusted(sender, row) for row in body.take_list()]
+        objects = body.take_list()
+        worker.has_reported = True
+        self._timers.cancel(_TIMER_REPORT, sender)
+        self._touch(give_back_missing(self.jobs, self.dispatcher, sender, [row.key() for row in attempts]))
+        for attempt in attempts:
+            self._note_found(attempt)
+        for row in objects:
+            self._note_found(Found.copy_untrusted(sender, row))
+        self._check_collected(now)
+
+    def _note_found(self, found: Found) -> None:
+        if self._records.verdict(found.job):
+            return
+        self._found.setdefault(found.job, []).append(found)
+        if not self.is_collecting:
+            self._adopt(found.job)
+
+    def _adopt(self, job_id: JobId) -> None:
+        job = self.jobs.get(job_id)
+        if job is None or not job.tasks:
+            return
+        left = adopt_found(job, self._found.pop(job_id, []), self.dispatcher)
+        if left:
+            self._found[job_id] = left
+        self._touched[job_id] = True
+
+    def _check_collected(self, now: float) -> None:
+        if not self.is_collecting:
+            return
+        for worker in self.dispatcher.workers.values():
+            if not worker.has_reported:
+                return
+        self._end_collection(now)
+
+    def _end_collection(self, now: float) -> None:
+        self.is_collecting = False
+        self._timers.cancel(_TIMER_COLLECT, b"")
+        self._take_held(now)
+        for job in self.jobs.values():
+            for node in self.watches.watchers(job.job):
+                self.watches.tell_whole(job, node)
+            self._watch_orphan(job.job, now)
+        values: dict[str, object] = {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)}
+        self._effects.append(Notify("leading", values))
+
+    def _take_held(self, now: float) -> None:
+        """Take the facts held back, successes first, then what was found for the jobs they are about."""
+        held = self._held
+        self._held = []
+        self._is_taking_held = True
+        for wants_success in (True, False):
+            for job_id, completion in held:
+                if (completion.failure is None) == wants_success:
+                    self._take_completion(job_id, completion, now)
+        self._is_taking_held = False
+        for job_id in list(self._found):
+            self._adopt(job_id)
+        concerned = {job_id: True for job_id, _ in held}
+        for job_id in concerned:
+            job = self.jobs.get(job_id)
+            if job is not None:
+                for task in job.tasks:
+                    job.revive_if_lost(task)
+
+    # Time
+
+    def handle_deadline(self, now: float) -> None:
+        """Let due timers act."""
+        while True:
+            due = self._timers.pop_due(now)
+            if due is None:
+                return
+            kind, subject = due
+            if kind == _TIMER_COLLECT:
+                self._end_collection(now)
+            elif kind == _TIMER_REPORT and subject in self.dispatcher.workers:
+                self._ask_report(subject, now)
+            elif kind == _TIMER_EXPIRE:
+                self._expire(subject)
+            elif kind == _TIMER_ORPHAN:
+                self._effects.append(Notify("session_orphaned", {"job": short(subject)}))
+                self._records.intend(subject, INTENT_CANCEL, 0, now)
+                self.on_news(self._records.take_news(), now)
+            elif kind == _TIMER_FACTS:
+                self._spread_facts()
+
+    def next_deadline(self) -> float:
+        """Return when `handle_deadline` is wanted next."""
+        return self._timers.next_deadline()
+
+    def _expire(self, job_id: JobId) -> None:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return
+        rows: list[object] = [[job_id, job.verdict]]
+        for node in self.dispatcher.workers:
+            if node != self._me:
+                self._effects.append(Message(node, JOB_FORGET, [rows]))
+        self._records.forget(job_id, job.verdict)
+        self._forget(job_id)
+
+    def _forget(self, job_id: JobId) -> None:
+        self.jobs.pop(job_id, None)
+        self._found.pop(job_id, None)
+        self.watches.drop_job(job_id)
+        self._timers.cancel(_TIMER_ORPHAN, job_id)
+        self._timers.cancel(_TIMER_EXPIRE, job_id)
+
+    def _spread_facts(self) -> None:
+        for job in self.jobs.values():
+            if job.facts_to_spread:
+                for node in job.records:
+                    if node != self._me:
+                        self._records.send_facts(node, job.job, job.facts_to_spread)
+                job.facts_to_spread = []
+
+    # Passes
+
+    def run_pass(self, now: float) -> None:
+        """Do the heavy work once for all inputs since the last pass (rule R11)."""
+        if not self.is_leading or self.is_collecting:
+            return
+        if (self._held or self._found) and self._touched:
+            self._take_held(now)
+        earliest = self.dispatcher.wake_delayed(now)
+        if earliest < math.inf:
+            self._timers.set(_TIMER_DELAYED, b"", earliest)
+        self._settle_jobs(now)
+        jobs = list(self.jobs.values())
+        self.dispatcher.place(jobs, now)
+        ready = 0
+        for job in jobs:
+            ready += job.ready_count
+            if job.changed:
+                self.watches.tell_news(job)
+            if job.facts_to_spread and not self._timers.is_set(_TIMER_FACTS, b""):
+                self._timers.set(_TIMER_FACTS, b"", now + FACTS_FLUSH_S)
+        self.dispatcher.steal(ready)
+        for entry in self.dispatcher.delayed:
+            if entry[0] < earliest:
+                earliest = entry[0]
+                self._timers.set(_TIMER_DELAYED, b"", earliest)
+
+    def _settle_jobs(self, now: float) -> None:
+        touched = list(self._touched)
+        self._touched = {}
+        for job_id in touched:
+            job = self.jobs.get(job_id)
+            if job is None:
+                continue
+            for index, attempt, node in job.stopped:
+                self.dispatcher.cancel(job, index, attempt, node)
+            job.stopped = []
+            if not job.verdict and job.is_complete():
+                self._finish(job, now)
+            for index in job.released:
+                holders = job.give_up_outputs(index)
+                self.dispatcher.release(job, index, job.tasks[index].spec.output_count, holders)
+            job.released = []
+
+    def _finish(self, job: Job, now: float) -> None:
+        if job.failed and not job.is_session:
+            job.verdict = VERDICT_FAILED
+        elif job.cancelled:
+            job.verdict = VERDICT_CANCELLED
+        else:
+            job.verdict = VERDICT_DONE
+        job.ended_at = now
+        job.changed = True
+        self._spread_facts()
+        self._timers.set(_TIMER_EXPIRE, job.job, now + self._config.results_ttl_s)
+        for task in job.tasks:
+            if task.spec.kind == KIND_DATA and not task.is_kept:
+                drop = [node for node in task.holders if task.has_data() or node not in job.records]
+                self.dispatcher.release(job, task.index, 1, drop)
+                task.holders = {node: True for node in task.holders if node not in drop}
+        ended: list[object] = [job.job]
+        for node in self.dispatcher.workers:
+            if node not in job.records and node != self._me:
+                self._effects.append(Message(node, JOB_ENDED, [ended]))
+
+    # Outputs
+
+    def take_effects(self) -> list[Effect]:
+        """Return and clear the effects, oldest first: messages, orders, then what watchers are told."""
+        effects = self._effects
+        self._effects = []
+        effects.extend(self.dispatcher.take_effects())
+        effects.extend(self.watches.take_effects())
+        return effects

@@ -1,0 +1,232 @@
+"""Giving tasks to nodes: one pass per batch of events, orders in batches, and taking work back.
+
+A pass fills the windows of all nodes (`workers`), job by job: higher priority first, then the job that
+occupies the fewest cores, so that a newcomer starts at once on a full mesh. A task may be followed on the
+same node by the dependent that waits for it alone (run-ahead): a chain then runs at the speed of one
+node's pipes. When a node stands idle and nothing is ready, the longest queue gives back what it has
+not started.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from swarm.core.effects import Effect, Message, Notify
+from swarm.core.ids import AttemptKey, NodeId, short
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.placement import choose_ahead, choose_worker, make_assignment
+from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.task_states import ASSIGNED, Task
+from swarm.scheduler.workers import Worker
+from swarm.wire.job_part import TaskOptions
+from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT
+
+TURN: Final = 32
+ORDER_BATCH: Final = 1000
+
+
+class Dispatcher:
+    """The nodes, the estimates and the orders not sent yet."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self._config = config
+        self.workers: dict[NodeId, Worker] = {}
+        self.estimates = Estimates(config.default_duration_s, config.overhead_s)
+        self.delayed: list[tuple[float, Job, Task]] = []
+        self.given = 0
+        self._fitting: dict[TaskOptions, list[Worker]] = {}
+        self._assign: dict[NodeId, list[object]] = {}
+        self._cancel: dict[NodeId, list[object]] = {}
+        self._release: dict[NodeId, list[object]] = {}
+        self._effects: list[Effect] = []
+
+    # Nodes
+
+    def update_worker(self, node: NodeId, facts: dict[str, object]) -> Worker:
+        """Take a member's facts; it is known from now on."""
+        worker = self.workers.get(node)
+        if worker is None:
+            worker = Worker(node, facts)
+            self.workers[node] = worker
+            self.workers = {key: self.workers[key] for key in sorted(self.workers)}
+        else:
+            worker.update(facts)
+        self._fitting = {}
+        return worker
+
+    def remove_worker(self, node: NodeId) -> Worker | None:
+        """Forget a node."""
+        self._fitting = {}
+        for orders in (self._assign, self._cancel, self._release):
+            orders.pop(node, None)
+        return self.workers.pop(node, None)
+
+    def end_attempt(self, node: NodeId, attempt: AttemptKey) -> None:
+        """Count an attempt as over."""
+        worker = self.workers.get(node)
+        if worker is not None:
+            worker.take_back(attempt)
+
+    # A pass
+
+    def place(self, jobs: list[Job], now: float) -> None:
+        """Give out what can be given out now."""
+        active = [job for job in jobs if job.ready_count > 0]
+        while active:
+            active.sort(key=_turn_order)
+            still: list[Job] = []
+            for job in active:
+                if self._place_some(job, now):
+                    still.append(job)
+            active = still
+
+    def _place_some(self, job: Job, now: float) -> bool:
+        placed = 0
+        job.stall = ""
+        for klass, options in enumerate(job.classes):
+            if not job.ready[klass]:
+                continue
+            workers = self._fitting.get(options)
+            if workers is None:
+                workers = [worker for worker in self.workers.values() if not worker.why_unfit(options)]
+                self._fitting[options] = workers
+            if not workers:
+                self._stall(job, options)
+            while workers and placed < TURN:
+                task = job.pop_ready(klass)
+                if task is None:
+                    break
+                if task.not_before > now:
+                    self.delayed.append((task.not_before, job, task))
+                    continue
+                worker = choose_worker(job, task, workers, self.estimates, self._config)
+                if worker is None:
+                    job.push_back(task)
+                    break
+                self._give(job, task, worker, False)
+                self._run_ahead(job, task, worker)
+                placed += 1
+        return placed >= TURN
+
+    def _stall(self, job: Job, options: TaskOptions) -> None:
+        reasons = [worker.why_unfit(options) for worker in self.workers.values()]
+        first = reasons[0] if reasons else "no node runs tasks"
+        stall = f"waiting: no node of {len(reasons)} fits; for one, {first}"
+        if job.stall != stall:
+            job.stall = stall
+            job.changed = True
+            self._effects.append(Notify("nothing_fits", {"job": short(job.job), "reason": stall}))
+
+    def _give(self, job: Job, task: Task, worker: Worker, is_ahead: bool) -> None:
+        attempt = job.start(task, worker.node, is_ahead)
+        spec = task.spec
+        worker.give(
+            (job.job, task.index, attempt), spec.options, self.estimates.duration_s(spec.name), is_ahead
+        )
+        order = make_assignment(job, task, attempt, worker.node)
+        self._assign.setdefault(worker.node, []).append(order.to_wire())
+        self.given += 1
+
+    def _run_ahead(self, job: Job, task: Task, worker: Worker) -> None:
+        while True:
+            follower = choose_ahead(job, task, worker)
+            if follower is None:
+                return
+            name = follower.spec.name
+            estimate_s = self.estimates.duration_s(name)
+            if not self.estimates.is_known(name) or not worker.has_room(
+                follower.spec.options, estimate_s, True, self._config
+            ):
+                return
+            self._give(job, follower, worker, True)
+            task = follower
+
+    def wake_delayed(self, now: float) -> float:
+        """Make tasks whose back-off is over ready again; return when the next one is due."""
+        waiting: list[tuple[float, Job, Task]] = []
+        earliest = math.inf
+        for entry in self.delayed:
+            if entry[0] <= now:
+                entry[1].push_back(entry[2])
+            else:
+                waiting.append(entry)
+                earliest = min(earliest, entry[0])
+        self.delayed = waiting
+        return earliest
+
+    # Taking back
+
+    def cancel(self, job: Job, index: int, attempt: int, node: NodeId) -> None:
+        """Tell a node that an attempt is of no use."""
+        self.end_attempt(node, (job.job, index, attempt))
+        if node in self.workers:
+            self._cancel.setdefault(node, []).append([job.job, index, attempt])
+
+    def recall_ahead(self, job: Job, task: Task) -> None:
+        """Take back the attempts that were given out ahead of `task`, which did not succeed."""
+        stack = [task]
+        while stack:
+            source = stack.pop()
+            for index in source.dependents:
+                dependent = job.tasks[index]
+                if dependent.state == ASSIGNED and dependent.ahead:
+                    for attempt, node in list(dependent.running.items()):
+                        self.cancel(job, index, attempt, node)
+                        job.give_back(dependent, attempt)
+                    stack.append(dependent)
+
+    def release(self, job: Job, index: int, output_count: int, holders: list[NodeId]) -> None:
+        """Tell the holders of a task's outputs to drop them."""
+        for node in holders:
+            if node in self.workers:
+                rows = self._release.setdefault(node, [])
+                for output in range(output_count):
+                    rows.append([job.job, index, output])
+
+    def steal(self, ready_count: int) -> None:
+        """Ask the longest queue for what it has not started, when somebody stands idle."""
+        if ready_count or len(self.workers) < 2:
+            return
+        idle: list[Worker] = []
+        victim: Worker | None = None
+        for worker in self.workers.values():
+            if worker.has_reported and not worker.is_draining and worker.cpus < worker.cores:
+                idle.append(worker)
+            elif worker.cpus > worker.cores and worker.loose and not worker.retract_open:
+                is_behind = worker.backlog_s > self._config.steal_backlog_s * worker.cores
+                if is_behind and (victim is None or worker.backlog_s > victim.backlog_s):
+                    victim = worker
+        if victim is None:
+            return
+        attempts = list(victim.loose)
+        wanted = victim.demands[attempts[-1]]
+        count = min((len(attempts) - max(int(victim.cores), 1) + 1) // 2, ORDER_BATCH)
+        if count < 1 or all([thief.why_unfit(wanted) != "" for thief in idle]):
+            return
+        rows: list[object] = [list(attempt) for attempt in attempts[-count:]]
+        victim.retract_open = True
+        self._effects.append(Message(victim.node, RETRACT, [rows]))
+
+    # Orders
+
+    def take_effects(self) -> list[Effect]:
+        """Return and clear the effects and the orders gathered since the last time."""
+        effects = self._effects
+        self._effects = []
+        _flush(self._cancel, CANCEL_ATTEMPTS, effects)
+        _flush(self._assign, ASSIGN, effects)
+        _flush(self._release, RELEASE_OBJECTS, effects)
+        return effects
+
+
+def _flush(orders: dict[NodeId, list[object]], kind: int, effects: list[Effect]) -> None:
+    for node, rows in orders.items():
+        for start in range(0, len(rows), ORDER_BATCH):
+            effects.append(Message(node, kind, [rows[start : start + ORDER_BATCH]]))
+    orders.clear()
+
+
+def _turn_order(job: Job) -> tuple[int, float, int]:
+    return (-job.priority, job.cpus_running, job.order)

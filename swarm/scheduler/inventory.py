@@ -1,0 +1,87 @@
+"""Adopting what nodes report to a new leader: attempts under way and objects in their stores."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.ids import DIGEST_SIZE, JOB_ID_SIZE, AttemptKey, JobId, NodeId
+from swarm.core.records import Record
+from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING
+from swarm.wire.codec import Body
+
+
+@final
+class Found(Record):
+    """One row of an inventory: an attempt under way (`attempt` >= 1), or a copy of an object (0)."""
+
+    __slots__ = ("attempt", "digest", "job", "node", "output", "task")
+
+    def __init__(self, node: NodeId, job: JobId, task: int, attempt: int, output: int, digest: bytes) -> None:
+        self.node: Final = node
+        self.job: Final = job
+        self.task: Final = task
+        self.attempt: Final = attempt
+        self.output: Final = output
+        self.digest: Final = digest
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.node, self.job, self.task, self.attempt, self.output, self.digest)
+
+    def key(self) -> AttemptKey:
+        """Return which attempt this is about."""
+        return (self.job, self.task, self.attempt)
+
+    @staticmethod
+    def running_untrusted(node: NodeId, row: object) -> Found:
+        """Return the row [job, task, attempt] of a node; raises DecodeError."""
+        body = Body([row]).take_body()
+        return Found(node, body.take_id(JOB_ID_SIZE), body.take_int(), max(body.take_int(), 1), 0, b"")
+
+    @staticmethod
+    def copy_untrusted(node: NodeId, row: object) -> Found:
+        """Return the row [job, task, output, digest] of a node; raises DecodeError."""
+        body = Body([row]).take_body()
+        job, task, output = body.take_id(JOB_ID_SIZE), body.take_int(), body.take_int()
+        return Found(node, job, task, 0, output, body.take_id(DIGEST_SIZE))
+
+
+def adopt_found(job: Job, found: list[Found], dispatcher: Dispatcher) -> list[Found]:
+    """Adopt the rows about a job; return those about tasks and results that are not known yet.
+
+    An attempt of a task that needs no run any more is cancelled; a copy with another digest than the
+    winner's is dropped by the node when the job ends.
+    """
+    left: list[Found] = []
+    for row in found:
+        if row.task >= len(job.tasks):
+            left.append(row)
+        elif row.attempt:
+            _adopt_attempt(job, row, dispatcher)
+        elif not _adopt_copy(job, row):
+            left.append(row)
+    return left
+
+
+def _adopt_attempt(job: Job, row: Found, dispatcher: Dispatcher) -> None:
+    task = job.tasks[row.task]
+    worker = dispatcher.workers.get(row.node)
+    if worker is None or task.running.get(row.attempt) == row.node:
+        return
+    if task.is_final() or row.attempt in task.running or task.state == ASSIGNED:
+        dispatcher.cancel(job, row.task, row.attempt, row.node)
+        return
+    assert task.state in (WAITING, READY), "an adoptable task waits or is ready"
+    job.adopt(task, row.attempt, row.node, task.waiting_count > 0)
+    estimate_s = dispatcher.estimates.duration_s(task.spec.name)
+    worker.give((job.job, row.task, row.attempt), task.spec.options, estimate_s, task.waiting_count > 0)
+
+
+def _adopt_copy(job: Job, row: Found) -> bool:
+    task = job.tasks[row.task]
+    if task.state != DONE or task.outputs is None:
+        return task.is_final()
+    if row.output < len(task.outputs) and task.outputs[row.output].digest == row.digest:
+        task.holders[row.node] = True
+    return True

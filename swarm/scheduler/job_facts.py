@@ -1,0 +1,55 @@
+"""The facts of one job, as a node holds them, and the values that pass between its components."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.ids import JobId, NodeId
+from swarm.wire.facts import Completion
+from swarm.wire.job_part import JobPart
+
+TABLE_PARTS: Final = "parts"
+TABLE_INTENTS: Final = "intents"
+TABLE_FACTS: Final = "facts"
+TABLE_TOMBS: Final = "tombs"
+
+NEWS_PART: Final = 1
+NEWS_COMPLETION: Final = 2
+NEWS_INTENT: Final = 3
+NEWS_HOLDER: Final = 4
+NEWS_FORGET: Final = 5
+
+
+@final
+class JobRecord:
+    """All facts known of one job.
+
+    Attributes:
+        parts: part number -> bytes as submitted.
+        parts_total: how many parts the job has, 0 while it may still grow.
+        is_cancelled: whether anybody cancelled it.
+        facts: (task, attempt, node) -> completion.
+        is_kept: whether this node keeps the record on disk.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[int, bytes] = {}
+        self.parts_total = 0
+        self.is_cancelled = False
+        self.facts: dict[tuple[int, int, NodeId], Completion] = {}
+        self.is_kept = False
+
+
+@final
+class News:
+    """Something new about a job, for the leader's scheduler: see the NEWS_ kinds."""
+
+    def __init__(
+        self, kind: int, job: JobId, number: int, part: JobPart | None, completion: Completion | None
+    ) -> None:
+        self.kind: Final = kind
+        self.job: Final = job
+        self.number: Final = number
+        self.part: Final = part
+        self.completion: Final = completion
+        self.node: NodeId = b""

@@ -1,0 +1,144 @@
+"""Choosing the node for a task: earliest estimated finish among the nodes with room.
+
+HEFT's second phase without insertion (Topcuoglu et al. 2002, section 4.3), counting the bytes that
+would have to move: what a node has queued, what it lacks of the inputs, how fast it is.
+"""
+
+from __future__ import annotations
+
+from swarm.core.ids import NodeId
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.jobs import Job, is_available
+from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.task_states import ASSIGNED, DONE, WAITING, Task
+from swarm.scheduler.workers import Worker
+from swarm.wire.orders import Assignment, InputRef
+
+
+def choose_worker(
+    job: Job, task: Task, workers: list[Worker], estimates: Estimates, config: SchedulerConfig
+) -> Worker | None:
+    """Return the node that would finish a READY task first, None when none has room.
+
+    Args:
+        job, task: what to place.
+        workers: candidates in a fixed order; ties go to the shorter queue, then to the earlier one.
+        estimates: durations by task name.
+        config: window and bandwidth.
+    """
+    options = task.spec.options
+    name = task.spec.name
+    estimate_s = estimates.duration_s(name)
+    is_known = estimates.is_known(name)
+    best: Worker | None = None
+    best_finish = 0.0
+    for worker in workers:
+        if not worker.has_room(options, estimate_s, is_known, config) or worker.why_unfit(options):
+            continue
+        finish = _start_delay_s(worker, options.cpus) + estimate_s / worker.speed
+        finish += missing_bytes(job, task, worker.node) / config.bandwidth_bytes_s
+        if best is None or finish < best_finish:
+            best = worker
+            best_finish = finish
+    return best
+
+
+def _start_delay_s(worker: Worker, cpus: float) -> float:
+    if worker.cores <= 0 or worker.cpus + cpus <= worker.cores:
+        return worker.backlog_s * 1e-3
+    return worker.backlog_s / worker.cores
+
+
+def missing_bytes(job: Job, task: Task, node: NodeId) -> int:
+    """Return how many bytes of a task's inputs are not on a node."""
+    total = 0
+    inputs = task.spec.inputs
+    for position in range(0, len(inputs), 2):
+        source = job.tasks[inputs[position]]
+        if source.outputs is not None and node not in source.holders:
+            output = inputs[position + 1]
+            if output < len(source.outputs):
+                total += source.outputs[output].size
+    return total
+
+
+def choose_ahead(job: Job, task: Task, worker: Worker) -> Task | None:
+    """Return the dependent that can follow `task` on the same node before `task` has ended.
+
+    It is the most urgent dependent, when all its unfinished inputs are being made on that node.
+    """
+    best: Task | None = None
+    for index in task.dependents:
+        dependent = job.tasks[index]
+        if dependent.state == WAITING and (best is None or dependent.rank > best.rank):
+            best = dependent
+    if best is None or worker.why_unfit(best.spec.options):
+        return None
+    if best.spec.function >= 0 and not _is_coming(job.tasks[best.spec.function], worker):
+        return None
+    inputs = best.spec.inputs
+    for position in range(0, len(inputs), 2):
+        if not _is_coming(job.tasks[inputs[position]], worker):
+            return None
+    return best
+
+
+def _is_coming(source: Task, worker: Worker) -> bool:
+    if source.state == DONE:
+        return not source.is_released and is_available(source)
+    if source.state != ASSIGNED:
+        return False
+    for node in source.running.values():
+        if node != worker.node:
+            return False
+    return True
+
+
+def make_assignment(job: Job, task: Task, attempt: int, node: NodeId) -> Assignment:
+    """Return the order to run an attempt on a node; small inputs the node lacks ride along.
+
+    The node is noted as a holder of those.
+    """
+    spec = task.spec
+    function = None
+    if spec.function >= 0:
+        function = _refer(job.tasks[spec.function], 0, node)
+    inputs: list[InputRef] = []
+    for position in range(0, len(spec.inputs), 2):
+        inputs.append(_refer(job.tasks[spec.inputs[position]], spec.inputs[position + 1], node))
+    for position in range(0, len(spec.inputs), 2):
+        _note_copy(job.tasks[spec.inputs[position]], node)
+    if spec.function >= 0:
+        _note_copy(job.tasks[spec.function], node)
+    options = spec.options
+    return Assignment(
+        job.job,
+        task.index,
+        attempt,
+        spec.kind,
+        spec.name,
+        function,
+        spec.payload,
+        inputs,
+        spec.output_count,
+        options.cpus,
+        options.memory_bytes,
+        options.timeout_s,
+    )
+
+
+def _refer(source: Task, output: int, node: NodeId) -> InputRef:
+    if source.state != DONE or source.outputs is None:
+        return InputRef(source.index, output, None, 0, 0, None, [])
+    made = source.outputs[output]
+    has_copy = node in source.holders
+    holders: list[NodeId] = []
+    if made.data is None:
+        holders = [node] if has_copy else list(source.holders)
+    data = None if has_copy else made.data
+    return InputRef(source.index, output, made.digest, made.size, made.encoding, data, holders)
+
+
+def _note_copy(source: Task, node: NodeId) -> None:
+    if source.state == DONE and source.has_data():
+        source.holders[node] = True

@@ -1,0 +1,88 @@
+"""Questions that clients ask the leader through any node: jobs, job, logs, results, locate."""
+
+from __future__ import annotations
+
+from swarm.core.ids import JobId, NodeId, short
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_states import DONE
+from swarm.scheduler.watches import Watches, details_of, results_of, summary_of
+
+CODE_FAILED = 1
+CODE_USAGE = 2
+
+
+def answer_question(
+    jobs: dict[JobId, Job],
+    watches: Watches,
+    names: dict[NodeId, str],
+    op: str,
+    args: dict[str, object],
+    now: float,
+) -> tuple[bool, object]:
+    """Return (ok, value); when not ok the value is a map of code and message."""
+    if op == "jobs":
+        rows = [summary_of(job, now) for job in jobs.values() if job.parts_added]
+        return (True, rows)
+    found = find_job(jobs, args.get("job"))
+    if isinstance(found, str):
+        return (False, {"code": CODE_FAILED, "message": found})
+    if op == "cancel":
+        return (True, summary_of(found, now))
+    if op == "job":
+        return (True, details_of(found, now, names))
+    if op == "logs":
+        return (True, _logs(watches, found, args.get("task")))
+    if op == "results":
+        return (True, {"state": found.state(), "job": found.job, "results": results_of(found)})
+    if op == "locate":
+        return _locate(found, args)
+    return (False, {"code": CODE_USAGE, "message": f"unknown question {op!r}"})
+
+
+def find_job(jobs: dict[JobId, Job], wanted: object) -> Job | str:
+    """Return the job named by its id, its short id, a unique beginning of it, or why there is none."""
+    if isinstance(wanted, bytes):
+        job = jobs.get(wanted)
+        return job if job is not None else f"no job {short(wanted)} is known; see `swarm jobs`"
+    if not isinstance(wanted, str) or not wanted:
+        return "name a job; see `swarm jobs`"
+    matches = [job for job in jobs.values() if short(job.job).startswith(wanted.lower())]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        return f"no job {wanted!r} is known; see `swarm jobs`"
+    return f"{wanted!r} is the beginning of {len(matches)} jobs; give more of it"
+
+
+def _logs(watches: Watches, job: Job, task: object) -> list[object]:
+    rows: list[object] = []
+    for row in watches.output_rows(job.job):
+        assert isinstance(row, list), "rows of output are lists"
+        if task is None or row[0] == task:
+            rows.append(
+                {"task": row[0], "attempt": row[1], "stream": row[2], "offset": row[3], "data": row[4]},
+            )
+    return rows
+
+
+def _locate(job: Job, args: dict[str, object]) -> tuple[bool, object]:
+    index, number = args.get("task"), args.get("output", 0)
+    if not isinstance(index, int) or not isinstance(number, int) or not 0 <= index < len(job.tasks):
+        return (False, {"code": CODE_USAGE, "message": f"job {short(job.job)} has no task {index!r}"})
+    task = job.tasks[index]
+    if task.state != DONE or task.outputs is None or not 0 <= number < len(task.outputs):
+        return (False, {"code": CODE_FAILED, "message": f"task {index} has no output {number} at present"})
+    output = task.outputs[number]
+    holders = list(task.holders)
+    if output.data is None and not holders:
+        message = f"the result of task {index} is lost: no node holds it any more"
+        return (False, {"code": CODE_FAILED, "message": message})
+    value: dict[str, object] = {
+        "job": job.job,
+        "digest": output.digest,
+        "size": output.size,
+        "encoding": output.encoding,
+        "data": output.data,
+        "holders": holders,
+    }
+    return (True, value)

@@ -1,0 +1,463 @@
+"""Job records: the grow-only facts about jobs that this node holds, and their copies on other disks.
+
+A job is known by facts alone: its parts, its intents (how many parts it has, whether it is cancelled)
+and the completions of attempts. They merge by union; nothing here stores a status. Every node runs
+this, leader or not.
+
+*Acceptance.* The node that takes a part writes it durably, has k - 1 others do the same, and only then
+says so (`swarm.scheduler.acceptance`). No leader is needed.
+
+*Offering.* A node offers the ids it holds to every new leader and whenever it gets a part; the leader
+asks for what it lacks. That is how a job survives its submitter, its leader and its council.
+
+Invariants, checked by :meth:`JobRecords.check_invariants`:
+
+R1 An acceptance is announced only when this node has the part (its `Persist` came before).
+R2 A part once held never changes its bytes.
+R3 A forgotten job has a tombstone and no facts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.effects import Effect, Erase, FetchObject, Message, Persist
+from swarm.core.errors import DecodeError
+from swarm.core.ids import JOB_ID_SIZE, JobId, NodeId, ObjectName
+from swarm.scheduler.acceptance import Acceptances
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.job_facts import (
+    NEWS_COMPLETION,
+    NEWS_FORGET,
+    NEWS_HOLDER,
+    NEWS_INTENT,
+    NEWS_PART,
+    TABLE_FACTS,
+    TABLE_INTENTS,
+    TABLE_PARTS,
+    TABLE_TOMBS,
+    JobRecord,
+    News,
+)
+from swarm.wire.codec import Body, pack, unpack_untrusted
+from swarm.wire.facts import Completion, completion_untrusted
+from swarm.wire.job_part import JobPart, data_output_untrusted, job_part_untrusted
+from swarm.wire.messages import (
+    FACTS,
+    INTENT_CANCEL,
+    INTENT_CLOSE,
+    JOB_ENDED,
+    JOB_FORGET,
+    JOB_INTENT,
+    KIND_DATA,
+    RECORD_GIVE,
+    RECORD_OFFER,
+    RECORD_STORE,
+    RECORD_STORED,
+    RECORD_WANT,
+)
+
+FACTS_BATCH: Final = 500
+
+
+class JobRecords:
+    """The job facts of one node; see the module's text."""
+
+    def __init__(self, config: SchedulerConfig, node_id: NodeId) -> None:
+        self._config = config
+        self._me: Final = node_id
+        self._records: dict[JobId, JobRecord] = {}
+        self._tombs: dict[JobId, str] = {}
+        self._leader: NodeId = b""
+        self.acceptances = Acceptances(config, node_id)
+        self._storing: dict[ObjectName, list[tuple[JobId, int]]] = {}
+        self._store_answers: dict[tuple[JobId, int], tuple[NodeId, int, int]] = {}
+        self._effects: list[Effect] = []
+        self._news: list[News] = []
+        self.counts: dict[str, int] = {"malformed": 0, "conflicting_parts": 0, "jobs_refused": 0, "late": 0}
+
+    # Views
+
+    def record(self, job: JobId) -> JobRecord | None:
+        """Return the record of a job, None when there is none here."""
+        return self._records.get(job)
+
+    def jobs(self) -> list[JobId]:
+        """Return the jobs known here, sorted."""
+        return sorted(self._records)
+
+    def verdict(self, job: JobId) -> str:
+        """Return how a forgotten job ended, "" when it is not one."""
+        return self._tombs.get(job, "")
+
+    # Inputs
+
+    def restore(self, rows: list[tuple[str, bytes, bytes]]) -> None:
+        """Take the rows that an earlier run persisted; unreadable ones are counted and left out."""
+        for table, key, value in rows:
+            try:
+                self._restore_row(table, key, value)
+            except DecodeError:
+                self.counts["malformed"] += 1
+
+    def _restore_row(self, table: str, key: bytes, value: bytes) -> None:
+        job = key[:JOB_ID_SIZE]
+        if len(job) != JOB_ID_SIZE:
+            return
+        if table == TABLE_TOMBS:
+            self._tombs[job] = Body([unpack_untrusted(value)]).take_text()
+            self._records.pop(job, None)
+        elif job in self._tombs:
+            return
+        elif table == TABLE_PARTS:
+            record = self._open(job)
+            record.is_kept = True
+            record.parts[int.from_bytes(key[JOB_ID_SIZE:], "big")] = value
+        elif table == TABLE_INTENTS:
+            body = Body([unpack_untrusted(value)]).take_body()
+            record = self._open(job)
+            record.parts_total = body.take_int()
+            record.is_cancelled = body.take_bool()
+        elif table == TABLE_FACTS:
+            completion = completion_untrusted(Body([unpack_untrusted(value)]).take_list())
+            self._open(job).facts[(completion.task, completion.attempt, completion.node)] = completion
+
+    def on_leader(self, leader: NodeId) -> None:
+        """Take the leader, b"" for none; this node itself when it leads: then all becomes news."""
+        self._leader = leader
+        if leader == self._me:
+            for job in sorted(self._records):
+                self._announce(job)
+
+    def offer(self, leader: NodeId) -> None:
+        """Offer all jobs held here, and all completions known, to a leader that asked for it."""
+        if leader == self._me:
+            return
+        rows: list[object] = []
+        for job in sorted(self._records):
+            record = self._records[job]
+            rows.append([job, sorted(record.parts), record.parts_total, record.is_cancelled])
+        if rows:
+            self._effects.append(Message(leader, RECORD_OFFER, [rows]))
+        for job in sorted(self._records):
+            self._send_facts(leader, job, list(self._records[job].facts.values()))
+
+    def accept(
+        self, token: int, job: JobId, number: int, parts_total: int, blob: bytes, part: JobPart, now: float
+    ) -> str:
+        """Take a part from a client, keep it, and have others keep it.
+
+        Args:
+            token: comes back in :meth:`take_accepted`.
+            job: the job.
+            number: the part's number, from 0.
+            parts_total: number of parts when known, else 0.
+            blob: the bytes of the part.
+            part: the same, decoded and checked.
+            now: monotonic seconds.
+
+        Returns:
+            "" when taken; otherwise why not (nothing was kept then).
+        """
+        if job in self._tombs:
+            return f"this job has ended ({self._tombs[job]}) and its results have expired; submit it under a new id"
+        held = self._records.get(job)
+        if held is None and len(self._records) >= self._config.jobs_max:
+            self.counts["jobs_refused"] += 1
+            return f"this node holds {len(self._records)} jobs, the most it may; wait for some to expire"
+        if held is not None and number in held.parts and held.parts[number] != blob:
+            self.counts["conflicting_parts"] += 1
+            return f"part {number} of this job was submitted before with other content"
+        self._keep(job, number, parts_total, blob, part, True)
+        asked = self.acceptances.begin(token, job, number, self._records[job].parts_total, blob, now)
+        self._effects.extend(self.acceptances.take_effects())
+        self._tell_leader(job, number, asked)
+        return ""
+
+    def intend(self, job: JobId, what: int, value: int, now: float) -> None:
+        """Record that a job is closed after `value` parts, or cancelled, and pass it on."""
+        if not self._merge_intent(job, what, value):
+            return
+        if self._leader and self._leader != self._me:
+            self._effects.append(Message(self._leader, JOB_INTENT, [job, what, value]))
+
+    def spread_intent(self, job: JobId, what: int, value: int, holders: list[NodeId]) -> None:
+        """Send an intent to the other holders of a job's record (the leader's duty)."""
+        for node in holders:
+            if node != self._me:
+                self._effects.append(Message(node, JOB_INTENT, [job, what, value]))
+
+    def add_completion(self, job: JobId, completion: Completion) -> bool:
+        """Keep a completion as a fact, on disk when this node keeps the record; return whether it is new."""
+        return self._merge_fact(job, completion)
+
+    def send_facts(self, node: NodeId, job: JobId, completions: list[Completion]) -> None:
+        """Send completions to a holder of the job's record."""
+        self._send_facts(node, job, completions)
+
+    def forget(self, job: JobId, verdict: str) -> None:
+        """Replace everything known of a job by a tombstone."""
+        self._records.pop(job, None)
+        self._tombs[job] = verdict
+        self._effects.append(Persist(TABLE_TOMBS, job, pack(verdict), False))
+        for table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS):
+            self._effects.append(Erase(table, job))
+        self._news.append(News(NEWS_FORGET, job, 0, None, None))
+
+    def receive_message(self, sender: NodeId, kind: int, body: list[object], now: float) -> None:
+        """Take a message of kinds 50 to 58; a malformed one is counted and dropped."""
+        try:
+            self._receive(sender, kind, Body(body), now)
+        except DecodeError:
+            self.counts["malformed"] += 1
+
+    def on_object_fetched(self, name: ObjectName, now: float) -> None:
+        """Take that an object which a part refers to is in the own store now."""
+        for key in self._storing.pop(name, []):
+            self._confirm_stored(key, True)
+
+    def on_object_missing(self, name: ObjectName, now: float) -> None:
+        """Take that an object which a part refers to could not be had: the part is not confirmed."""
+        for key in self._storing.pop(name, []):
+            self._confirm_stored(key, False)
+
+    # Outputs
+
+    def take_effects(self) -> list[Effect]:
+        """Return and clear the effects, oldest first."""
+        effects = self._effects
+        self._effects = []
+        effects.extend(self.acceptances.take_effects())
+        return effects
+
+    def take_news(self) -> list[News]:
+        """Return and clear what became known, oldest first."""
+        news = self._news
+        self._news = []
+        return news
+
+    def check_invariants(self) -> None:
+        """Audit R1 to R3."""
+        self.acceptances.check_invariants(self._me)
+        for _, job, number, _ in self.acceptances.accepted:
+            record = self._records.get(job)
+            assert record is not None and number in record.parts, "R1: accepted a part that is not held"
+        for job in self._tombs:
+            assert job not in self._records, "R3: a forgotten job has facts"
+
+    # Inside
+
+    def _open(self, job: JobId) -> JobRecord:
+        record = self._records.get(job)
+        if record is None:
+            record = JobRecord()
+            self._records[job] = record
+        return record
+
+    def _keep(
+        self, job: JobId, number: int, parts_total: int, blob: bytes, part: JobPart | None, durable: bool
+    ) -> None:
+        record = self._open(job)
+        if durable and not record.is_kept:
+            record.is_kept = True
+            for completion in list(record.facts.values()):
+                self._persist_fact(job, completion)
+        if number not in record.parts:
+            record.parts[number] = blob
+            self._news.append(News(NEWS_PART, job, number, part, None))
+        if durable:
+            self._effects.append(Persist(TABLE_PARTS, job + number.to_bytes(4, "big"), blob, True))
+        if parts_total:
+            self._merge_intent(job, INTENT_CLOSE, parts_total)
+
+    def _merge_intent(self, job: JobId, what: int, value: int) -> bool:
+        if job in self._tombs:
+            return False
+        record = self._open(job)
+        if what == INTENT_CLOSE and record.parts_total < value:
+            record.parts_total = value
+        elif what == INTENT_CANCEL and not record.is_cancelled:
+            record.is_cancelled = True
+        else:
+            return False
+        row = pack([record.parts_total, record.is_cancelled])
+        self._effects.append(Persist(TABLE_INTENTS, job, row, what == INTENT_CANCEL))
+        self._news.append(News(NEWS_INTENT, job, what, None, None))
+        return True
+
+    def _merge_fact(self, job: JobId, completion: Completion) -> bool:
+        if job in self._tombs:
+            self.counts["late"] += 1
+            return False
+        record = self._open(job)
+        key = (completion.task, completion.attempt, completion.node)
+        if key in record.facts:
+            return False
+        record.facts[key] = completion
+        if record.is_kept:
+            self._persist_fact(job, completion)
+        return True
+
+    def _persist_fact(self, job: JobId, completion: Completion) -> None:
+        key = (
+            job + completion.task.to_bytes(4, "big") + completion.attempt.to_bytes(4, "big") + completion.node
+        )
+        self._effects.append(Persist(TABLE_FACTS, key, pack(completion.to_wire()), False))
+
+    def _announce(self, job: JobId) -> None:
+        record = self._records[job]
+        for number in sorted(record.parts):
+            self._news.append(News(NEWS_PART, job, number, None, None))
+        self._news.append(News(NEWS_INTENT, job, 0, None, None))
+        for completion in list(record.facts.values()):
+            self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
+        if record.is_kept:
+            self._hear_holder(job, self._me)
+
+    def _hear_holder(self, job: JobId, node: NodeId) -> None:
+        news = News(NEWS_HOLDER, job, 0, None, None)
+        news.node = node
+        self._news.append(news)
+
+    def _send_facts(self, node: NodeId, job: JobId, completions: list[Completion]) -> None:
+        for start in range(0, len(completions), FACTS_BATCH):
+            rows: list[object] = [
+                completion.to_wire() for completion in completions[start : start + FACTS_BATCH]
+            ]
+            self._effects.append(Message(node, FACTS, [job, rows]))
+
+    def _tell_leader(self, job: JobId, number: int, asked: list[NodeId]) -> None:
+        leader = self._leader
+        if leader == self._me:
+            self._hear_holder(job, self._me)
+        elif leader:
+            record = self._records[job]
+            if leader not in asked:
+                fields: list[object] = [job, number, record.parts_total, record.parts[number]]
+                self._effects.append(Message(leader, RECORD_GIVE, fields))
+            row: list[object] = [job, sorted(record.parts), record.parts_total, record.is_cancelled]
+            self._effects.append(Message(leader, RECORD_OFFER, [[row]]))
+
+    def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
+        if kind == RECORD_STORE:
+            self._on_store(sender, body)
+        elif kind == RECORD_STORED:
+            self._on_stored(sender, body, now)
+        elif kind == RECORD_OFFER:
+            self._on_offer(sender, body)
+        elif kind == RECORD_WANT:
+            self._on_want(sender, body)
+        elif kind == RECORD_GIVE:
+            job, number, parts_total = body.take_id(JOB_ID_SIZE), body.take_int(), body.take_int()
+            self._on_give(job, number, parts_total, body.take_bytes())
+        elif kind == FACTS:
+            job = body.take_id(JOB_ID_SIZE)
+            for row in body.take_list():
+                completion = completion_untrusted(Body([row]).take_list())
+                if self._merge_fact(job, completion):
+                    self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
+        elif kind == JOB_INTENT:
+            job = body.take_id(JOB_ID_SIZE)
+            what = body.take_int()
+            self._merge_intent(job, what, body.take_int())
+        elif kind == JOB_FORGET:
+            for row in body.take_list():
+                entry = Body([row]).take_body()
+                job = entry.take_id(JOB_ID_SIZE)
+                self.forget(job, entry.take_text())
+        elif kind == JOB_ENDED:
+            for item in body.take_list():
+                job = Body([item]).take_id(JOB_ID_SIZE)
+                record = self._records.get(job)
+                if record is not None and not record.is_kept and self._leader != self._me:
+                    del self._records[job]
+
+    def _on_store(self, sender: NodeId, body: Body) -> None:
+        request, job = body.take_int(), body.take_id(JOB_ID_SIZE)
+        number, parts_total = body.take_int(), body.take_int()
+        blob = body.take_bytes()
+        part = job_part_untrusted(blob)
+        held = self._records.get(job)
+        is_conflict = held is not None and number in held.parts and held.parts[number] != blob
+        if job in self._tombs or is_conflict:
+            self.counts["conflicting_parts"] += 1
+            self._effects.append(Message(sender, RECORD_STORED, [request, job, number, False]))
+            return
+        self._keep(job, number, parts_total, blob, part, True)
+        key = (job, number)
+        missing = 0
+        for index, task in enumerate(part.tasks):
+            if task.kind == KIND_DATA:
+                output = data_output_untrusted(task.payload)
+                if output.data is None:
+                    name = (job, part.first_task + index, 0)
+                    self._storing.setdefault(name, []).append(key)
+                    self._effects.append(FetchObject(name, output.digest, output.size, [(sender, [])]))
+                    missing += 1
+        self._store_answers[key] = (sender, request, missing)
+        if missing == 0:
+            self._confirm_stored(key, True)
+
+    def _confirm_stored(self, key: tuple[JobId, int], ok: bool) -> None:
+        answer = self._store_answers.get(key)
+        if answer is None:
+            return
+        sender, request, missing = answer
+        if ok and missing > 1:
+            self._store_answers[key] = (sender, request, missing - 1)
+            return
+        del self._store_answers[key]
+        self._effects.append(Message(sender, RECORD_STORED, [request, key[0], key[1], ok]))
+        record = self._records.get(key[0])
+        if not ok or record is None:
+            return
+        if self._leader == self._me:
+            self._hear_holder(key[0], self._me)
+        elif self._leader:
+            row: list[object] = [key[0], sorted(record.parts), record.parts_total, record.is_cancelled]
+            self._effects.append(Message(self._leader, RECORD_OFFER, [[row]]))
+
+    def _on_stored(self, sender: NodeId, body: Body, now: float) -> None:
+        request, _, _ = body.take_int(), body.take_id(JOB_ID_SIZE), body.take_int()
+        if not self.acceptances.on_answer(request, sender, body.take_bool(), now):
+            self.counts["late"] += 1
+
+    def _on_offer(self, sender: NodeId, body: Body) -> None:
+        wanted: list[object] = []
+        for row in body.take_list():
+            entry = Body([row]).take_body()
+            job = entry.take_id(JOB_ID_SIZE)
+            numbers = [number for number in entry.take_list() if isinstance(number, int)]
+            parts_total, is_cancelled = entry.take_int(), entry.take_bool()
+            if job in self._tombs:
+                self._effects.append(Message(sender, JOB_FORGET, [[[job, self._tombs[job]]]]))
+                continue
+            if parts_total:
+                self._merge_intent(job, INTENT_CLOSE, parts_total)
+            if is_cancelled:
+                self._merge_intent(job, INTENT_CANCEL, 0)
+            held = self._open(job).parts
+            missing: list[object] = [number for number in numbers if number not in held]
+            if missing:
+                wanted.append([job, missing])
+            if numbers:
+                self._hear_holder(job, sender)
+        if wanted:
+            self._effects.append(Message(sender, RECORD_WANT, [wanted]))
+
+    def _on_want(self, sender: NodeId, body: Body) -> None:
+        for row in body.take_list():
+            entry = Body([row]).take_body()
+            job = entry.take_id(JOB_ID_SIZE)
+            record = self._records.get(job)
+            for number in entry.take_list():
+                if record is not None and isinstance(number, int) and number in record.parts:
+                    fields: list[object] = [job, number, record.parts_total, record.parts[number]]
+                    self._effects.append(Message(sender, RECORD_GIVE, fields))
+
+    def _on_give(self, job: JobId, number: int, parts_total: int, blob: bytes) -> None:
+        held = self._records.get(job)
+        if job in self._tombs or (held is not None and number in held.parts):
+            return
+        part = job_part_untrusted(blob)
+        self._keep(job, number, parts_total, blob, part, False)

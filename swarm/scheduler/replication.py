@@ -1,0 +1,80 @@
+"""Who keeps copies of a job's record: rendezvous hashing over the fittest members.
+
+Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998): every node
+ranks all candidates by a hash of (job, node), so all agree without talking and a change of members
+moves only the copies it must.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final, final
+
+from swarm.core.ids import JobId, NodeId
+from swarm.core.records import Record
+
+CANDIDATES_MAX: Final = 8
+
+
+@final
+class Keeper(Record):
+    """A member that could keep a copy.
+
+    Attributes:
+        node: its id.
+        host: equal for nodes that would lose their disks together.
+        fitness: higher is fitter (mains power, wired, long up).
+    """
+
+    __slots__ = ("fitness", "host", "node")
+
+    def __init__(self, node: NodeId, host: bytes, fitness: int) -> None:
+        self.node: Final = node
+        self.host: Final = host
+        self.fitness: Final = fitness
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.node, self.host, self.fitness)
+
+
+def choose_keepers(
+    job: JobId, me: Keeper, others: list[Keeper], count: int, without: list[NodeId]
+) -> list[NodeId]:
+    """Return the nodes that keep the record of `job` besides `me`.
+
+    Members on hosts of their own come first; only when hosts run out does a second node of one host get
+    a copy: it still survives the death of a process.
+
+    Args:
+        job: whose record.
+        me: the node that took the submission; it always keeps a copy.
+        others: the members believed alive, without `me`.
+        count: copies wanted in all, `me` included, >= 1.
+        without: nodes that must not be chosen (they failed to confirm).
+
+    Returns:
+        At most `count - 1` node ids, best first.
+    """
+    fittest: list[tuple[int, bytes]] = [(-keeper.fitness, keeper.node) for keeper in others]
+    fittest.sort()
+    allowed = [node for _, node in fittest if node not in without][:CANDIDATES_MAX]
+    weights: list[tuple[bytes, Keeper]] = []
+    for keeper in others:
+        if keeper.node in allowed:
+            weights.append((blake2b(job + keeper.node, digest_size=8).digest(), keeper))
+    ranked: list[tuple[bytes, bytes, Keeper]] = [(weight, keeper.node, keeper) for weight, keeper in weights]
+    ranked.sort(key=_rank)
+    chosen: list[NodeId] = []
+    hosts: list[bytes] = [me.host]
+    for _, _, keeper in ranked:
+        if len(chosen) < count - 1 and keeper.host not in hosts:
+            chosen.append(keeper.node)
+            hosts.append(keeper.host)
+    for _, _, keeper in ranked:
+        if len(chosen) < count - 1 and keeper.node not in chosen:
+            chosen.append(keeper.node)
+    return chosen
+
+
+def _rank(item: tuple[bytes, bytes, Keeper]) -> tuple[bytes, bytes]:
+    return (item[0], item[1])

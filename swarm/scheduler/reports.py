@@ -1,0 +1,83 @@
+"""What nodes report about orders that came to nothing: tasks given back, objects that cannot be had."""
+
+from __future__ import annotations
+
+from swarm.core.ids import JOB_ID_SIZE, NODE_ID_SIZE, AttemptKey, JobId, NodeId
+from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_states import ASSIGNED
+from swarm.wire.codec import Body
+
+
+def take_retracted(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body) -> list[JobId]:
+    """Take back the attempts that a node gave back; return the jobs concerned.
+
+    Raises:
+        DecodeError: the body is malformed; rows before the bad one have been taken.
+    """
+    touched: list[JobId] = []
+    worker = dispatcher.workers.get(sender)
+    if worker is not None:
+        worker.retract_open = False
+    for row in body.take_list():
+        entry = Body([row]).take_body()
+        job = jobs.get(entry.take_id(JOB_ID_SIZE))
+        index, attempt = entry.take_int(), entry.take_int()
+        if job is None or index >= len(job.tasks) or job.tasks[index].running.get(attempt) != sender:
+            continue
+        dispatcher.end_attempt(sender, (job.job, index, attempt))
+        job.give_back(job.tasks[index], attempt)
+        dispatcher.recall_ahead(job, job.tasks[index])
+        touched.append(job.job)
+    return touched
+
+
+def give_back_missing(
+    jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, running: list[AttemptKey]
+) -> list[JobId]:
+    """Give back the attempts that a node was given and does not have: the orders were lost on the way.
+
+    Nothing was given to it since its report was asked for, so what it does not name never arrived.
+    """
+    worker = dispatcher.workers[sender]
+    present = {key: True for key in running}
+    touched: list[JobId] = []
+    for key in list(worker.given):
+        if key in present:
+            continue
+        worker.take_back(key)
+        job = jobs.get(key[0])
+        if job is not None and job.tasks[key[1]].running.get(key[2]) == sender:
+            job.give_back(job.tasks[key[1]], key[2])
+            touched.append(key[0])
+    return touched
+
+
+def take_lost(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body) -> list[JobId]:
+    """Take that `sender` could not get objects from their holders; return the jobs concerned.
+
+    The holder is believed to have lost the object, and the attempts that wait for it at `sender` are
+    given out anew.
+
+    Raises:
+        DecodeError: the body is malformed; rows before the bad one have been taken.
+    """
+    touched: list[JobId] = []
+    for row in body.take_list():
+        entry = Body([row]).take_body()
+        job = jobs.get(entry.take_id(JOB_ID_SIZE))
+        index, _, holder = entry.take_int(), entry.take_int(), entry.take_id(NODE_ID_SIZE)
+        if job is None or index >= len(job.tasks):
+            continue
+        touched.append(job.job)
+        task = job.tasks[index]
+        if task.holders.pop(holder, False):
+            job.revive_if_lost(task)
+        for number in task.dependents:
+            dependent = job.tasks[number]
+            for attempt, node in list(dependent.running.items()):
+                if node == sender and dependent.state == ASSIGNED:
+                    dispatcher.cancel(job, number, attempt, node)
+                    job.give_back(dependent, attempt)
+                    dispatcher.recall_ahead(job, dependent)
+    return touched

@@ -1,0 +1,94 @@
+"""States of a task as the leader computes them from facts, and the record it keeps of each task.
+
+::
+
+    WAITING ──inputs done──> READY ──placed──> ASSIGNED ──success──> DONE
+       ^                       ^  └─ error ──────┘  │                 │
+       └────── input lost ─────┴── node lost ───────┘<── output lost ─┘
+    any but DONE ──> FAILED (own error, or an input's) or CANCELLED
+
+ASSIGNED may also follow WAITING: a task whose unfinished inputs are all being made on one node is
+given to that node ahead of time (*run-ahead*) and waits there for them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.ids import NodeId
+from swarm.wire.facts import Failure, Output
+from swarm.wire.job_part import TaskSpec
+
+WAITING: Final = 0
+READY: Final = 1
+ASSIGNED: Final = 2
+DONE: Final = 3
+FAILED: Final = 4
+CANCELLED: Final = 5
+
+STATE_NAMES: Final = ["waiting", "ready", "running", "done", "failed", "cancelled"]
+
+
+@final
+class Task:
+    """What the leader knows of one task.
+
+    Attributes:
+        index: position in the job.
+        spec: what the client submitted.
+        klass: index of its options among the job's.
+        state: one of the states above.
+        waiting_count: inputs (with multiplicity one per producing task) that are not DONE.
+        dependents: tasks that use an output of this one, in order of submission.
+        consumers_left: dependents that are not DONE, FAILED or CANCELLED.
+        rank: upward rank in seconds: the longest estimated path from here to the job's end.
+        attempts: highest attempt number given out so far.
+        running: attempt -> node, for the attempts believed to be under way.
+        ahead: whether the one running attempt was given out before its inputs were done.
+        outputs: the winner's outputs, None unless DONE.
+        holders: nodes that have all outputs, oldest first (a dict used as an ordered set).
+        inputs_digest: of the winner.
+        deaths: executors that this task has killed.
+        failures: attempts that failed by the task's own error.
+        failure: the last failure, None when there was none.
+        is_kept: whether its outputs are wanted although no task needs them.
+        is_released: whether the outputs were given up because nobody needed them.
+        not_before: earliest time of the next attempt (back-off), monotonic seconds.
+        is_unsure: whether accepted outputs of two attempts differed.
+    """
+
+    def __init__(self, index: int, spec: TaskSpec) -> None:
+        self.index: Final = index
+        self.spec: Final = spec
+        self.klass = 0
+        self.state = WAITING
+        self.waiting_count = 0
+        self.dependents: list[int] = []
+        self.consumers_left = 0
+        self.rank = 0.0
+        self.attempts = 0
+        self.running: dict[int, NodeId] = {}
+        self.ahead = False
+        self.outputs: list[Output] | None = None
+        self.holders: dict[NodeId, bool] = {}
+        self.inputs_digest = b""
+        self.deaths = 0
+        self.failures = 0
+        self.failure: Failure | None = None
+        self.is_kept = spec.is_kept
+        self.is_released = False
+        self.not_before = 0.0
+        self.is_unsure = False
+
+    def is_final(self) -> bool:
+        """Return whether nothing more is to be done for this task."""
+        return self.state >= DONE
+
+    def has_data(self) -> bool:
+        """Return whether every output rides inside messages, so that no holder is needed."""
+        if self.outputs is None:
+            return False
+        for output in self.outputs:
+            if output.data is None:
+                return False
+        return True

@@ -1,0 +1,223 @@
+"""What the leader tells about its jobs: updates to watching nodes, printed output, answers to questions."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.effects import Effect, Message
+from swarm.core.ids import JobId, NodeId, short
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_states import ASSIGNED, DONE, FAILED, STATE_NAMES, Task
+from swarm.wire.facts import Completion
+from swarm.wire.messages import JOB_UPDATE, KIND_DATA, WATCHED_OUTPUT
+
+UPDATE_BATCH: Final = 2000
+
+
+@final
+class OutputLog:
+    """Printed output of a job's tasks, the newest `bytes_max` bytes of it."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max: Final = bytes_max
+        self._rows: list[list[object]] = []
+        self._sizes: list[int] = []
+        self._first = 0
+        self._size = 0
+
+    def add(self, row: list[object], size: int) -> None:
+        """Keep a row [task, attempt, stream, offset, data] of `size` data bytes."""
+        self._rows.append(row)
+        self._sizes.append(size)
+        self._size += size
+        while self._size > self._bytes_max and self._first < len(self._rows) - 1:
+            self._size -= self._sizes[self._first]
+            self._first += 1
+        if self._first > 1000:
+            del self._rows[: self._first]
+            del self._sizes[: self._first]
+            self._first = 0
+
+    def rows(self) -> list[object]:
+        """Return the rows kept, oldest first."""
+        kept: list[object] = []
+        kept.extend(self._rows[self._first :])
+        return kept
+
+
+@final
+class Watches:
+    """Who watches which job, and what they have not been told."""
+
+    def __init__(self, output_bytes_max: int) -> None:
+        self._output_bytes_max: Final = output_bytes_max
+        self._watchers: dict[JobId, dict[NodeId, bool]] = {}
+        self._logs: dict[JobId, OutputLog] = {}
+        self._effects: list[Effect] = []
+
+    def watchers(self, job: JobId) -> list[NodeId]:
+        """Return the nodes that watch a job."""
+        return list(self._watchers.get(job, {}))
+
+    def watch(self, job: JobId, node: NodeId) -> None:
+        """Let a node be told of a job from now on; the caller sends it the whole state."""
+        self._watchers.setdefault(job, {})[node] = True
+
+    def unwatch(self, job: JobId, node: NodeId) -> None:
+        """Stop telling a node."""
+        watchers = self._watchers.get(job)
+        if watchers is not None:
+            watchers.pop(node, None)
+            if not watchers:
+                del self._watchers[job]
+
+    def drop_node(self, node: NodeId) -> list[JobId]:
+        """Forget a node; return the jobs it watched."""
+        watched = [job for job, watchers in self._watchers.items() if node in watchers]
+        for job in watched:
+            self.unwatch(job, node)
+        return watched
+
+    def drop_job(self, job: JobId) -> None:
+        """Forget a job."""
+        self._watchers.pop(job, None)
+        self._logs.pop(job, None)
+
+    def tell_whole(self, job: Job, node: NodeId) -> None:
+        """Send the whole state of a job: every kept result and every failure."""
+        completions: list[Completion] = []
+        for task in job.tasks:
+            if task.spec.kind == KIND_DATA:
+                continue
+            known = completion_of(task)
+            if known is not None:
+                completions.append(known)
+        self._tell(job, [node], completions, True)
+        log = self._logs.get(job.job)
+        if log is not None:
+            self._effects.append(Message(node, WATCHED_OUTPUT, [job.job, log.rows()]))
+
+    def tell_news(self, job: Job) -> None:
+        """Send what changed since the last time to all watchers."""
+        watchers = self.watchers(job.job)
+        updates = job.updates
+        job.updates = []
+        job.changed = False
+        if watchers:
+            self._tell(job, watchers, updates, False)
+
+    def _tell(self, job: Job, nodes: list[NodeId], completions: list[Completion], is_whole: bool) -> None:
+        start = 0
+        while True:
+            batch: list[object] = [
+                completion.to_wire() for completion in completions[start : start + UPDATE_BATCH]
+            ]
+            start += UPDATE_BATCH
+            is_last = start >= len(completions)
+            state = job.state() if is_last else "running"
+            counts = job.counts()
+            for node in nodes:
+                body: list[object] = [job.job, state, job.parts_added, counts, batch, job.reason]
+                body.append(is_whole)
+                body.append(job.attempts)
+                self._effects.append(Message(node, JOB_UPDATE, body))
+            is_whole = False
+            if is_last:
+                return
+
+    def add_output(self, job: JobId, row: list[object], size: int) -> None:
+        """Keep a row of printed output and pass it on to the watchers."""
+        log = self._logs.get(job)
+        if log is None:
+            log = OutputLog(self._output_bytes_max)
+            self._logs[job] = log
+        log.add(row, size)
+        rows: list[object] = [row]
+        for node in self.watchers(job):
+            self._effects.append(Message(node, WATCHED_OUTPUT, [job, rows]))
+
+    def output_rows(self, job: JobId) -> list[object]:
+        """Return the printed output kept for a job."""
+        log = self._logs.get(job)
+        return [] if log is None else log.rows()
+
+    def take_effects(self) -> list[Effect]:
+        """Return and clear the effects, oldest first."""
+        effects = self._effects
+        self._effects = []
+        return effects
+
+
+def completion_of(task: Task) -> Completion | None:
+    """Return the completion by which a watcher learns of a final task, None when there is none to tell."""
+    if task.state == DONE and task.is_kept and task.outputs is not None:
+        node = next(iter(task.holders), bytes(16))
+        return Completion(
+            task.index, max(task.attempts, 1), node, task.inputs_digest, 0.0, task.outputs, None
+        )
+    if task.state == FAILED and task.failure is not None:
+        return Completion(task.index, max(task.attempts, 1), bytes(16), b"", 0.0, None, task.failure)
+    return None
+
+
+def summary_of(job: Job, now: float) -> dict[str, object]:
+    """Return one line of `swarm jobs`."""
+    total, done, failed, running = job.counts()
+    end = job.ended_at if job.verdict else now
+    return {
+        "job": short(job.job),
+        "name": job.name,
+        "state": job.state(),
+        "tasks": {"total": total, "done": done, "failed": failed, "running": running},
+        "submitter": job.submitter,
+        "wall_s": round(end - job.started_at, 3),
+        "attempts": job.attempts,
+        "reason": job.reason,
+    }
+
+
+def details_of(job: Job, now: float, names: dict[NodeId, str]) -> dict[str, object]:
+    """Return `swarm job ID`: the summary and one row per task that is not mere data."""
+    rows: list[object] = []
+    for task in job.tasks:
+        if task.spec.kind == KIND_DATA:
+            continue
+        nodes = list(task.running.values()) if task.state == ASSIGNED else list(task.holders)
+        node = nodes[0] if nodes else b""
+        error = "" if task.failure is None else task.failure.message
+        rows.append(
+            {
+                "task": task.index,
+                "name": task.spec.name,
+                "state": STATE_NAMES[task.state],
+                "attempts": task.attempts,
+                "node": names.get(node, ""),
+                "error": error,
+            }
+        )
+    details = summary_of(job, now)
+    details["tasks_detail"] = rows
+    details["duplicates"] = job.duplicates
+    details["records"] = [names.get(node, short(node)) for node in job.records]
+    return details
+
+
+def results_of(job: Job) -> list[object]:
+    """Return the kept outputs of a job: task, output, name, size, encoding, digest."""
+    rows: list[object] = []
+    for task in job.tasks:
+        if task.state != DONE or not task.is_kept or task.outputs is None or task.spec.kind == KIND_DATA:
+            continue
+        for number, output in enumerate(task.outputs):
+            rows.append(
+                {
+                    "task": task.index,
+                    "output": number,
+                    "name": task.spec.name,
+                    "size": output.size,
+                    "encoding": output.encoding,
+                    "digest": output.digest,
+                    "data": output.data,
+                }
+            )
+    return rows

@@ -1,0 +1,127 @@
+"""The nodes as the leader sees them: what they can run, and what they were given."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from swarm.core.ids import AttemptKey, NodeId
+from swarm.scheduler.config import SchedulerConfig
+from swarm.wire.job_part import TaskOptions
+
+SCRIPTS_MAX: Final = 8
+
+
+@final
+class Worker:
+    """A member that runs tasks.
+
+    Attributes:
+        node: its id.
+        boot: differs after every start of the node's process, which empties its store.
+        cores, memory_bytes, python, tags, speed: from its facts; speed 1.0 is the reference.
+        given: attempt -> estimated seconds, for what it was given and has not reported.
+        loose: those of them that were not given ahead of their inputs, oldest first.
+        backlog_s: sum of the estimates, scaled by speed.
+        cpus: cores that the given tasks occupy together.
+        scripts: given tasks that ask for no core.
+        memory: bytes that the given tasks ask for.
+        has_reported: whether its inventory under the present ballot is here; it gets no orders before.
+        report_request: the number that its inventory must echo.
+        is_draining: whether it is about to leave.
+        retract_open: whether a RETRACT is unanswered.
+    """
+
+    def __init__(self, node: NodeId, facts: dict[str, object]) -> None:
+        self.node: Final = node
+        self.boot = facts.get("boot")
+        self.cores = 1.0
+        self.memory_bytes = 0
+        self.python = ""
+        self.tags: list[str] = []
+        self.speed = 1.0
+        self.given: dict[AttemptKey, float] = {}
+        self.demands: dict[AttemptKey, TaskOptions] = {}
+        self.loose: dict[AttemptKey, bool] = {}
+        self.backlog_s = 0.0
+        self.cpus = 0.0
+        self.scripts = 0
+        self.memory = 0
+        self.has_reported = False
+        self.report_request = 0
+        self.is_draining = False
+        self.retract_open = False
+        self.update(facts)
+
+    def update(self, facts: dict[str, object]) -> None:
+        """Take a member's facts; what is missing or wrong keeps its last value."""
+        cores, memory, speed = facts.get("cores"), facts.get("memory"), facts.get("speed")
+        if isinstance(cores, (int, float)) and cores >= 0:
+            self.cores = float(cores)
+        if isinstance(memory, int) and memory >= 0:
+            self.memory_bytes = memory
+        if isinstance(speed, (int, float)) and speed > 0:
+            self.speed = float(speed)
+        python, tags = facts.get("python"), facts.get("tags")
+        if isinstance(python, str):
+            self.python = python
+        if isinstance(tags, list):
+            self.tags = [tag for tag in tags if isinstance(tag, str)]
+        self.is_draining = facts.get("draining") is True
+
+    def why_unfit(self, options: TaskOptions) -> str:
+        """Return why this node could never run a task with these options, "" when it could."""
+        if options.cpus > self.cores:
+            return f"it has {self.cores:g} cores of the {options.cpus:g} asked for"
+        if options.memory_bytes and options.memory_bytes > self.memory_bytes:
+            return f"it has {self.memory_bytes} bytes of memory of the {options.memory_bytes} asked for"
+        if options.python and options.python != self.python:
+            return f"it runs Python {self.python}, not {options.python}"
+        for tag in options.tags:
+            if tag not in self.tags:
+                return f"it has no tag {tag}"
+        return ""
+
+    def has_room(
+        self, options: TaskOptions, estimate_s: float, is_known: bool, config: SchedulerConfig
+    ) -> bool:
+        """Return whether to give it a task now: a free slot, or a short enough queue."""
+        if self.is_draining or not self.has_reported:
+            return False
+        if options.memory_bytes and self.memory + options.memory_bytes > self.memory_bytes:
+            return False
+        if options.cpus == 0:
+            return self.scripts < SCRIPTS_MAX
+        if self.cpus + options.cpus <= self.cores:
+            return True
+        waiting = len(self.given) - self.scripts
+        if not is_known:
+            return waiting < 2 * self.cores and options.cpus <= 1
+        if waiting >= config.window_tasks_max * self.cores:
+            return False
+        return self.backlog_s + estimate_s / self.speed <= config.window_s * self.cores
+
+    def give(self, attempt: AttemptKey, options: TaskOptions, estimate_s: float, is_ahead: bool) -> None:
+        """Count an attempt as given."""
+        if not is_ahead:
+            self.loose[attempt] = True
+        seconds = estimate_s / self.speed if options.cpus else 0.0
+        self.given[attempt] = seconds
+        self.demands[attempt] = options
+        self.backlog_s += seconds
+        self.cpus += options.cpus
+        self.memory += options.memory_bytes
+        if options.cpus == 0:
+            self.scripts += 1
+
+    def take_back(self, attempt: AttemptKey) -> None:
+        """Count an attempt as over; unknown ones are ignored."""
+        seconds = self.given.pop(attempt, None)
+        if seconds is None:
+            return
+        self.loose.pop(attempt, None)
+        options = self.demands.pop(attempt)
+        self.backlog_s = self.backlog_s - seconds if self.given else 0.0
+        self.cpus = self.cpus - options.cpus if self.given else 0.0
+        self.memory -= options.memory_bytes
+        if options.cpus == 0:
+            self.scripts -= 1

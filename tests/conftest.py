@@ -1,0 +1,34 @@
+"""Settings of every test: deterministic property tests, and marks that follow from the folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).resolve().parent
+MARKED_FOLDERS = ("bench", "e2e", "integration", "netns", "simulation")
+
+# `fixed` runs the same examples every time; HYPOTHESIS_PROFILE=search looks for new ones.
+settings.register_profile(
+    "fixed",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "search", parent=settings.get_profile("fixed"), derandomize=False, max_examples=2000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test below tests/<folder> the mark of that name."""
+    for item in items:
+        folders = item.path.resolve().relative_to(TESTS).parts[:-1]
+        if folders and folders[0] in MARKED_FOLDERS:
+            item.add_marker(folders[0])

@@ -1,0 +1,307 @@
+"""Random orders and accidents against the execution core, judged by a naive model of what must hold.
+
+The model knows only which objects exist here, which attempts were accepted and how they ended. It checks
+after every step that runs start in order of arrival with the content they were promised, that the node is
+never overbooked, that every attempt ends at most once, and in the end that everything that could run has.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from swarm.core.effects import RunTasks
+from swarm.core.ids import AttemptKey
+from swarm.exec.config import ExecConfig
+from swarm.wire.facts import Completion, Output, digest_of_inputs
+from swarm.wire.orders import Assignment, InputRef
+from tests.unit.exec_harness import JOB, PEER, FakeNode, assignment, brought, held, output_of, promised
+
+TASKS = st.integers(1, 8)
+
+
+def result_of(task: int, attempt: int) -> Output:
+    """Tasks 3 and 6 do not give the same every time; even tasks leave files."""
+    text = f"{task}/{attempt % 2}" if task % 3 == 0 else f"{task}"
+    return output_of(text, on_disk=task % 2 == 0)
+
+
+class ExecMachine(RuleBasedStateMachine):
+    @initialize(
+        cpus=st.sampled_from([1.0, 2.0, 3.0]),
+        memory_bytes=st.sampled_from([0, 100]),
+        bytes_max=st.sampled_from([0, 1000, 100_000]),
+        pipeline_max=st.sampled_from([1, 2, 4]),
+        ended=st.sampled_from([0, 3]),
+    )
+    def start(self, cpus: float, memory_bytes: int, bytes_max: int, pipeline_max: int, ended: int) -> None:
+        config = ExecConfig(
+            script_count_max=2,
+            bytes_max=bytes_max,
+            pipeline_max=pipeline_max,
+            ended_count_max=ended,
+            fetch_count_max=2,
+            functions_known_max=1,
+        )
+        self.node = FakeNode(config, cpus, memory_bytes)
+        self.slot_count = int(cpus)
+        self.live: dict[AttemptKey, Assignment] = {}
+        self.arrival: dict[AttemptKey, int] = {}
+        self.attempts: dict[int, int] = {}
+        self.given: dict[AttemptKey, bytes] = {}
+        self.seen_completions = 0
+        self.seen_effects = 0
+        self.number = 0
+
+    # What the leader does
+
+    @rule(
+        task=TASKS,
+        needs=st.lists(st.tuples(TASKS, st.sampled_from(["promised", "brought", "held"])), max_size=2),
+        cpus=st.sampled_from([0.0, 0.5, 1.0, 1.0, 2.0]),
+        memory_bytes=st.sampled_from([0, 0, 60]),
+        timeout_s=st.sampled_from([0.0, 3.0]),
+        function=st.sampled_from([0, 20, 21]),
+        name=st.sampled_from(["tiny", "tiny", "long"]),
+    )
+    def assign(
+        self,
+        task: int,
+        needs: list[tuple[int, str]],
+        cpus: float,
+        memory_bytes: int,
+        timeout_s: float,
+        function: int,
+        name: str,
+    ) -> None:
+        attempt = self.attempts.get(task, 0) + 1
+        self.attempts[task] = attempt
+        inputs = [self.reference(needed, how) for needed, how in needs if needed < task]
+        order = assignment(
+            task,
+            inputs,
+            attempt=attempt,
+            name=name,
+            function=brought(function, f"code {function}") if function else None,
+            cpus=cpus,
+            memory_bytes=memory_bytes,
+            timeout_s=timeout_s,
+        )
+        self.number += 1
+        key = (JOB, task, attempt)
+        self.live[key] = order
+        self.arrival[key] = self.number
+        self.node.core.assign([order, order], self.node.now)
+
+    def reference(self, task: int, how: str) -> InputRef:
+        if how == "promised":
+            return promised(task)
+        winner = result_of(task, 1)
+        if how == "brought" and winner.data is not None:
+            return brought(task, winner.data.decode())
+        text = f"{task}/1" if task % 3 == 0 else f"{task}"
+        return held(task, text)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if self.live:
+            key = data.draw(st.sampled_from(list(self.live)))
+            del self.live[key]
+            self.given.pop(key, None)
+            self.node.core.cancel([key], self.node.now)
+
+    @rule(data=st.data())
+    def retract(self, data: st.DataObject) -> None:
+        if self.live:
+            key = data.draw(st.sampled_from(list(self.live)))
+            for returned in self.node.core.retract([key], self.node.now):
+                assert returned not in self.executing()
+                del self.live[returned]
+
+    @rule(task=TASKS)
+    def release(self, task: int) -> None:
+        self.node.core.release([(JOB, task, 0)], self.node.now)
+
+    @rule()
+    def forget(self) -> None:
+        self.live.clear()
+        self.given.clear()
+        self.node.core.forget_job(JOB, self.node.now)
+
+    # What executors and the network do
+
+    @rule()
+    def pump(self) -> None:
+        self.node.pump()
+
+    @precondition(lambda self: self.node.starting)
+    @rule(works=st.booleans())
+    def start_executor(self, works: bool) -> None:
+        self.node.pump()
+        if works:
+            self.node.start_executors()
+        else:
+            executor = self.node.starting.pop()
+            self.node.core.on_executor_exit(executor, "no", "", self.node.now)
+            self.node.pump()
+
+    @precondition(lambda self: self.node.dying)
+    @rule()
+    def bury(self) -> None:
+        self.node.bury()
+
+    @rule(data=st.data(), how=st.sampled_from(["done", "done", "done", "failed", "died"]))
+    def work(self, data: st.DataObject, how: str) -> None:
+        self.node.pump()
+        busy = [executor for executor, queue in sorted(self.node.queues.items()) if queue]
+        if not busy:
+            return
+        executor = data.draw(st.sampled_from(busy))
+        if how == "done":
+            self.finish(executor)
+        elif how == "failed":
+            self.node.fail(executor)
+        else:
+            self.node.die(executor)
+
+    def finish(self, executor: int) -> None:
+        task = self.node.queues[executor][0]
+        duration_s = 0.001 if task.name == "tiny" else 1.0
+        self.node.finish(executor, result_of(task.task, task.attempt), duration_s=duration_s)
+
+    @precondition(lambda self: self.node.fetches)
+    @rule(data=st.data(), works=st.booleans())
+    def transfer(self, data: st.DataObject, works: bool) -> None:
+        self.node.pump()
+        name = data.draw(st.sampled_from(sorted(self.node.fetches)))
+        if works:
+            self.node.fetched(name)
+        else:
+            self.node.missing(name, PEER)
+
+    @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 400.0]))
+    def wait(self, seconds: float) -> None:
+        self.node.pump()
+        self.node.advance(seconds)
+        self.node.core.handle_deadline(self.node.now)
+        self.node.pump()
+
+    # What must hold
+
+    def executing(self) -> list[AttemptKey]:
+        keys: list[AttemptKey] = []
+        for queue in self.node.queues.values():
+            keys.extend([(task.job, task.task, task.attempt) for task in queue])
+        return keys
+
+    @invariant()
+    def audit(self) -> None:
+        self.node.pump()
+        self.check_steps()
+        attempts, objects = self.node.core.inventory()
+        assert sorted(attempts) == sorted(self.live)
+        for name, digest, _, _ in objects:
+            output = self.node.core.find_object(name)
+            assert output is not None
+            if output.data is None:
+                assert self.node.files[name] == digest
+        on_disk = [name for name, _, _, _ in objects if name in self.node.files]
+        assert sorted(on_disk) == sorted(self.node.files)
+        self.check_room()
+
+    def check_steps(self) -> None:
+        """Look at what was given to executors and what ended since the last look."""
+        effects = self.node.log[self.seen_effects :]
+        self.seen_effects = len(self.node.log)
+        given = [task for effect in effects if isinstance(effect, RunTasks) for task in effect.tasks]
+        for task in given:
+            key = (task.job, task.task, task.attempt)
+            self.given[key] = digest_of_inputs([value.digest for value in task.inputs])
+            wanted = self.live.get(key)
+            if wanted is not None:
+                for ref, value in zip(wanted.inputs, task.inputs, strict=True):
+                    assert value.name == (JOB, ref.task, ref.output)
+                    assert self.may_use(wanted, ref, value.digest)
+        self.check_completions()
+        for task in given:
+            wanted = self.live.get((task.job, task.task, task.attempt))
+            if wanted is not None:
+                self.check_not_overtaken(wanted)
+
+    def may_use(self, wanted: Assignment, ref: InputRef, digest: bytes) -> bool:
+        """A promised digest is kept; an object named twice counts by its first mention."""
+        first = next(other for other in wanted.inputs if other.task == ref.task)
+        return first.digest in (None, digest)
+
+    def check_not_overtaken(self, started: Assignment) -> None:
+        order = self.arrival[(JOB, started.task, started.attempt)]
+        executing = self.executing()
+        for key, other in self.live.items():
+            is_same_lane = (other.cpus > 0) == (started.cpus > 0)
+            if self.arrival[key] < order and is_same_lane and key not in executing:
+                assert not self.is_ready(other)
+
+    def is_ready(self, order: Assignment) -> bool:
+        """Whether all that the attempt needs is here, as far as the table tells."""
+        for ref in order.inputs + ([] if order.function is None else [order.function]):
+            output = self.node.core.find_object((JOB, ref.task, ref.output))
+            if output is None or ref.digest not in (None, output.digest):
+                return False
+        return True
+
+    def check_completions(self) -> None:
+        ended: list[Completion] = self.node.completions[self.seen_completions :]
+        for completion in ended:
+            key = (JOB, completion.task, completion.attempt)
+            if key in self.live:
+                assert completion.inputs_digest == self.given[key]
+                del self.live[key]
+            else:
+                raise AssertionError(f"{key} was not to end")
+        self.seen_completions = len(self.node.completions)
+
+    def check_room(self) -> None:
+        width = 0
+        for executor, queue in self.node.queues.items():
+            live = [self.live.get((task.job, task.task, task.attempt)) for task in queue]
+            if executor < self.slot_count and live and live[0] is not None:
+                width += min(self.slot_count, max(1, int(live[0].cpus)))
+        assert width <= self.slot_count
+
+    def teardown(self) -> None:
+        """Without accidents everything runs that has what it needs."""
+        if not hasattr(self, "node"):
+            return
+        node = self.node
+        for _ in range(1000):
+            node.pump()
+            busy = [executor for executor, queue in sorted(node.queues.items()) if queue]
+            if node.starting:
+                node.start_executors()
+            elif node.dying:
+                node.bury()
+            elif node.fetches:
+                node.fetched(min(node.fetches))
+            elif busy:
+                self.finish(busy[0])
+            elif node.core.next_deadline() < node.now + 60.0:
+                node.fire()
+            else:
+                break
+            self.check_steps()
+        else:
+            raise AssertionError("the node does not come to rest")
+        for order in self.live.values():
+            assert not self.is_ready(order), f"task {order.task} could run"
+        node.core.forget_job(JOB, node.now)
+        node.pump()
+        node.bury()
+        assert node.files == {}
+        statistics = node.core.statistics()
+        for name in ("attempts_now", "ready_now", "sent_now", "slots_used_now", "objects_memory_bytes_now"):
+            assert statistics[name] == 0
+
+
+TestExecMachine = ExecMachine.TestCase
+TestExecMachine.settings = settings(max_examples=60, stateful_step_count=40)

@@ -1,0 +1,245 @@
+"""Settings from options, environment and swarm.toml: who wins, and what each wrong value says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from swarm.core.errors import ConfigError
+from swarm.daemon import host
+from swarm.daemon.config_file import (
+    NAME_SIZE_MAX,
+    Settings,
+    daemon_environment,
+    load_settings,
+    parse_address,
+    parse_size,
+)
+from swarm.daemon.options import DaemonOptions, parse_arguments
+
+
+def load(
+    path: Path,
+    options: DaemonOptions | None = None,
+    environment: dict[str, str] | None = None,
+    toml: str | None = None,
+) -> Settings:
+    file = path / "swarm.toml"
+    if toml is not None:
+        file.write_text(toml, encoding="utf-8")
+    return load_settings(options or DaemonOptions(), environment or {}, file, path / "store")
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.port is None
+    assert settings.listen == ""
+    assert settings.peers == ()
+    assert settings.use_multicast
+    assert settings.cores == host.core_count() > 0
+    assert settings.memory_bytes == host.memory_bytes() > 0
+    assert settings.store_bytes_max > 0
+    assert settings.tags == ()
+    assert not settings.record
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", settings.name)
+
+
+TOML = """
+name = "from-file"
+port = 7200
+peer = ["a.example:1", "b.example"]
+no-multicast = true
+cores = 1.5
+memory = "2G"
+disk = 1048576
+tag = ["gpu=no", "arm"]
+record = true
+"""
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    settings = load(tmp_path, toml=TOML)
+    assert settings.name == "from-file"
+    assert settings.port == 7200
+    assert settings.peers == (("a.example", 1), ("b.example", 7117))
+    assert not settings.use_multicast
+    assert settings.cores == 1.5
+    assert settings.memory_bytes == 2 * 1024**3
+    assert settings.store_bytes_max == 1048576
+    assert settings.tags == ("arm", "gpu=no")
+    assert settings.record
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    environment = {
+        "SWARM_NAME": "from-env",
+        "SWARM_PEER": "c.example:2, [fe80::1%eth0]:3",
+        "SWARM_NO_MULTICAST": "0",
+        "SWARM_CORES": "3",
+        "SWARM_OTHER": "of no interest",
+        "SWARM_TAG": "",
+    }
+    settings = load(tmp_path, environment=environment, toml=TOML)
+    assert settings.name == "from-env"
+    assert settings.peers == (("c.example", 2), ("fe80::1%eth0", 3))
+    assert settings.use_multicast
+    assert settings.cores == 3.0
+    assert settings.port == 7200
+    assert settings.tags == ("arm", "gpu=no")
+
+
+def test_options_win_over_all(tmp_path: Path) -> None:
+    options = DaemonOptions(
+        name="from-option",
+        port=0,
+        peer=("d:4",),
+        cores="0.5",
+        tag=("x=y",),
+        interface=("eth7",),
+        listen="::1",
+    )
+    settings = load(tmp_path, options, {"SWARM_NAME": "from-env", "SWARM_PORT": "9"}, TOML)
+    assert (settings.name, settings.port, settings.cores) == ("from-option", 0, 0.5)
+    assert (settings.peers, settings.tags) == ((("d", 4),), ("x=y",))
+    assert (settings.interfaces, settings.listen) == (("eth7",), "::1")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (DaemonOptions(name="two words"), "--name is 'two words'; a name has letters"),
+        (DaemonOptions(name="-x"), "--name"),
+        (DaemonOptions(name="x" * (NAME_SIZE_MAX + 1)), "at most 63"),
+        (DaemonOptions(port=70000), "--port is '70000'; a port is a number from 1 to 65535"),
+        (DaemonOptions(peer=("a:b",)), "--peer is 'a:b': 'b' is no port"),
+        (DaemonOptions(peer=("http://a",)), "--peer is 'http://a'"),
+        (DaemonOptions(peer=tuple([f"h{number}" for number in range(65)])), "--peer names 65 addresses"),
+        (DaemonOptions(cores="many"), "--cores is 'many'; write how many cores"),
+        (DaemonOptions(cores="0"), "--cores is '0'"),
+        (DaemonOptions(memory="lots"), "--memory is 'lots', which is no size; write for example 500M"),
+        (DaemonOptions(disk="0"), "--disk is '0'"),
+        (DaemonOptions(tag=("a b",)), "--tag has 'a b'; a tag is key=value"),
+        (DaemonOptions(tag=tuple([f"t{number}" for number in range(17)])), "--tag has 17 tags"),
+    ],
+)
+def test_wrong_options_name_value_and_cure(tmp_path: Path, options: DaemonOptions, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("colour = 1", "sets 'colour', which is unknown; known are name, port"),
+        ("name = ", "is no TOML"),
+        ("name = ['a']", "must be one value, not ['a']"),
+        ("peer = 3", "must be a list of texts, not 3"),
+        ("no-multicast = 'yes'", "must be true or false, not 'yes'"),
+        ("port = true", "must be one value, not True"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, toml=toml)
+    assert said in str(caught.value)
+    assert str(tmp_path / "swarm.toml") in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "swarm.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path)
+
+
+def test_a_wrong_switch_in_the_environment(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SWARM_RECORD is 'maybe'; write 1 or 0"):
+        load(tmp_path, environment={"SWARM_RECORD": "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4096", 4096), ("100M", 100 * 1024**2), ("1.5G", 3 * 512 * 1024**2), ("2 KiB", 2048), ("1tb", 1024**4)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text, "here") == size
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("host", ("host", 7117)),
+        ("host:1", ("host", 1)),
+        ("::1", ("::1", 7117)),
+        ("[::1]", ("::1", 7117)),
+        ("[::1]:65535", ("::1", 65535)),
+        (" 10.0.0.1:2 ", ("10.0.0.1", 2)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text, "here") == address
+
+
+@pytest.mark.parametrize("text", ["", ":1", "a b", "a:0", "a:65536", "[::1", "[::1]x", "a/b"])
+def test_wrong_addresses(text: str) -> None:
+    with pytest.raises(ConfigError, match="here is"):
+        parse_address(text, "here")
+
+
+def test_options_survive_the_command_line(tmp_path: Path) -> None:
+    options = DaemonOptions(
+        home=tmp_path,
+        name="-n",
+        port=1,
+        listen="l",
+        peer=("a", "-b"),
+        interface=("i",),
+        no_multicast=True,
+        cores="1",
+        memory="2",
+        disk="3",
+        tag=("t=1", "u"),
+        new=True,
+        ready_file=tmp_path / "ready",
+        foreground=True,
+        log_json=True,
+        record=True,
+    )
+    assert parse_arguments([*options.to_arguments(), "--mesh-fd=3", "--status-fd=4"]) == (options, 3, 4)
+    bare = DaemonOptions(home=tmp_path)
+    assert parse_arguments(bare.to_arguments()) == (bare, -1, -1)
+
+
+def test_the_invitation_is_no_argument(tmp_path: Path) -> None:
+    arguments = DaemonOptions(home=tmp_path, invitation="swarm1:secret").to_arguments()
+    assert "secret" not in " ".join(arguments)
+
+
+def test_wrong_arguments_end_with_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(["--colour"])
+    assert caught.value.code == 2
+    assert "--colour" in capsys.readouterr().err
+
+
+def test_executors_do_not_see_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWARM_MESH", "swarm1:secret")
+    environment = daemon_environment(tmp_path)
+    assert "SWARM_MESH" not in environment
+    assert environment["SWARM_HOME"] == str(tmp_path)
+
+
+def test_facts_of_this_host() -> None:
+    facts = host.facts(8 * 1024**3, ["a=b"])
+    assert facts["tags"] == ["a=b"]
+    assert isinstance(facts["host"], bytes)
+    assert len(facts["host"]) == host.HOST_DIGEST_SIZE
+    assert host.host_digest() == facts["host"]
+    assert isinstance(facts["speed"], float)
+    assert 0.001 < facts["speed"] < 100
+    assert isinstance(facts["fitness"], int)
+    assert 0 <= facts["fitness"] <= 200
+    assert host.fitness(16 * 1024**3) > host.fitness(1024**3)
+    assert host.host_name()

@@ -1,0 +1,232 @@
+"""The journal: what it keeps, what it notices, what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from swarm.core.effects import Erase, Persist
+from swarm.core.errors import StorageError
+from swarm.daemon.storage import Journal, row_checksum
+
+
+def opened(path: Path) -> Journal:
+    journal = Journal(path)
+    loaded = journal.open()
+    assert loaded.damage == ""
+    return journal
+
+
+def put(table: str, key: bytes, value: bytes) -> Persist:
+    return Persist(table, key, value, False)
+
+
+def rows_of(path: Path) -> list[tuple[str, bytes, bytes]]:
+    journal = Journal(path)
+    loaded = journal.open()
+    journal.close()
+    assert loaded.damage == ""
+    return loaded.rows
+
+
+def test_a_new_journal_is_empty_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    loaded = journal.open()
+    assert (loaded.rows, loaded.damage, loaded.lost_count) == ([], "", 0)
+    assert path.stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_rows_come_back_sorted(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("b", b"1", b"x"), put("a", b"\xff", b""), put("a", b"\x00", b"y" * 100_000)], durable)
+    journal.close()
+    assert rows_of(path) == [("a", b"\x00", b"y" * 100_000), ("a", b"\xff", b""), ("b", b"1", b"x")]
+
+
+def test_a_row_replaces_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"k", b"1"), put("a", b"k", b"2")], durable=False)
+    journal.commit([put("a", b"k", b"3")], durable=True)
+    journal.close()
+    assert rows_of(path) == [("a", b"k", b"3")]
+
+
+def test_erase_takes_a_prefix_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    keys = [b"job1", b"job1/a", b"job1\xff\xff", b"job2", b"\xff", b"\xff\xff1"]
+    journal.commit([*[put("a", key, b"") for key in keys], put("b", b"job1", b"")], durable=False)
+    journal.commit([Erase("a", b"job1"), put("a", b"job1/new", b"")], durable=False)
+    journal.commit([Erase("a", b"\xff")], durable=False)
+    journal.close()
+    assert rows_of(path) == [("a", b"job1/new", b""), ("a", b"job2", b""), ("b", b"job1", b"")]
+
+
+def test_erase_of_everything(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"", b"1"), put("a", b"x", b"2"), put("b", b"", b"3")], durable=False)
+    journal.commit([Erase("a", b"")], durable=True)
+    journal.close()
+    assert rows_of(path) == [("b", b"", b"3")]
+
+
+def test_a_copy_of_the_files_while_open_holds_durable_rows(tmp_path: Path) -> None:
+    """What a crash of the process leaves behind."""
+    journal = opened(tmp_path / "journal.db")
+    journal.commit([put("a", b"k", b"v")], durable=True)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for file in tmp_path.glob("journal.db*"):
+        shutil.copy(file, crashed / file.name)
+    journal.close()
+    assert rows_of(crashed / "journal.db") == [("a", b"k", b"v")]
+
+
+def test_a_flipped_bit_is_noticed_and_the_rest_saved(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"good", b"value"), put("a", b"bad", b"SECRETVALUE")], durable=True)
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[data.index(b"SECRETVALUE")] ^= 1
+    path.write_bytes(bytes(data))
+    damaged = Journal(path)
+    loaded = damaged.open()
+    assert loaded.rows == [("a", b"good", b"value")]
+    assert loaded.lost_count == 1
+    assert "1 rows fail their checksum" in loaded.damage
+    damaged.commit([put("a", b"new", b"")], durable=True)
+    damaged.close()
+    assert rows_of(path) == [("a", b"good", b"value"), ("a", b"new", b"")]
+    assert len(list(tmp_path.glob("journal.db.damaged-*"))) == 1
+
+
+def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"not a database, whatever it says" * 200)
+    journal = Journal(path)
+    loaded = journal.open()
+    assert loaded.rows == []
+    assert "damaged" in loaded.damage
+    assert str(tmp_path) in loaded.damage
+    journal.commit([put("a", b"k", b"v")], durable=True)
+    journal.close()
+    assert rows_of(path) == [("a", b"k", b"v")]
+
+
+@pytest.mark.parametrize("of_table", [True, False])
+def test_a_torn_page_is_noticed_and_what_lies_around_it_saved(tmp_path: Path, of_table: bool) -> None:
+    """A page of the table (some rows are lost) or of its index (none is)."""
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"%05d" % number, b"v" * 200) for number in range(500)], durable=True)
+    journal.close()
+    data = bytearray(path.read_bytes())
+    places = [at for at in range(len(data)) if data.startswith(b"a00250", at)]
+    page = next(at for at in places if (data[at + 6 : at + 8] == b"vv") == of_table) // 4096
+    data[page * 4096 : (page + 1) * 4096] = bytes(4096)
+    path.write_bytes(bytes(data))
+    damaged = Journal(path)
+    loaded = damaged.open()
+    damaged.close()
+    assert loaded.damage
+    assert all(value == b"v" * 200 for _, _, value in loaded.rows)
+    keys = [key for _, key, _ in loaded.rows]
+    assert keys[0] == b"00000"
+    assert keys[-1] == b"00499"
+    assert (450 < len(keys) < 500) if of_table else len(keys) == 500
+    assert rows_of(path) == loaded.rows
+
+
+def test_a_full_disk_is_said_and_nothing_changes(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"k", b"v")], durable=True)
+    assert journal._connection is not None
+    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+    journal._connection.execute(f"PRAGMA max_page_count={pages}")
+    writes: list[Persist | Erase] = [put("a", b"big", b"x" * 1_000_000), put("a", b"k", b"changed")]
+    with pytest.raises(StorageError, match="no space left"):
+        journal.commit(writes, durable=True)
+    journal._connection.execute("PRAGMA max_page_count=100000")
+    assert journal._connection.execute("SELECT value FROM rows").fetchall() == [(b"v",)]
+    journal.commit(writes, durable=True)
+    journal.close()
+    assert rows_of(path) == [("a", b"big", b"x" * 1_000_000), ("a", b"k", b"changed")]
+
+
+def test_a_read_only_database_is_said(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    assert journal._connection is not None
+    journal._connection.execute("PRAGMA query_only=1")
+    with pytest.raises(StorageError, match=r"cannot write the journal .* another with --home"):
+        journal.commit([put("a", b"k", b"v")], durable=True)
+    journal.close()
+
+
+def test_a_missing_directory_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write the journal"):
+        Journal(tmp_path / "nowhere" / "journal.db").open()
+
+
+def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    journal.close()
+    journal.close()
+    with pytest.raises(StorageError, match="closed"):
+        journal.commit([put("a", b"k", b"v")], durable=True)
+
+
+def test_durable_commits_are_synced(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    assert journal._connection is not None
+
+    def mode() -> int:
+        assert journal._connection is not None
+        value = journal._connection.execute("PRAGMA synchronous").fetchone()[0]
+        assert isinstance(value, int)
+        return value
+
+    journal.commit([put("a", b"1", b"")], durable=False)
+    assert mode() == 1
+    journal.commit([put("a", b"2", b"")], durable=True)
+    assert mode() == 2
+    journal.commit([put("a", b"3", b"")], durable=False)
+    assert mode() == 1
+    assert (journal.commit_count, journal.durable_count, journal.row_count) == (3, 1, 3)
+    journal.close()
+
+
+def test_checksum_covers_every_part_of_a_row() -> None:
+    rows = [
+        ("t", b"key", b"value"),
+        ("u", b"key", b"value"),
+        ("t", b"keyv", b"alue"),
+        ("t", b"key", b"valuf"),
+    ]
+    assert len({row_checksum(*row) for row in rows}) == 4
+
+
+def test_rows_of_a_foreign_kind_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"k", b"v")], durable=True)
+    journal.close()
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO rows VALUES ('a', 'text', 5, 1)")
+    connection.commit()
+    connection.close()
+    again = Journal(path)
+    loaded = again.open()
+    again.close()
+    assert loaded.rows == [("a", b"k", b"v")]
+    assert loaded.lost_count == 1
