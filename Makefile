@@ -26,11 +26,13 @@ PACKAGED := $(shell find swarm sims -type f -not -name '*.pyc') setup.py README.
 LINTED := swarm sims tools tests examples setup.py
 PIP := -m pip --quiet --disable-pip-version-check
 
-# Tests run from an empty folder, so that `import swarm` finds what is installed and never the sources.
-PYTEST_ARGUMENTS := -c $(ROOT)/pyproject.toml --rootdir $(ROOT) -p no:cacheprovider
+# Tests run on what is installed, never on the sources: they run from a copy that has no swarm beside it.
+RUN := $(WORK)/run
+PYTEST_ARGUMENTS := -c $(ROOT)/pyproject.toml --rootdir $(abspath $(RUN)) -p no:cacheprovider
 define run_tests
-@mkdir -p $(WORK)/empty
-cd $(WORK)/empty && env -u PYTHONPATH SWARM_EXPECT_COMPILED=$(1) $(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
+@rm -rf $(RUN) && mkdir -p $(RUN) && cp -R tests examples $(RUN)
+cd $(RUN) && env -u PYTHONPATH SWARM_REPOSITORY=$(ROOT) SWARM_EXPECT_COMPILED=$(1) \
+	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit compiled pure parity sim netns e2e \
@@ -87,8 +89,7 @@ $(PURE)/.swarm: $(PURE)/.runtime $(PACKAGED)
 # What people run ----------------------------------------------------------------------------------------
 
 demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, then everything is gone
-	@mkdir -p $(WORK)/empty
-	@cd $(WORK)/empty && env -u PYTHONPATH $(BIN)/python -P $(ROOT)/tools/demo.py
+	@env -u PYTHONPATH $(BIN)/python -P tools/demo.py
 
 test: compiled pure parity  ## the whole suite, on the compiled and on the pure build
 
@@ -112,33 +113,33 @@ contracts: $(VENV)/.dev  ## who may import whom
 	PYTHONPATH=$(ROOT) $(BIN)/lint-imports --config pyproject.toml --no-cache
 
 tidy: $(VENV)/.dev $(VENV)/.swarm  ## sizes, names, docstrings, documents
-	$(call run_tests,,$(BIN),$(ROOT)/tests/test_tidy.py $(ROOT)/tests/test_repository.py)
+	$(call run_tests,,$(BIN),tests/test_tidy.py tests/test_repository.py)
 
 # Tests --------------------------------------------------------------------------------------------------
 
 unit: $(VENV)/.dev $(VENV)/.swarm  ## unit and property tests on the compiled build
-	$(call run_tests,1,$(BIN),$(ROOT)/tests -m "not (bench or netns or integration or e2e or simulation)")
+	$(call run_tests,1,$(BIN),tests -m "not (bench or netns or integration or e2e or simulation)")
 
 compiled: $(VENV)/.dev $(VENV)/.swarm  ## the whole suite on the compiled build
-	$(call run_tests,1,$(BIN),$(ROOT)/tests -m "not bench")
+	$(call run_tests,1,$(BIN),tests -m "not bench")
 
 pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
-	$(call run_tests,0,$(PURE_BIN),$(ROOT)/tests -m "smoke or not (bench or netns or integration or e2e)")
+	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or netns or integration or e2e)")
 
 parity: $(VENV)/.swarm $(PURE)/.swarm  ## equal traces of the simulator from both builds, under two hash seeds
 	@$(BIN)/python tools/parity.py $(BIN)/python $(PURE_BIN)/python
 
 sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulator
-	cd $(WORK)/empty && env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SEEDS)
+	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SEEDS)
 
 netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
-	$(call run_tests,1,$(BIN),$(ROOT)/tests -m netns)
+	$(call run_tests,1,$(BIN),tests -m netns)
 
 e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
-	$(call run_tests,1,$(BIN),$(ROOT)/tests -m e2e)
+	$(call run_tests,1,$(BIN),tests -m e2e)
 
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
-	$(call run_tests,1,$(BIN),$(ROOT)/tests -m bench -s)
+	$(call run_tests,1,$(BIN),tests -m bench -s)
 
 soak:  ## twenty times as many seeds as `make sim`
 	$(MAKE) sim SEEDS=1000

@@ -73,18 +73,21 @@ class SimulatedClient:
         self.results: dict[int, Completion] = {}
         self.attached = attached
         self._session = -1
+        self._epoch = -1
 
     def attach(self, index: int) -> None:
         """Go to a node: say what is not acknowledged, and watch."""
         self.attached = index
         self._session = self._cluster.attach(index)
+        self._epoch = self._cluster.hosts[index].epoch
         if not self.accepted:
             self._send(CLIENT_SUBMIT, [1, self.job, 0, self._blob, 1])
         self._send(CLIENT_WATCH, [2, self.job, True])
 
     def poll(self) -> None:
         """Read what came; attach to the next running node when the own one is down."""
-        if self._session < 0 or self._cluster.hosts[self.attached].node is None:
+        own = self._cluster.hosts[self.attached]
+        if self._session < 0 or own.node is None or own.epoch != self._epoch:
             running = [host.index for host in self._cluster.hosts if host.node is not None]
             if not running:
                 return

@@ -86,6 +86,7 @@ from swarm.wire.messages import (
 from swarm.wire.orders import assignment_untrusted, attempts_untrusted
 
 ROUNDS_MAX: Final = 10_000
+LEAST_WAIT_S: Final = 0.001
 
 _TIMER_COUNCIL: Final = 1
 
@@ -106,6 +107,7 @@ class Node:
         self._now = 0.0
         self._timers = Timers()
         self._out: list[Effect] = []
+        self._own: list[Effect] = []
         self._inbox: list[tuple[int, list[object]]] = []
         self._members_changed = True
         self._is_leaving = False
@@ -204,7 +206,7 @@ class Node:
         if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
             self.counts["refused"] += 1
             fence = self.election.stamp()[0]
-            self._send_message(peer, REFUSED, [fence[0], fence[1]])
+            self._own.append(Message(peer, REFUSED, [fence[0], fence[1]]))
             return
         self._deliver(peer, frame.kind, frame.body)
 
@@ -291,7 +293,7 @@ class Node:
         self.exec.put_object(name, Output(digest, size, encoding, None), now)
         leader = self.election.leader()
         if leader:
-            self._send_message(leader, OBJECT_COPIED, [copy_rows(self.exec, [name])])
+            self._own.append(Message(leader, OBJECT_COPIED, [copy_rows(self.exec, [name])]))
         self.gateway.on_object_put(name)
 
     # Time
@@ -387,15 +389,18 @@ class Node:
         """Move what the parts have to say, until they are quiet; return whether there was anything."""
         moved = False
         for _ in range(ROUNDS_MAX):
-            effects = self.gossip.take_effects()
-            effects.extend(self.election.take_effects())
+            # Election first: what it persists stands before anything stamped with the raised fence.
+            effects = self.election.take_effects()
+            effects.extend(self.gossip.take_effects())
+            effects.extend(self._own)
+            self._own = []
             self._ask_parts()
             effects.extend(self.records.take_effects())
             effects.extend(self.scheduler.take_effects())
             effects.extend(self.gateway.take_effects())
             effects.extend(self.exec.take_effects())
             self._send_reports()
-            if not effects and not self._inbox:
+            if not effects and not self._inbox and not self._own:
                 return moved
             moved = True
             for effect in effects:
@@ -497,7 +502,7 @@ class Node:
         elif kind == RETRACT:
             returned = self.exec.retract(attempts_untrusted(body.take_list()), now)
             rows = [list(attempt) for attempt in returned]
-            self._send_message(sender, RETRACTED, [rows])
+            self._own.append(Message(sender, RETRACTED, [rows]))
         elif kind == REPORT_WANTED:
             self._report(sender, body.take_int())
 
@@ -523,7 +528,8 @@ class Node:
         for member in view.members:
             self.scheduler.on_member(member.node_id, member.name, member.facts, member.state in PRESENT, now)
         council = choose_council(view.candidates, self.election.leader(), self._config.election)
-        self._timers.set(_TIMER_COUNCIL, b"", now + grace_left_s(view.candidates, self._config.election))
+        grace_s = grace_left_s(view.candidates, self._config.election)
+        self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
         self.election.on_members(view.reachable, now)
         self.election.on_council(council, now)
         self.records.acceptances.on_keepers(view.mine, view.keepers, now)
@@ -533,20 +539,23 @@ class Node:
     # Reports
 
     def _report(self, leader: NodeId, request: int) -> None:
+        # What has not started goes back: where its inputs are to come from, another leader decided.
+        waiting, _ = self.exec.inventory()
+        self.exec.retract(waiting, self._now)
         self.records.offer(leader)
-        for effect in self.records.take_effects():
-            self._route_one(effect)
-        self._send_message(leader, INVENTORY, inventory_body(self.exec, request))
+        self._own.extend(self.records.take_effects())
+        self._own.append(Message(leader, INVENTORY, inventory_body(self.exec, request)))
 
     def _send_reports(self) -> None:
-        reports = self.exec.take_reports()
         leader = self.election.leader()
+        if not leader:
+            return
+        reports = self.exec.take_reports()
         if leader != self._me:
             for job, completion in reports.completions:
                 self.records.add_completion(job, completion)
-        if leader:
-            for kind, rows in report_rows(self.exec, reports):
-                self._send_message(leader, kind, [rows])
+        for kind, rows in report_rows(self.exec, reports):
+            self._own.append(Message(leader, kind, [rows]))
 
     def _node_rows(self) -> list[object]:
         leader = self.election.leader()

@@ -18,7 +18,7 @@ import pytest
 import swarm
 from swarm.version import __version__, is_compiled
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(os.environ.get("SWARM_REPOSITORY", Path(__file__).resolve().parents[1]))
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FRAGMENT = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md")
 IS_INSTALLED_RUN = "SWARM_EXPECT_COMPILED" in os.environ

@@ -7,6 +7,7 @@ repository and shows that each of them fires.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ MACHINE_PATH = re.compile(
 REGISTRY = re.compile(
     "|".join(["py" + r"pi\.org", "python" + "hosted", "registry." + "npm", "deb." + "debian"])
 )
+
+SILENT_BASES = frozenset([*dir(builtins), "ABC", "Enum", "Generic", "IntEnum", "NamedTuple", "Protocol"])
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -69,8 +72,8 @@ def check_root_names(path: str, text: str) -> list[str]:
 def check_docstrings(modules: Mapping[str, str]) -> list[str]:
     """Complain about public modules, classes, functions and methods that say nothing.
 
-    A method inherits the docstring of the method of that name in a base class of the repository; the
-    bodies of protocols and overloads need none.
+    A method inherits the docstring of the method of that name in a base class of the repository, or may do so
+    from a base class of a library; protocols and overloads need none.
 
     Args:
         modules: text of each module by its path.
@@ -174,8 +177,10 @@ def _inherits(owner: ast.ClassDef, name: str, classes: Mapping[str, ast.ClassDef
     seen: list[str] = []
     while waiting:
         base = waiting.pop()
-        if base in seen or base not in classes:
+        if base in seen or base in SILENT_BASES:
             continue
+        if base not in classes:
+            return True
         seen.append(base)
         for method in classes[base].body:
             if (

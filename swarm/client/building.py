@@ -20,6 +20,7 @@ from swarm.client.pickling import (
     Reference,
     dump_call,
     dump_function,
+    dump_plain_call,
     dump_value,
     function_name,
 )
@@ -79,6 +80,7 @@ class JobBuilder:
         self._functions: dict[int, tuple[object, int, bool]] = {}
         self._function_data: dict[bytes, int] = {}
         self._output_names: dict[int, tuple[str, ...]] = {}
+        self._last_options = (make_options(), make_options(python=PYTHON_VERSION))
         self._end: SwarmError | None = None
 
     def add_call(
@@ -103,7 +105,16 @@ class JobBuilder:
             GraphError: the job is full, or a future belongs to another job.
         """
         known = self._functions.get(id(function))
-        index, is_pinned = (known[1], known[2]) if known is not None else self._add_function(function)
+        is_pinned = known[2] if known is not None else False
+        data: Data | None = None
+        if known is None:
+            data, is_pinned = _dumped(function)
+        plain = dump_plain_call(args, kwargs)
+        if plain is not None and len(plain) <= INLINE_SIZE_MAX and output_count == 1 and not needs:
+            if is_pinned:
+                options = self._pinned(options)
+            index = known[1] if known is not None else self._add_function(function, data, is_pinned)
+            return self._add(KIND_PYTHON, name, index, plain, None, options, ())
         inputs = Inputs(self)
         payload, by_value = dump_call(args, kwargs, inputs)
         if len(payload) > INLINE_SIZE_MAX:
@@ -112,8 +123,9 @@ class JobBuilder:
         for need in needs:
             inputs.add(need)
         if is_pinned or by_value:
-            options = pinned_to_python(options, PYTHON_VERSION)
+            options = self._pinned(options)
         names = tuple([str(number) for number in range(output_count)]) if output_count > 1 else ()
+        index = known[1] if known is not None else self._add_function(function, data, is_pinned)
         return self._add(KIND_PYTHON, name, index, payload, inputs, options, names)
 
     def add_task(self, task: Task | Program, needs: tuple[tuple[int, int], ...] = ()) -> BaseFuture[Any]:
@@ -264,15 +276,16 @@ class JobBuilder:
         name: str,
         function: int,
         payload: bytes,
-        inputs: Inputs,
+        inputs: Inputs | None,
         options: TaskOptions,
         names: tuple[str, ...],
     ) -> BaseFuture[Any]:
         flat: list[int] = []
         pending = PendingTask(kind, name, function, payload, flat, len(names) or 1, options, None)
         with self._lock:
-            for source in inputs.sources:
-                flat += (self._append_data(source, False), 0) if isinstance(source, Data) else source
+            if inputs is not None:
+                for source in inputs.sources:
+                    flat += (self._append_data(source, False), 0) if isinstance(source, Data) else source
             index = self._append(pending)
             future = self._make_future(self._owner, index, 0)
             self._table.register(future)
@@ -294,6 +307,11 @@ class JobBuilder:
         self._names.append(pending.name)
         return index
 
+    def _pinned(self, options: TaskOptions) -> TaskOptions:
+        if options is not self._last_options[0]:
+            self._last_options = (options, pinned_to_python(options, PYTHON_VERSION))
+        return self._last_options[1]
+
     def _append_data(self, data: Data, is_kept: bool | None) -> int:
         known = self._data.get(data.key) if is_kept is False else None
         if known is not None:
@@ -309,10 +327,8 @@ class JobBuilder:
             self._data[data.key] = index
         return index
 
-    def _add_function(self, function: Callable[..., Any]) -> tuple[int, bool]:
-        called = function.function if isinstance(function, RemoteFunction) else function
-        content, is_pinned = dump_function(called)
-        data = Data(content, ENCODING_PICKLE, function_name(called))
+    def _add_function(self, function: Callable[..., Any], data: Data | None, is_pinned: bool) -> int:
+        assert data is not None, "a function that is not known was dumped"
         with self._lock:
             index = self._function_data.get(data.key, -1)
             if index < 0:
@@ -320,7 +336,7 @@ class JobBuilder:
                 self._function_data[data.key] = index
             if len(self._functions) < FUNCTIONS_REMEMBERED_MAX:
                 self._functions[id(function)] = (function, index, is_pinned)
-        return index, is_pinned
+        return index
 
     def _add_built(self, task: Task | Program, needs: tuple[tuple[int, int], ...]) -> BaseFuture[Any]:
         future = task.future
@@ -381,6 +397,12 @@ class JobBuilder:
             (*program.outputs,) if program.is_streamed and program.outputs else ("stdout", *program.outputs)
         )
         return self._add(KIND_PROGRAM, program.name, -1, pack(payload), inputs, program.options, names)
+
+
+def _dumped(function: Callable[..., Any]) -> tuple[Data, bool]:
+    called = function.function if isinstance(function, RemoteFunction) else function
+    content, is_pinned = dump_function(called)
+    return Data(content, ENCODING_PICKLE, function_name(called)), is_pinned
 
 
 def _inner_tasks(task: Task | Program, job: ClientJob) -> list[Task | Program]:

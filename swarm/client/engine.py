@@ -58,6 +58,7 @@ class Engine:
         self._mesh = mesh
         self._give_up_s = give_up_s
         self._jobs: dict[JobId, ClientJob] = {}
+        self._unwatched: dict[JobId, bool] = {}
         self._token: trio.lowlevel.TrioToken | None = None
         self._is_waking = False
         self._bunches = 0
@@ -93,6 +94,8 @@ class Engine:
                 self.session.on_disconnected()
         finally:
             self._error = self._error or ConnectionLost("this session is closed")
+            for job in self._jobs.values():
+                job.fail(self._error)
             self.session.fail(self._error)
             self._notify()
             with trio.CancelScope(shield=True):
@@ -120,9 +123,15 @@ class Engine:
             self.wake()
 
     def add_job(self, job: ClientJob, with_output: bool = False) -> None:
-        """Send a job's parts from now on, and follow it (trio thread)."""
+        """Send a job's parts from now on, and follow it from the first one (trio thread)."""
         self._jobs[job.job] = job
-        self.session.watch(job.job, with_output, job)
+        self._unwatched[job.job] = with_output
+        self._work.set()
+
+    def follow_job(self, job: ClientJob) -> None:
+        """Follow a job that somebody else submitted, with its output (trio thread)."""
+        self._jobs[job.job] = job
+        self.session.watch(job.job, True, job)
         self._work.set()
 
     def drop_job(self, job: ClientJob) -> None:
@@ -183,6 +192,13 @@ class Engine:
     async def wait_finished(self, job: ClientJob) -> None:
         """Wait until a job has ended."""
         while not job.is_finished():
+            await self._changed.wait()
+
+    async def wait_accepted(self, job: ClientJob) -> None:
+        """Wait until every part of a complete job is on the disks of its keepers, or the job has ended."""
+        while not job.is_finished():
+            if not job.builder.has_pending() and not self.session.unacknowledged_count(job.job):
+                return
             await self._changed.wait()
 
     # Connection
@@ -342,6 +358,8 @@ class Engine:
             ):
                 self.session.submit(job.job, part)
                 open_parts += 1
+                if job.job in self._unwatched:
+                    self.session.watch(job.job, self._unwatched.pop(job.job), job)
             if not open_parts:
                 self.session.release(job.job, job.table.take_released())
 

@@ -123,7 +123,8 @@ class BaseFuture(Reference, Generic[T]):
             for callback in callbacks:
                 callback(self)
 
-    def _error(self) -> SwarmError | None:
+    def failure(self) -> SwarmError | None:
+        """Return the error of a task that has ended badly, None of any other; does not wait."""
         return self._outcome if isinstance(self._outcome, SwarmError) else None
 
     def _unfetched(self) -> Output | None:
@@ -171,7 +172,7 @@ class Future(BaseFuture[T]):
         output = self._unfetched()
         if output is None:
             return self._load()
-        return self._load(self.job.fetch_blocking(self.task, self.output, output, timeout))
+        return self._load(self.job.fetch_blocking(self.task, self.output, timeout))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the task's error, None when it succeeded, waiting until it has ended.
@@ -181,7 +182,7 @@ class Future(BaseFuture[T]):
         """
         if not self._wait(timeout):
             raise TimeoutError(f"{self!r} is not done after {timeout} s ({self.job.reason_text()})")
-        return self._error()
+        return self.failure()
 
     def cancel(self) -> bool:
         """Say that the result is not wanted; return whether it was early enough.
@@ -285,7 +286,7 @@ def wait(
     else:
         try:
             for future in as_completed(everything, timeout):
-                if return_when == FIRST_COMPLETED or future._error() is not None:
+                if return_when == FIRST_COMPLETED or future.failure() is not None:
                     break
         except TimeoutError:
             pass
@@ -304,7 +305,7 @@ def gather(futures: Iterable[Future[T]], timeout: float | None = None) -> list[T
     deadline = None if timeout is None else time.monotonic() + timeout
     if not all(future.done() for future in everything):
         for future in as_completed(everything, timeout):
-            error = future._error()
+            error = future.failure()
             if error is not None:
                 raise error
     return [

@@ -76,12 +76,12 @@ def read_graph(source: object) -> tuple[list[GraphTask], Path, networkx.DiGraph[
     folder = Path.cwd()
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        folder = path.resolve().parent
         try:
             graph = graph_of_document(_read_document(path))
+            return order_graph(graph), path.resolve().parent, graph
         except GraphError as error:
             raise GraphError(f"{path}: {error}") from None
-    elif isinstance(source, Mapping):
+    if isinstance(source, Mapping):
         graph = graph_of_document(source)
     elif isinstance(source, networkx.DiGraph):
         graph = source

@@ -14,7 +14,7 @@ from swarm.client.future_table import FutureTable
 from swarm.client.futures import BaseFuture, error_of
 from swarm.core.errors import DecodeError, SwarmError, TaskCancelled
 from swarm.core.ids import JobId
-from swarm.wire.facts import Output, completion_untrusted
+from swarm.wire.facts import completion_untrusted, outputs_untrusted
 
 if TYPE_CHECKING:
     from swarm.wire.facts import Completion
@@ -35,10 +35,12 @@ class Owner(Protocol):
     def node_name(self, node: bytes) -> str:
         """Return the name of a node, its short id when unknown."""
 
-    def fetch_blocking(
-        self, job: ClientJob, task: int, output: int, expected: Output, timeout: float | None
-    ) -> bytes:
+    def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
         """Return the bytes of a large result, waiting for them (sync face only)."""
+
+    async def fetch(self, job: ClientJob, task: int, output: int) -> bytes:
+        """Return the bytes of a large result."""
+        ...
 
 
 class ClientJob:
@@ -53,6 +55,7 @@ class ClientJob:
         reason: why it is in this state, for people.
         attempts: runs of its tasks so far, as the mesh told last.
         is_complete: no task will be added any more; set before the last is taken.
+        error: why this client could not go on with it: refused by the mesh, or the mesh is gone.
         failures: task index and error of the first failed tasks.
         on_change: called after each update, in the session's thread.
         on_output: called with each row [task, attempt, stream, offset, data] of new output.
@@ -71,6 +74,7 @@ class ClientJob:
         self.failures: dict[int, SwarmError] = {}
         self.on_change: list[Callable[[ClientJob], object]] = []
         self.on_output: list[Callable[[int, int, int, bytes], object]] = []
+        self.error: SwarmError | None = None
         self._owner = owner
         self._is_ended = False
         self._printed: dict[tuple[int, int, int], int] = {}
@@ -83,9 +87,13 @@ class ClientJob:
         """Return the future of another output of the same task; KeyError when there is none."""
         return self.builder.output_future(future, which)
 
-    def fetch_blocking(self, task: int, output: int, expected: Output, timeout: float | None) -> bytes:
+    def fetch_blocking(self, task: int, output: int, timeout: float | None) -> bytes:
         """Return the bytes of a large result; see :class:`Owner`."""
-        return self._owner.fetch_blocking(self, task, output, expected, timeout)
+        return self._owner.fetch_blocking(self, task, output, timeout)
+
+    async def fetch(self, task: int, output: int) -> bytes:
+        """Return the bytes of a large result, for the trio face."""
+        return await self._owner.fetch(self, task, output)
 
     def reason_text(self) -> str:
         """Return one line about where the job stands."""
@@ -115,9 +123,14 @@ class ClientJob:
             DecodeError: the layout is wrong; what was before the wrong row is applied.
         """
         for row in completions:
-            if not isinstance(row, list):
-                raise DecodeError("a completion is an array")
-            self._on_completion(completion_untrusted(row))
+            if not isinstance(row, list) or len(row) < 7:
+                raise DecodeError("a completion is an array of 7")
+            task, outputs = row[0], row[5]
+            if isinstance(outputs, list) and isinstance(task, int):
+                if self.table.is_wanted(task):
+                    self.table.settle(task, outputs_untrusted(outputs), bool(self.builder.output_names(task)))
+            else:
+                self._on_failure(completion_untrusted(row))
         numbers = [number for number in counts if isinstance(number, int)]
         if len(numbers) < 4:
             raise DecodeError("the counts of a job are four numbers")
@@ -156,7 +169,7 @@ class ClientJob:
     def fail(self, error: SwarmError) -> None:
         """End the job for this client because its session cannot go on."""
         if not self.is_finished():
-            self.state, self.reason = "failed", str(error)
+            self.state, self.reason, self.error = "failed", str(error), error
         self.end(error)
         self.notify()
 
@@ -165,15 +178,11 @@ class ClientJob:
         for callback in list(self.on_change):
             callback(self)
 
-    def _on_completion(self, completion: Completion) -> None:
-        task = completion.task
-        has_others = bool(self.builder.output_names(task))
-        if completion.outputs is not None:
-            self.table.settle(task, completion.outputs, has_others)
-            return
-        failure = completion.failure
-        assert failure is not None, "a completion has outputs or a failure"
+    def _on_failure(self, completion: Completion) -> None:
+        task, failure = completion.task, completion.failure
+        if failure is None:
+            raise DecodeError(f"the outputs of task {task} are no array")
         error = error_of(failure, self.task_name(task), self._owner.node_name(completion.node))
         if len(self.failures) < FAILURES_MAX:
             self.failures.setdefault(task, error)
-        self.table.settle(task, [error], has_others)
+        self.table.settle(task, [error], bool(self.builder.output_names(task)))

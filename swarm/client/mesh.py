@@ -26,7 +26,6 @@ from swarm.client.reach import find_reach
 from swarm.client.transport import NetTransport, Transport
 from swarm.core.errors import ConnectionLost, LocalProtocolError, SwarmError, TaskCancelled
 from swarm.core.ids import Address, short
-from swarm.wire.facts import Output
 
 T = TypeVar("T")
 
@@ -190,13 +189,9 @@ class Mesh(MeshBase[Future[Any]]):
         """Return a future of this face."""
         return Future(job, task, output)
 
-    def fetch_blocking(
-        self, job: ClientJob, task: int, output: int, expected: Output, timeout: float | None
-    ) -> bytes:
+    def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
         """Return the bytes of a large result."""
-        del expected
-        data, _ = self.run_trio(lambda: self.engine.fetch(job.job, task, output), timeout)
-        return bytes(data)
+        return self.run_trio(lambda: self.fetch(job, task, output), timeout)
 
     def run_trio(self, function: Callable[[], Awaitable[T]], timeout: float | None = None) -> T:
         """Run an async function in the session's thread and return its result.
@@ -219,8 +214,37 @@ class Mesh(MeshBase[Future[Any]]):
         except (trio.RunFinishedError, trio.Cancelled):
             raise ConnectionLost("this session is closed; open another with swarm.connect()") from None
 
+    def follow_job(self, job: ClientJob) -> None:
+        """Follow a job that somebody else submitted, with its output."""
+        assert self._token is not None, "an open mesh has a trio loop"
+        self._token.run_sync_soon(self.engine.follow_job, job)
+
+    def fetch_output(self, job: bytes, task: int, output: int) -> tuple[bytes, int]:
+        """Return (bytes, encoding) of a result of any job.
+
+        Raises:
+            Refused: the mesh does not have it.
+        """
+        return self.run_trio(lambda: self.engine.fetch(job, task, output))
+
+    def wait_accepted(self, job: ClientJob) -> None:
+        """Wait until a complete job is on the disks of its keepers; from then on the mesh answers for it.
+
+        Raises:
+            Refused: the mesh did not take it.
+            ConnectionLost: no node of the mesh answers any more.
+        """
+        self.run_trio(lambda: self.engine.wait_accepted(job))
+        if job.error is not None:
+            raise job.error
+
     def follow(self, job: ClientJob) -> None:
-        """Wait until a job has ended, in steps that an interrupt can end."""
+        """Wait until a job has ended, in steps that an interrupt can end.
+
+        Raises:
+            Refused: the mesh did not take it.
+            ConnectionLost: no node of the mesh answers any more.
+        """
         ended = threading.Event()
 
         def on_change(changed: ClientJob) -> None:
@@ -231,6 +255,8 @@ class Mesh(MeshBase[Future[Any]]):
         while not job.is_finished():
             ended.wait(1.0)
         job.on_change.remove(on_change)
+        if job.error is not None:
+            raise job.error
 
     def _end_session_job(self, job: ClientJob, cancel: bool) -> None:
         if cancel:

@@ -17,7 +17,6 @@ from swarm.client.tasks import Program, RemoteFunction, Task, split_options
 from swarm.client.transport import Transport
 from swarm.core.errors import LocalProtocolError
 from swarm.core.ids import Address
-from swarm.wire.facts import Output
 
 F = TypeVar("F", bound=BaseFuture[Any])
 
@@ -127,11 +126,14 @@ class MeshBase(Generic[F]):
         """Return the name of a node of the mesh."""
         return self.engine.session.name_of(node)
 
-    def fetch_blocking(
-        self, job: ClientJob, task: int, output: int, expected: Output, timeout: float | None
-    ) -> bytes:
+    def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
         """Return the bytes of a large result (sync face)."""
         raise NotImplementedError
+
+    async def fetch(self, job: ClientJob, task: int, output: int) -> bytes:
+        """Return the bytes of a large result."""
+        data, _ = await self.engine.fetch(job.job, task, output)
+        return data
 
     def _interactive_job(self) -> ClientJob:
         job = self._session_job

@@ -10,15 +10,16 @@ checkout), goes by value with cloudpickle; such bytes suit nodes of the same min
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pickle
 import site
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from swarm.core.errors import SerializationError, SwarmError
@@ -51,6 +52,15 @@ class _ReferenceInside(SerializationError):
     """Pickling met a :class:`Reference`."""
 
 
+def dump_plain_call(args: tuple[object, ...], kwargs: dict[str, object]) -> bytes | None:
+    """Return the bytes of a call's arguments, None when plain pickle does not suffice."""
+    try:
+        data = pickle.dumps((args, kwargs), PROTOCOL)
+    except Exception:
+        return None
+    return data if _GLOBAL_OPCODE not in data or not _names_local_module(data) else None
+
+
 def dump_call(
     args: tuple[object, ...], kwargs: dict[str, object], input_of: Callable[[Reference], int]
 ) -> tuple[bytes, bool]:
@@ -67,18 +77,11 @@ def dump_call(
     """
     call = (args, kwargs)
     try:
-        data = pickle.dumps(call, PROTOCOL)
-        if _GLOBAL_OPCODE not in data or not _names_local_module(data):
+        data = _dump_with_references(call, input_of)
+        if not _names_local_module(data):
             return data, False
-    except _ReferenceInside:
-        try:
-            data = _dump_with_references(call, input_of)
-        except SwarmError:
-            raise
-        except Exception:
-            data = b""
-        if data and not _names_local_module(data):
-            return data, False
+    except SwarmError:
+        raise
     except Exception:
         data = b""
     try:
@@ -177,15 +180,25 @@ def _dump_with_references(value: object, input_of: Callable[[Reference], int]) -
     return file.getvalue()
 
 
-def _dump_by_value(value: object, input_of: Callable[[Reference], int]) -> bytes:
-    module = _cloudpickle()
+@functools.cache
+def _by_value_pickler() -> Any:
+    import cloudpickle
 
-    class ByValuePickler(module.Pickler):  # type: ignore[misc, name-defined]
+    class ByValuePickler(cloudpickle.Pickler):
+        def __init__(self, file: io.BytesIO, input_of: Callable[[Reference], int]) -> None:
+            super().__init__(file, protocol=PROTOCOL)
+            self._input_of = input_of
+
         def persistent_id(self, item: object) -> int | None:
-            return input_of(item) if isinstance(item, Reference) else None
+            return self._input_of(item) if isinstance(item, Reference) else None
 
+    return ByValuePickler
+
+
+def _dump_by_value(value: object, input_of: Callable[[Reference], int]) -> bytes:
+    _local_modules.names()
     file = io.BytesIO()
-    ByValuePickler(file, protocol=PROTOCOL).dump(value)
+    _by_value_pickler()(file, input_of).dump(value)
     return file.getvalue()
 
 
@@ -206,40 +219,52 @@ def _no_reference(reference: Reference) -> int:
 
 # Modules that nodes cannot have
 
-_local_names: list[bytes] = []
-_modules_seen = 0
+
+class _LocalModules:
+    """The loaded modules of the user's own: not installed, and so not on other nodes."""
+
+    def __init__(self) -> None:
+        self._looked_at: set[str] = set()
+        self._names: list[bytes] = [b"__main__"]
+        self._roots: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def names(self) -> list[bytes]:
+        """Return how they are called in pickles, after telling cloudpickle about new ones."""
+        if len(sys.modules) != len(self._looked_at):
+            with self._lock:
+                self._look()
+        return self._names
+
+    def _look(self) -> None:
+        roots = self._roots = self._roots or _installed_folders()
+        names = self._names[:]
+        for name, module in list(sys.modules.items()):
+            if name in self._looked_at:
+                continue
+            self._looked_at.add(name)
+            path = getattr(module, "__file__", None)
+            if name.startswith("__") or not isinstance(path, str) or module.__name__ != name:
+                continue
+            if not os.path.realpath(path).startswith(roots):
+                import cloudpickle
+
+                cloudpickle.register_pickle_by_value(module)
+                names.append(name.encode())
+        self._looked_at.intersection_update(sys.modules)
+        self._names = names
 
 
-def _cloudpickle() -> Any:
-    import cloudpickle
+def _installed_folders() -> tuple[str, ...]:
+    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders.update(site.getsitepackages())
+    folders.update((site.getusersitepackages(), str(Path(__file__).parents[1])))
+    return tuple(sorted([os.path.realpath(folder) + os.sep for folder in folders]))
 
-    for module in _local_modules():
-        cloudpickle.register_pickle_by_value(module)
-    return cloudpickle
 
-
-def _local_modules() -> list[ModuleType]:
-    """Return loaded modules of the user's own, which are not installed and so are not on other nodes."""
-    installed = {
-        os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    }
-    installed.update(os.path.realpath(path) for path in (site.getusersitepackages(), *site.getsitepackages()))
-    installed.add(str(Path(__file__).resolve().parents[1]))
-    roots = tuple(path + os.sep for path in sorted(installed))
-    local: list[ModuleType] = []
-    for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if name.startswith("__") or not isinstance(module, ModuleType) or not isinstance(path, str):
-            continue
-        if module.__name__ == name and not os.path.realpath(path).startswith(roots):
-            local.append(module)
-    return local
+_local_modules = _LocalModules()
 
 
 def _names_local_module(data: bytes) -> bool:
     """Return whether a pickle may refer to something that only this process has."""
-    global _local_names, _modules_seen
-    if len(sys.modules) != _modules_seen:
-        _modules_seen = len(sys.modules)
-        _local_names = [b"__main__", *(module.__name__.encode() for module in _local_modules())]
-    return any(name in data for name in _local_names)
+    return any([name in data for name in _local_modules.names()])

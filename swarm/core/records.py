@@ -6,7 +6,10 @@ Subclasses are ``@final``, declare ``__slots__`` and ``Final`` attributes, and w
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Record:
     """An immutable value, compared and printed by its fields."""
 
@@ -17,7 +20,7 @@ class Record:
         return ()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Record) and self.fields() == other.fields()
+        return isinstance(other, Record) and type(self) is type(other) and self.fields() == other.fields()
 
     def __hash__(self) -> int:
         return hash(self.fields())

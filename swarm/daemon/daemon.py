@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     options, mesh_descriptor, status_descriptor = parse_arguments(arguments)
     report = StartReport(status_descriptor)
     try:
-        invitation = _read_invitation(mesh_descriptor) or os.environ.pop("SWARM_MESH", "")
+        in_environment = os.environ.pop("SWARM_MESH", "")  # a secret: tasks must not see it
+        invitation = _read_invitation(mesh_descriptor) if mesh_descriptor >= 0 else in_environment
         assembly = Assembly(options, invitation)
     except SwarmError as error:
         return report.failed(error)
@@ -344,8 +345,6 @@ def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _read_invitation(descriptor: int) -> str:
-    if descriptor < 0:
-        return ""
     try:
         with os.fdopen(descriptor, "rb") as pipe:
             return pipe.read().decode("ascii", "replace")

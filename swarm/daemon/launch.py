@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
@@ -29,6 +30,7 @@ STOP_TIMEOUT_S: Final = 15.0
 _POLL_S: Final = 0.02
 _LOG_TAIL_BYTES: Final = 4096
 
+_children_lock = threading.Lock()
 _children: list[subprocess.Popen[bytes]] = []
 """Daemons started by this process that may still run; kept so that dead ones can be reaped."""
 
@@ -227,13 +229,15 @@ def _judge(home: Home, process: subprocess.Popen[bytes], line: bytes, timeout_s:
     if "error" in said:
         process.wait()
         raise StartFailed(int(said["error"]["code"]), str(said["error"]["message"]))
-    _children.append(process)
+    with _children_lock:
+        _children.append(process)
     return Started(home, said["ready"], said["mesh"], said["founded"], said["damage"])
 
 
 def _reap() -> None:
     """Wait for those of our daemons that have ended."""
-    _children[:] = [process for process in _children if process.poll() is None]
+    with _children_lock:
+        _children[:] = [process for process in _children if process.poll() is None]
 
 
 def _last_words(home: Home) -> str:

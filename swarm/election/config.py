@@ -38,8 +38,8 @@ class ElectionConfig:
         lease_s: a leader without answers from a majority of its council for this long stops, and a follower
             that saw no beat grow for this long names no leader. Twelve beats: at 20 % loss each way, two
             nodes lose twelve exchanges in a row once in 17 hours. >= election_timeout_s.
-        outsider_lease_s: the same for a follower outside the council, which gets no beats and learns of them by
-            the stamps of two or three frames a second; >= lease_s.
+        outsider_lease_s: the same for a follower outside the council, which gets no beats and learns of them
+            by the stamps of two or three frames a second; >= lease_s.
         council_size: members of the council at most, 1..64. Five survive two deaths.
         council_grace_s: a member dead for this long leaves the council, >= 0. More than 3 s buys almost
             nothing (modelled, 0 to 30 s: 5 % less duplicated work, four times the time without a leader).

@@ -34,7 +34,7 @@ class ElectionTimeout:
         self._alone_wait_s = 0.0
 
     def begin(self, wait_s: float, alone_wait_s: float, now: float) -> None:
-        """Wait from now for `wait_s`, a random part, and `alone_wait_s` while nobody else is in the council."""
+        """Wait from now for `wait_s`, a random part, and while alone in the council `alone_wait_s`."""
         self._began_at = now
         self._alone_wait_s = alone_wait_s
         self._wait_s = wait_s + self._rng.uniform(0.0, self._config.jitter_s)

@@ -228,14 +228,14 @@ class ExecCore:
         if run is None:
             return
         assignment = run.assignment
-        place = self._dispatcher.detach(run)
+        # The executor goes on first: the new outputs may kill it, because what is next in it uses old ones.
+        self._dispatcher.advance(self._dispatcher.detach(run), now)
         self._dispatcher.durations.observe(assignment.name, duration_s)
         wanted_count = assignment.output_count
         if len(outputs) == wanted_count:
             self._end(run, duration_s, outputs, None)
         else:
             self._end(run, duration_s, None, failure_of_count(len(outputs), wanted_count))
-        self._dispatcher.advance(place, now)
 
     def on_task_failed(
         self, executor: int, handle: int, failure: Failure, duration_s: float, now: float
@@ -244,9 +244,8 @@ class ExecCore:
         self._advance_clock(now)
         run = self._sent_run(executor, handle)
         if run is not None:
-            place = self._dispatcher.detach(run)
+            self._dispatcher.advance(self._dispatcher.detach(run), now)
             self._end(run, duration_s, None, failure)
-            self._dispatcher.advance(place, now)
 
     def on_task_output(self, executor: int, handle: int, stream: int, data: bytes, now: float) -> None:
         """A run printed something on stream 1 or 2."""

@@ -218,6 +218,8 @@ class Dispatcher:
             self._start(lane, now)
         if self._thirsty:
             self._fill(now)
+            # The first ready run may have been waiting for memory and now shares that of another.
+            self._start(self.slots.lanes[WORK_LANE], now)
         for executor in self._touched:
             self._effects.append(RunTasks(executor.number, executor.outbox))
             executor.outbox = []

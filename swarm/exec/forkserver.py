@@ -39,6 +39,10 @@ ENDED: Final = 3
 DESCRIPTOR_COUNT: Final = 4
 """With a SPAWN: channel, standard output, standard error, shared page."""
 
+PRIORITY_VARIABLE: Final = "SWARM_EXECUTOR_PRIORITY"
+"""``normal`` leaves executors their priority, for machines that do nothing else and for tests on busy ones:
+at idle priority they stand still while others use every core."""
+
 _DESCRIPTORS_MAX: Final = 64
 _FAREWELL_S: Final = 5.0
 _ORPHAN_ROUNDS_MAX: Final = 20
@@ -143,7 +147,8 @@ class ForkServer:
             for descriptor in self._descriptors:
                 os.close(descriptor)
             if os.getppid() == server:  # else the server ended before it could be our bane
-                priority.lower_priority()
+                if os.environ.get(PRIORITY_VARIABLE) != "normal":
+                    priority.lower_priority()
                 gc.enable()
                 run_executor(descriptors, executor, store, home)
             code = 0
@@ -232,6 +237,7 @@ def main(descriptor: int) -> None:
     signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
     gc.disable()
     priority.set_process_name("swarm-fork")
-    priority.lower_session_priority()
+    if os.environ.get(PRIORITY_VARIABLE) != "normal":
+        priority.lower_session_priority()
     priority.adopt_orphans()
     ForkServer(socket.socket(fileno=descriptor), wakeup, alarm).serve()

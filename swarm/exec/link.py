@@ -71,6 +71,7 @@ class ExecutorLink:
         self._backlog = bytearray()
         self._wake = trio.Event()
         self._tail = b""
+        self._tail_of: object = 0
         self._channel.setblocking(False)
         for pipe in self._pipes:
             os.set_blocking(pipe, False)
@@ -169,11 +170,9 @@ class ExecutorLink:
         try:
             while self._receive() > 0:
                 pass
-            rest = self._page.rest(self._received)
-            if rest:
-                self._hand_over(self._reader.feed(rest))
             for stream in (1, 2):
                 self._receive_output(stream)
+            self._hand_over(self._reader.feed(self._page.rest(self._received)))
         finally:
             self.close()
 
@@ -213,6 +212,8 @@ class ExecutorLink:
 
     def _receive_output(self, stream: int) -> bool:
         for _ in range(_READS_MAX):
+            if not self.is_open:
+                return False
             handle = self._page.handle()
             try:
                 data = os.read(self._pipes[stream - 1], RAW_SIZE)
@@ -223,20 +224,27 @@ class ExecutorLink:
             if handle:
                 self._hand_over([[OUTPUT, handle, stream, data]])
             else:
-                self._tail = (self._tail + data)[-TAIL_SIZE_MAX:]
-            if not self.is_open:
-                return False
+                self._remember(handle, data)
         return True
 
     def _hand_over(self, frames: list[list[object]]) -> None:
         for frame in frames:
             kind = frame[0]
             if kind in (DONE, FAILED):
-                self._tail = b""
-            elif kind == OUTPUT and len(frame) == 4 and isinstance(frame[3], bytes):
-                self._tail = (self._tail + frame[3])[-TAIL_SIZE_MAX:]
+                if frame[1] == self._tail_of:
+                    self._tail = b""
+            elif kind == OUTPUT:
+                self._remember(frame[1], frame[3])
         if frames:
             self._deliver(self, frames)
+
+    def _remember(self, handle: object, data: object) -> None:
+        """Keep the end of what the run `handle` has printed, and forget that of an earlier one."""
+        if handle != self._tail_of:
+            self._tail = b""
+            self._tail_of = handle
+        if isinstance(data, bytes):
+            self._tail = (self._tail + data)[-TAIL_SIZE_MAX:]
 
 
 def _open_pipe(opened: contextlib.ExitStack) -> tuple[int, int]:

@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,10 +82,17 @@ class OutboxPage:
 
 
 class Outbox:
-    """The executor's side: gathers frames in the page and writes them to the channel."""
+    """The executor's side: gathers frames in the page and writes them to the channel.
 
-    def __init__(self, channel: socket.socket, descriptor: int) -> None:
+    Args:
+        channel: to the node, blocking.
+        descriptor: of the page; closed here.
+        on_broken: called, in any thread, when the node is gone and nobody is left to tell.
+    """
+
+    def __init__(self, channel: socket.socket, descriptor: int, on_broken: Callable[[], None]) -> None:
         self._channel = channel
+        self._on_broken = on_broken
         page = memoryview(mmap.mmap(descriptor, PAGE_SIZE))
         os.close(descriptor)
         self._header = page[:_HEADER].cast("Q")
@@ -122,7 +130,7 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything; ends the process when the node is gone."""
+        """Write everything."""
         with self._sending:
             if self._is_sending:  # a finalizer or signal handler inside the loop below, which goes on
                 return
@@ -205,7 +213,7 @@ class Outbox:
         try:
             self._channel.sendall(data)
         except OSError:
-            os._exit(0)  # the node is gone, and nobody is left to tell
+            self._on_broken()
 
     def _flush_when_due(self) -> None:
         while True:

@@ -87,7 +87,7 @@ class ExecutorPool:
         self._cancel = trio.CancelScope()
         self._finished = trio.Event()
         self._server: subprocess.Popen[bytes] | None = None
-        names = ("spawned", "killed", "ended", "queue_full", "bad_frames", "servers")
+        names = ("spawned", "killed", "ended", "queue_full", "bad_frames", "servers", "server_failures")
         self._counts = dict.fromkeys(names, 0)
 
     # What the node asks
@@ -143,7 +143,7 @@ class ExecutorPool:
         return 0 if self._server is None else self._server.pid
 
     def statistics(self) -> dict[str, int]:
-        """Return counts: executors spawned, killed, ended; full queues; bad frames; fork servers started."""
+        """Return counts of executors spawned, killed, ended; of full queues, bad frames, fork servers."""
         return dict(self._counts)
 
     # Life
@@ -157,12 +157,13 @@ class ExecutorPool:
             with self._cancel:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    control = self._start_server()
+                    control: socket.socket | None = self._start_server()
                     task_status.started()
                     while True:
-                        await self._serve(control)
+                        if control is not None:
+                            await self._serve(control)
                         await trio.sleep(RESTART_DELAY_S)
-                        control = self._start_server()
+                        control = self._try_start_server()
         finally:
             self._nursery = None
             for link in self._links.values():
@@ -183,7 +184,8 @@ class ExecutorPool:
     def _start_server(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
+        with theirs, contextlib.ExitStack() as opened:
+            opened.callback(ours.close)
             self._server = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -192,8 +194,17 @@ class ExecutorPool:
                 env={**os.environ, **self._environment},
                 start_new_session=True,
             )
+            opened.pop_all()
         self._counts["servers"] += 1
         return ours
+
+    def _try_start_server(self) -> socket.socket | None:
+        """Start the fork server again; None when the system has no room for it now."""
+        try:
+            return self._start_server()
+        except OSError:
+            self._counts["server_failures"] += 1
+            return None
 
     async def _serve(self, control: socket.socket) -> None:
         """Talk with the fork server until it dies; then its executors are told as ended."""

@@ -104,9 +104,6 @@ class EndedAttempts:
         self._completions: dict[AttemptKey, Completion] = {}
         self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._completions)
-
     def remember(self, key: AttemptKey, completion: Completion) -> None:
         """Remember how an attempt ended; what is larger than the bound by itself is not kept."""
         self._drop(key)

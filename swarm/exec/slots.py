@@ -151,9 +151,8 @@ class Slots:
 
     def to_dying(self, executor: Executor) -> None:
         """The executor is being killed."""
-        assert executor.state is not ExecutorState.ABSENT, "an absent executor cannot be killed"
-        if executor.state is ExecutorState.STARTING:
-            self.lanes[executor.lane].starting_count -= 1
+        is_warm = executor.state is ExecutorState.IDLE or executor.state is ExecutorState.BUSY
+        assert is_warm, "only a warm executor is killed"
         executor.state = ExecutorState.DYING
 
     def to_absent(self, executor: Executor) -> None:

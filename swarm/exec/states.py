@@ -20,7 +20,7 @@ An *executor* is a numbered place for a process::
     STARTING  IDLE      on_executor_ready
     IDLE      BUSY      dispatch
     BUSY      IDLE      its last task ended
-    any but ABSENT  DYING   it was killed; its place stays taken until it has gone
+    IDLE, BUSY  DYING   it was killed; what it reserved stays reserved until it has gone
     any but ABSENT  ABSENT  on_executor_exit
 """
 

@@ -31,6 +31,8 @@ class GossipConfig:
             meshes too small to have them.
         extra_prober_count: members, on average in the whole mesh, that probe a suspect at once when they
             hear of it, so that the loss of a whole group is confirmed in parallel.
+        group_share: when two members and this share of the mesh are suspect at once, every failed probe
+            brings `extra_prober_count` more, of members not suspect yet.
         awareness_max: local health is in [0, awareness_max), and multiplies timeouts by up to this (8).
         spread_interval_s, spread_fanout: while there are rumours, this many members get some this often.
         retransmit_multiplier: a rumour is sent this times ceil(log10(n + 1)) times (memberlist: 4).
@@ -81,6 +83,7 @@ class GossipConfig:
     suspicion_max_factor: float = 6.0
     confirmations_wanted: int = 2
     extra_prober_count: int = 3
+    group_share: float = 0.1
     awareness_max: int = 8
     spread_interval_s: float = 0.2
     spread_fanout: int = 3

@@ -227,11 +227,13 @@ class Membership:
         self._note_change(self.own, "unknown", "alive")
 
     def redescribe(self, addresses: list[Address], facts: dict[str, object]) -> None:
-        """Tell everybody other addresses or facts, under a higher incarnation.
+        """Tell everybody other addresses or facts, under a higher incarnation; too late once we leave.
 
         Raises:
             ConfigError: they are unusable; nothing changed.
         """
+        if self.is_leaving:
+            return
         name = self.own.description.name
         rumour = describe(self._context, name, addresses, facts, self.own.incarnation)
         if rumour.packed != self.own.description.packed:

@@ -114,7 +114,8 @@ class FailureDetector:
 
     def on_suspected(self, target: NodeId, now: float) -> None:
         """Some members, few in the whole mesh, probe a new suspect at once to confirm or clear it."""
-        share = self._context.config.extra_prober_count / max(1, self._membership.alive_count() - 2)
+        healthy_count = self._membership.alive_count() - len(self._membership.suspicions) - 1
+        share = self._context.config.extra_prober_count / max(1, healthy_count)
         if self._context.rng.unit() < share:
             self._begin(target, False, now)
 
@@ -161,8 +162,11 @@ class FailureDetector:
         if probe.is_confirming:
             self._membership.declare_dead(probe.target, now)
             return
-        self._membership.awareness.change(self._missed_nacks(probe))
+        if len(probe.nacks) < len(probe.helpers) or not probe.helpers:
+            # One step whatever the number of nacks that did not come: when a group is gone, so are helpers.
+            self._membership.awareness.change(1)
         self._membership.suspect(probe.target, now)
+        self._look_for_a_group(now)
         entry = self._membership.table.get(probe.target)
         if entry is not None and entry.state == SUSPECT and entry.addresses:
             rumours = self._membership.packet_rumours(probe.target, 0)
@@ -300,10 +304,15 @@ class FailureDetector:
         body: list[object] = [probe.sequence, probe.target, place[0], place[1], rumours]
         self._context.send(entry.addresses[0], PING_REQ, body)
 
-    def _missed_nacks(self, probe: Probe) -> int:
-        if not probe.helpers:
-            return 1
-        return len(probe.helpers) - len(probe.nacks)
+    def _look_for_a_group(self, now: float) -> None:
+        """Probe some more members out of turn when many are suspect at once: a switch may have failed."""
+        config = self._context.config
+        suspicions = self._membership.suspicions
+        if len(suspicions) < max(2.0, config.group_share * self._membership.alive_count()):
+            return
+        peers = [peer for peer in self._membership.listed_peers() if peer not in suspicions]
+        for target in choose_some(self._context.rng, peers, config.extra_prober_count):
+            self._begin(target, False, now)
 
     def _succeed(self, probe: Probe) -> None:
         self._forget(probe.sequence)

@@ -7,6 +7,7 @@ Files are read and written in worker threads, a piece at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -31,6 +32,8 @@ IDLE_TIMEOUT_S: Final = 60.0
 """A connection without a request for so long is closed."""
 STALL_TIMEOUT_S: Final = 60.0
 """A transfer without progress for so long is given up."""
+LINGER_S: Final = 5.0
+"""How long the rest of a refused body is taken in and thrown away."""
 WRITE_SIZE: Final = 1024 * 1024
 """Bytes of a PUT gathered before they go to the disk."""
 
@@ -49,6 +52,7 @@ _COUNTERS: Final = (
     "garbage",
     "broken",
     "stalled",
+    "store_failed",
 )
 
 
@@ -101,6 +105,8 @@ class ObjectServer:
             self._counts["broken"] += 1
         except trio.TooSlowError:
             self._counts["stalled"] += 1
+        except OSError:  # the disk failed in the middle of an object
+            self._counts["store_failed"] += 1
 
     async def _serve_request(self, http: HttpStream) -> bool:
         """Answer one request; return whether another may follow."""
@@ -114,10 +120,14 @@ class ObjectServer:
             await self._answer(http, event, is_head=is_head)
         except _Refused as refusal:
             self._counts[refusal.counter] += 1
-            close = [(b"connection", b"close")]  # whatever body was under way is not waited for
+            close = [(b"connection", b"close")]
             answer = {"message": str(refusal)}
             with trio.fail_after(STALL_TIMEOUT_S):
                 await http.answer_json(refusal.status, answer, close, is_head=is_head)
+            # Closing on a body that is still coming would reset the connection, and the answer with it.
+            with trio.move_on_after(LINGER_S):
+                while isinstance(await http.next_event(), h11.Data):
+                    continue
             return False
         if http.connection.their_state is h11.SEND_BODY:  # else it is over, or must be
             with trio.fail_after(STALL_TIMEOUT_S):
@@ -145,11 +155,10 @@ class ObjectServer:
     async def _get(self, http: HttpStream, request: h11.Request, file_name: str, *, is_head: bool) -> None:
         self._counts["gets"] += 1
         try:
-            file = await trio.to_thread.run_sync((self._store / file_name).open, "rb")
+            file, size = await trio.to_thread.run_sync(_open, self._store / file_name)
         except OSError:
             raise _Refused(404, f"this node does not hold the object {file_name}", "not_found") from None
         try:
-            size = await trio.to_thread.run_sync(_size_of, file)
             await self._send_file(http, request, file, size, is_head=is_head)
         finally:
             file.close()
@@ -246,5 +255,7 @@ class ObjectServer:
         return digest
 
 
-def _size_of(file: BinaryIO) -> int:
-    return file.seek(0, 2)
+def _open(path: Path) -> tuple[BinaryIO, int]:
+    """Return an object's file and its size in bytes."""
+    file = path.open("rb")
+    return file, os.fstat(file.fileno()).st_size

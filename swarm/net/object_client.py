@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -15,11 +16,11 @@ import h11
 import trio
 
 from swarm.core.errors import ConnectionLost, RemoteProtocolError, StorageError, TransportError
-from swarm.core.ids import Address, NodeId, ObjectName, object_path
+from swarm.core.ids import DIGEST_SIZE, Address, NodeId, ObjectName, object_path
 from swarm.net.dial import race_tls
 from swarm.net.http_stream import HttpStream
 from swarm.net.keys import ALPN_HTTP, Credentials
-from swarm.net.object_files import READ_SIZE, digest_file
+from swarm.net.object_files import READ_SIZE
 from swarm.net.upgrade import message_in_untrusted
 from swarm.net.websocket import TlsStream
 from swarm.wire.facts import digest_of
@@ -171,7 +172,7 @@ class ObjectClient:
         except (TransportError, RemoteProtocolError) as error:
             attempt.blame(node, str(error))
         else:
-            if await trio.to_thread.run_sync(digest_file, attempt.draft) == attempt.digest:
+            if attempt.hash.digest() == attempt.digest:
                 return True
             self._counts["bad_digest"] += 1
             attempt.is_mixed = attempt.is_mixed or attempt.givers > 1
@@ -196,10 +197,12 @@ class ObjectClient:
                 start = 0
             self._counts["resumed"] += bool(start)
             attempt.givers = attempt.givers + 1 if start else 1
+            if not start:
+                attempt.hash = blake2b(digest_size=DIGEST_SIZE)
             with attempt.draft.open("ab" if start else "wb") as file:
-                await self._receive_file(http, file, attempt.size - start)
+                await self._receive_file(http, attempt, file, attempt.size - start)
 
-    async def _receive_file(self, http: HttpStream, file: BinaryIO, size: int) -> None:
+    async def _receive_file(self, http: HttpStream, attempt: _Fetch, file: BinaryIO, size: int) -> None:
         """Write exactly `size` bytes of body to a file, in pieces."""
         gathered: list[bytes] = []
         gathered_bytes = received = 0
@@ -211,10 +214,10 @@ class ObjectClient:
                 if received > size:
                     raise RemoteProtocolError("the holder gave more bytes than the object has")
                 if gathered_bytes >= WRITE_SIZE:
-                    await trio.to_thread.run_sync(file.write, b"".join(gathered))
-                    gathered, gathered_bytes = [], 0
+                    piece, gathered, gathered_bytes = b"".join(gathered), [], 0
+                    await trio.to_thread.run_sync(attempt.append, file, piece)
         finally:  # what came is good for resuming
-            file.write(b"".join(gathered))
+            attempt.append(file, b"".join(gathered))
             self._counts["bytes_in"] += received
         if received < size:
             raise ConnectionLost(f"the holder gave {received} of {size} bytes")
@@ -319,6 +322,7 @@ class _Fetch:
         "failed",
         "file_name",
         "givers",
+        "hash",
         "is_mixed",
         "is_resuming",
         "reasons",
@@ -335,6 +339,12 @@ class _Fetch:
         self.givers = 0  # sources of what is in the draft
         self.is_mixed = False  # bytes of several sources made a wrong object
         self.is_resuming = True
+        self.hash = blake2b(digest_size=DIGEST_SIZE)
+
+    def append(self, file: BinaryIO, data: bytes) -> None:
+        """Write and digest what arrived next."""
+        self.hash.update(data)
+        file.write(data)
 
     def blame(self, node: NodeId, reason: str) -> None:
         """Note that a source failed, and why."""

@@ -5,9 +5,9 @@ administratively scoped IPv4 group (RFC 2365), to the IPv4 broadcast address (ne
 that snoop), and to an IPv6 link-local group. They leave from the unicast sockets, so whoever hears one
 answers to the node's own port. They are heard on one discovery port that all nodes of a host share.
 
-Interfaces are looked at again every 30 s, when sending fails and when asked; no error is permanent.
-Where the system tells of ICMP "port unreachable" (Linux's error queue), `on_refused` is called: proof
-that nobody listens there.
+Interfaces are looked at again every 30 s (2 s while there is only loopback), when sending fails and when
+asked; no error is permanent. Where the system tells of ICMP "port unreachable" (Linux's error queue),
+`on_refused` is called: proof that nobody listens there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from swarm.net.sockets import DISCOVERY_PORT, NodeSockets
 GROUP_IPV4: Final = "239.255.71.17"
 GROUP_IPV6: Final = "ff12::7117"
 REFRESH_INTERVAL_S: Final = 30.0
+LONELY_INTERVAL_S: Final = 2.0
+"""Between looks while there is no interface but loopback, as on a board that starts before its Wi-Fi."""
 REFRESH_GAP_S: Final = 1.0
 BATCH_COUNT_MAX: Final = 64
 """Datagrams read from a socket before other tasks get a turn."""
@@ -202,11 +204,17 @@ class UdpEndpoint:
             for family in [family for family in self._discovery if family not in heard]:
                 heard.append(family)
                 nursery.start_soon(self._receive, self._discovery[family])
-            with trio.move_on_after(REFRESH_INTERVAL_S):
+            interval_s = LONELY_INTERVAL_S if self._is_lonely() else REFRESH_INTERVAL_S
+            with trio.move_on_after(interval_s):
                 await self._refresh_wanted.wait()
             self._refresh_wanted = trio.Event()
             self.refresh()
             await trio.sleep(REFRESH_GAP_S)
+
+    def _is_lonely(self) -> bool:
+        """Return whether the network may still be coming up: nothing usable, or loopback in its place."""
+        is_chosen = bool(self._named and self._usable) or bool(self._bound_to)
+        return not is_chosen and all(interface.is_loopback for interface in self._usable)
 
     async def _receive(self, sock: socket.socket) -> None:
         while True:

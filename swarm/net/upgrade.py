@@ -123,7 +123,12 @@ async def request_upgrade(stream: TlsStream, path: str, boot: bytes = b"") -> tu
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA:
-                connection.receive_data(bytes(await stream.receive_some(_RECEIVE_SIZE)))
+                data = bytes(await stream.receive_some(_RECEIVE_SIZE))
+                if not data and refusal is None:
+                    raise RemoteProtocolError(
+                        "the node closed the connection: it does not accept this invitation, or stops"
+                    )
+                connection.receive_data(data)
             elif isinstance(event, h11.InformationalResponse) and event.status_code == 101:
                 found = dict(event.headers)
                 if found.get(b"sec-websocket-accept") != _accept_value(key):

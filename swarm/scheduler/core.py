@@ -26,12 +26,13 @@ from swarm.core.rounding import to_ms
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.endings import finish_job
 from swarm.scheduler.inventory import Found, adopt_found
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
-from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, Job
+from swarm.scheduler.jobs import Job
 from swarm.scheduler.questions import answer_question, find_job
 from swarm.scheduler.records import JobRecords
-from swarm.scheduler.reports import give_back_missing, take_lost, take_retracted
+from swarm.scheduler.reports import give_back_missing, take_lost, take_output, take_release, take_retracted
 from swarm.scheduler.task_states import DONE, Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
@@ -45,10 +46,8 @@ from swarm.wire.messages import (
     INTENT_CANCEL,
     INTENT_CLOSE,
     INVENTORY,
-    JOB_ENDED,
     JOB_FORGET,
     JOB_RELEASE,
-    KIND_DATA,
     OBJECT_COPIED,
     OBJECT_LOST,
     REPORT_WANTED,
@@ -251,14 +250,15 @@ class Scheduler:
             if task.state != DONE:
                 self.dispatcher.recall_ahead(job, task)
             return
+        self.dispatcher.recall_stray(job, task)
         if self._is_taking_held and not task.has_data():
             task.holders = {}
         elif worker is None and task.holders.pop(completion.node, False):
             job.revive_if_lost(task)
 
     def _fail(self, job: Job, task: Task, completion: Completion, failure: Failure, now: float) -> None:
-        was_running = completion.attempt in task.running
-        job.stop(task, completion.attempt)
+        was_running = task.running.get(completion.attempt) == completion.node
+        job.stop(task, completion.attempt, completion.node)
         if task.is_final():
             return
         job.facts_to_spread.append(completion)
@@ -306,19 +306,7 @@ class Scheduler:
         elif kind == RETRACTED:
             self._touch(take_retracted(self.jobs, self.dispatcher, sender, body))
         elif kind == TASK_OUTPUT:
-            for row in body.take_list():
-                entry = Body([row]).take_body()
-                job_id = entry.take_id(JOB_ID_SIZE)
-                fields: list[object] = [
-                    entry.take_int(),
-                    entry.take_int(),
-                    entry.take_int(),
-                    entry.take_int(),
-                ]
-                data = entry.take_bytes()
-                fields.append(data)
-                if job_id in self.jobs:
-                    self.watches.add_output(job_id, fields, len(data))
+            take_output(self.jobs, self.watches, body)
         elif kind == OBJECT_COPIED:
             for row in body.take_list():
                 self._note_found(Found.copy_untrusted(sender, row))
@@ -327,11 +315,7 @@ class Scheduler:
         elif kind == WATCH:
             self._take_watch(sender, body.take_id(JOB_ID_SIZE), body.take_bool(), now)
         elif kind == JOB_RELEASE:
-            job = self.jobs.get(body.take_id(JOB_ID_SIZE))
-            for index in body.take_list():
-                if job is not None and isinstance(index, int) and 0 <= index < len(job.tasks):
-                    job.unkeep(job.tasks[index])
-                    self._touched[job.job] = True
+            self._touch(take_release(self.jobs, body))
         elif kind == ASK:
             request, op = body.take_int(), body.take_text()
             args = body.take_map()
@@ -511,7 +495,7 @@ class Scheduler:
                 self.watches.tell_news(job)
             if job.facts_to_spread and not self._timers.is_set(_TIMER_FACTS, b""):
                 self._timers.set(_TIMER_FACTS, b"", now + FACTS_FLUSH_S)
-        self.dispatcher.steal(ready)
+        self.dispatcher.steal(ready, now)
         for entry in self.dispatcher.delayed:
             if entry[0] < earliest:
                 earliest = entry[0]
@@ -528,32 +512,13 @@ class Scheduler:
                 self.dispatcher.cancel(job, index, attempt, node)
             job.stopped = []
             if not job.verdict and job.is_complete():
-                self._finish(job, now)
+                self._spread_facts()
+                self._timers.set(_TIMER_EXPIRE, job_id, now + self._config.results_ttl_s)
+                self._effects.extend(finish_job(job, self.dispatcher, self._me, now))
             for index in job.released:
                 holders = job.give_up_outputs(index)
                 self.dispatcher.release(job, index, job.tasks[index].spec.output_count, holders)
             job.released = []
-
-    def _finish(self, job: Job, now: float) -> None:
-        if job.failed and not job.is_session:
-            job.verdict = VERDICT_FAILED
-        elif job.cancelled:
-            job.verdict = VERDICT_CANCELLED
-        else:
-            job.verdict = VERDICT_DONE
-        job.ended_at = now
-        job.changed = True
-        self._spread_facts()
-        self._timers.set(_TIMER_EXPIRE, job.job, now + self._config.results_ttl_s)
-        for task in job.tasks:
-            if task.spec.kind == KIND_DATA and not task.is_kept:
-                drop = [node for node in task.holders if task.has_data() or node not in job.records]
-                self.dispatcher.release(job, task.index, 1, drop)
-                task.holders = {node: True for node in task.holders if node not in drop}
-        ended: list[object] = [job.job]
-        for node in self.dispatcher.workers:
-            if node not in job.records and node != self._me:
-                self._effects.append(Message(node, JOB_ENDED, [ended]))
 
     # Outputs
 

@@ -25,6 +25,8 @@ from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRAC
 
 TURN: Final = 32
 ORDER_BATCH: Final = 1000
+RETRACTIONS_MAX: Final = 2
+RETRACT_PAUSE_S: Final = 0.1
 
 
 class Dispatcher:
@@ -122,9 +124,9 @@ class Dispatcher:
     def _give(self, job: Job, task: Task, worker: Worker, is_ahead: bool) -> None:
         attempt = job.start(task, worker.node, is_ahead)
         spec = task.spec
-        worker.give(
-            (job.job, task.index, attempt), spec.options, self.estimates.duration_s(spec.name), is_ahead
-        )
+        is_fixed = is_ahead or task.retractions >= RETRACTIONS_MAX
+        estimate_s = self.estimates.duration_s(spec.name)
+        worker.give((job.job, task.index, attempt), spec.options, estimate_s, is_fixed)
         order = make_assignment(job, task, attempt, worker.node)
         self._assign.setdefault(worker.node, []).append(order.to_wire())
         self.given += 1
@@ -177,6 +179,18 @@ class Dispatcher:
                         job.give_back(dependent, attempt)
                     stack.append(dependent)
 
+    def recall_stray(self, job: Job, task: Task) -> None:
+        """Take back what was given ahead of `task` to other nodes than those that have its outputs now."""
+        for index in task.dependents:
+            dependent = job.tasks[index]
+            if dependent.state != ASSIGNED or not dependent.ahead:
+                continue
+            for attempt, node in list(dependent.running.items()):
+                if node not in task.holders:
+                    self.cancel(job, index, attempt, node)
+                    job.give_back(dependent, attempt)
+                    self.recall_ahead(job, dependent)
+
     def release(self, job: Job, index: int, output_count: int, holders: list[NodeId]) -> None:
         """Tell the holders of a task's outputs to drop them."""
         for node in holders:
@@ -185,7 +199,7 @@ class Dispatcher:
                 for output in range(output_count):
                     rows.append([job.job, index, output])
 
-    def steal(self, ready_count: int) -> None:
+    def steal(self, ready_count: int, now: float) -> None:
         """Ask the longest queue for what it has not started, when somebody stands idle."""
         if ready_count or len(self.workers) < 2:
             return
@@ -194,7 +208,12 @@ class Dispatcher:
         for worker in self.workers.values():
             if worker.has_reported and not worker.is_draining and worker.cpus < worker.cores:
                 idle.append(worker)
-            elif worker.cpus > worker.cores and worker.loose and not worker.retract_open:
+            elif (
+                worker.cpus > worker.cores
+                and worker.loose
+                and not worker.retract_open
+                and now >= worker.retract_at
+            ):
                 is_behind = worker.backlog_s > self._config.steal_backlog_s * worker.cores
                 if is_behind and (victim is None or worker.backlog_s > victim.backlog_s):
                     victim = worker
@@ -207,6 +226,7 @@ class Dispatcher:
             return
         rows: list[object] = [list(attempt) for attempt in attempts[-count:]]
         victim.retract_open = True
+        victim.retract_at = now + RETRACT_PAUSE_S
         self._effects.append(Message(victim.node, RETRACT, [rows]))
 
     # Orders

@@ -184,7 +184,7 @@ class Job:
         """
         outputs = completion.outputs
         assert outputs is not None, "J4: a success has outputs"
-        self.stop(task, completion.attempt)
+        self.stop(task, completion.attempt, completion.node)
         if task.state == DONE:
             return self._accept_duplicate(task, completion)
         if task.state in (FAILED, CANCELLED) or len(outputs) != task.spec.output_count:
@@ -192,6 +192,7 @@ class Job:
         expected = self.expected_inputs_digest(task)
         if expected is None:
             self.early.setdefault(task.index, []).append(completion)
+            self._leave_running(task)
             return False
         if expected != completion.inputs_digest:
             self._leave_running(task)
@@ -311,20 +312,23 @@ class Job:
         task.ahead = is_ahead
         self.changed = True
 
-    def stop(self, task: Task, attempt: int) -> None:
-        """Take that an attempt is over."""
-        if task.running.pop(attempt, None) is not None and not task.running:
+    def stop(self, task: Task, attempt: int, node: NodeId) -> None:
+        """Take that an attempt on a node is over; another node's of the same number is not touched."""
+        if task.running.get(attempt) != node:
+            return
+        del task.running[attempt]
+        if not task.running:
             self.running -= 1
             self.cpus_running -= task.spec.options.cpus
 
     def give_back(self, task: Task, attempt: int) -> None:
         """Take that an attempt will bring nothing: the task may be given out again."""
-        self.stop(task, attempt)
+        self.stop(task, attempt, task.running.get(attempt, b""))
         self._leave_running(task)
 
     def _stop_all(self, task: Task) -> None:
         for attempt, node in list(task.running.items()):
-            self.stop(task, attempt)
+            self.stop(task, attempt, node)
             self.stopped.append((task.index, attempt, node))
 
     def _leave_running(self, task: Task) -> None:

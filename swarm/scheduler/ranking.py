@@ -71,8 +71,7 @@ def _longest(tasks: list[Task], task: Task) -> float:
     longest = 0.0
     for dependent in task.dependents:
         rank = tasks[dependent].rank
-        if rank > longest:
-            longest = rank
+        longest = max(longest, rank)
     return longest
 
 

@@ -1,4 +1,4 @@
-"""What nodes report about orders that came to nothing: tasks given back, objects that cannot be had."""
+"""What nodes report besides completions: tasks given back, objects lost, printed output, results unwanted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from swarm.core.ids import JOB_ID_SIZE, NODE_ID_SIZE, AttemptKey, JobId, NodeId
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.task_states import ASSIGNED
+from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
 
 
@@ -26,6 +27,7 @@ def take_retracted(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeI
         if job is None or index >= len(job.tasks) or job.tasks[index].running.get(attempt) != sender:
             continue
         dispatcher.end_attempt(sender, (job.job, index, attempt))
+        job.tasks[index].retractions += 1
         job.give_back(job.tasks[index], attempt)
         dispatcher.recall_ahead(job, job.tasks[index])
         touched.append(job.job)
@@ -40,7 +42,7 @@ def give_back_missing(
     Nothing was given to it since its report was asked for, so what it does not name never arrived.
     """
     worker = dispatcher.workers[sender]
-    present = {key: True for key in running}
+    present = dict.fromkeys(running, True)
     touched: list[JobId] = []
     for key in list(worker.given):
         if key in present:
@@ -81,3 +83,35 @@ def take_lost(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, bo
                     job.give_back(dependent, attempt)
                     dispatcher.recall_ahead(job, dependent)
     return touched
+
+
+def take_output(jobs: dict[JobId, Job], watches: Watches, body: Body) -> None:
+    """Keep what tasks printed and pass it on to who watches.
+
+    Raises:
+        DecodeError: the body is malformed; rows before the bad one have been taken.
+    """
+    for row in body.take_list():
+        entry = Body([row]).take_body()
+        job_id = entry.take_id(JOB_ID_SIZE)
+        fields: list[object] = [entry.take_int(), entry.take_int(), entry.take_int(), entry.take_int()]
+        data = entry.take_bytes()
+        fields.append(data)
+        if job_id in jobs:
+            watches.add_output(job_id, fields, len(data))
+
+
+def take_release(jobs: dict[JobId, Job], body: Body) -> list[JobId]:
+    """Take that a client no longer wants results; return the jobs concerned.
+
+    Raises:
+        DecodeError: the body is malformed; nothing was taken.
+    """
+    job = jobs.get(body.take_id(JOB_ID_SIZE))
+    indexes = body.take_list()
+    if job is None:
+        return []
+    for index in indexes:
+        if isinstance(index, int) and 0 <= index < len(job.tasks):
+            job.unkeep(job.tasks[index])
+    return [job.job]

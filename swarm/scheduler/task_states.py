@@ -54,6 +54,7 @@ class Task:
         is_kept: whether its outputs are wanted although no task needs them.
         is_released: whether the outputs were given up because nobody needed them.
         not_before: earliest time of the next attempt (back-off), monotonic seconds.
+        retractions: how often it was taken back from a queue; a bound on moving it to and fro.
         is_unsure: whether accepted outputs of two attempts differed.
     """
 
@@ -79,6 +80,7 @@ class Task:
         self.is_released = False
         self.not_before = 0.0
         self.is_unsure = False
+        self.retractions = 0
 
     def is_final(self) -> bool:
         """Return whether nothing more is to be done for this task."""

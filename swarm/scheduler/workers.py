@@ -20,7 +20,7 @@ class Worker:
         boot: differs after every start of the node's process, which empties its store.
         cores, memory_bytes, python, tags, speed: from its facts; speed 1.0 is the reference.
         given: attempt -> estimated seconds, for what it was given and has not reported.
-        loose: those of them that were not given ahead of their inputs, oldest first.
+        loose: those of them that may be taken back, oldest first.
         backlog_s: sum of the estimates, scaled by speed.
         cpus: cores that the given tasks occupy together.
         scripts: given tasks that ask for no core.
@@ -29,6 +29,7 @@ class Worker:
         report_request: the number that its inventory must echo.
         is_draining: whether it is about to leave.
         retract_open: whether a RETRACT is unanswered.
+        retract_at: earliest time of the next one.
     """
 
     def __init__(self, node: NodeId, facts: dict[str, object]) -> None:
@@ -50,6 +51,7 @@ class Worker:
         self.report_request = 0
         self.is_draining = False
         self.retract_open = False
+        self.retract_at = 0.0
         self.update(facts)
 
     def update(self, facts: dict[str, object]) -> None:
@@ -100,9 +102,9 @@ class Worker:
             return False
         return self.backlog_s + estimate_s / self.speed <= config.window_s * self.cores
 
-    def give(self, attempt: AttemptKey, options: TaskOptions, estimate_s: float, is_ahead: bool) -> None:
-        """Count an attempt as given."""
-        if not is_ahead:
+    def give(self, attempt: AttemptKey, options: TaskOptions, estimate_s: float, is_fixed: bool) -> None:
+        """Count an attempt as given; a fixed one is not to be taken back for balance."""
+        if not is_fixed:
             self.loose[attempt] = True
         seconds = estimate_s / self.speed if options.cpus else 0.0
         self.given[attempt] = seconds

@@ -13,6 +13,7 @@ import trio
 
 from swarm.core.effects import ExecutorTask, InputValue
 from swarm.core.ids import ObjectName
+from swarm.exec.forkserver import PRIORITY_VARIABLE
 from swarm.exec.process import ExecutorPool
 from swarm.exec.serialize import dump_arguments, dump_function, load_value
 from swarm.wire.codec import pack
@@ -27,7 +28,7 @@ PATIENCE_S = 60.0
 class Harness:
     """Collects what a pool tells; `wait` blocks until a condition on it holds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, priority: str) -> None:
         self.store = folder / "store"
         self.scratch = folder / "scratch"
         self.ready: dict[int, int] = {}
@@ -41,7 +42,7 @@ class Harness:
         self.pool = ExecutorPool(
             self.store,
             self.scratch,
-            {"SWARM_HOME": "/the/home"},
+            {"SWARM_HOME": "/the/home", PRIORITY_VARIABLE: priority},
             self._on_ready,
             self._on_exit,
             self._on_frame,
@@ -194,11 +195,19 @@ def stored(store: Path, task: int, data: bytes, encoding: int = ENCODING_RAW) ->
     return InputValue(name, digest_of(data), encoding, None)
 
 
-def run_with_pool(folder: Path, test: Callable[[Harness], Awaitable[None]], executors: int = 1) -> Harness:
-    """Run `test` under trio with a pool of started executors."""
+def run_with_pool(
+    folder: Path,
+    test: Callable[[Harness], Awaitable[None]],
+    executors: int = 1,
+    priority: str = "normal",
+) -> Harness:
+    """Run `test` under trio with a pool of started executors.
+
+    At `priority` "idle", as users have it, they would stand still on a machine that is busy with other tests.
+    """
 
     async def main() -> Harness:
-        async with harness(folder, executors) as h:
+        async with harness(folder, executors, priority) as h:
             await test(h)
         return h
 
@@ -206,10 +215,10 @@ def run_with_pool(folder: Path, test: Callable[[Harness], Awaitable[None]], exec
 
 
 @asynccontextmanager
-async def harness(folder: Path, executors: int = 1) -> AsyncIterator[Harness]:
+async def harness(folder: Path, executors: int = 1, priority: str = "normal") -> AsyncIterator[Harness]:
     """Provide a pool whose first executors are ready; afterwards nothing of it is left."""
     async with trio.open_nursery() as nursery:
-        h = Harness(folder)
+        h = Harness(folder, priority)
         await nursery.start(h.pool.run)
         for executor in range(executors):
             h.pool.spawn_nowait(executor)
@@ -229,7 +238,7 @@ def is_alive(pid: int) -> bool:
         return False
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

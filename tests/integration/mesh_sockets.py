@@ -96,13 +96,11 @@ async def until(condition: object, timeout_s: float = 5.0) -> None:
     """Wait until a callable returns something true."""
     assert callable(condition)
     with trio.fail_after(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is anything that can be looked at
             await trio.sleep(0.005)
 
 
-async def raw_tls(
-    address: Address, context: ssl.SSLContext
-) -> trio.SSLStream[trio.SocketStream]:
+async def raw_tls(address: Address, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream]:
     """Return a TLS stream after its handshake, without any check of who answers."""
     stream = trio.SSLStream(await trio.open_tcp_stream(*address), context, https_compatible=True)
     await stream.do_handshake()

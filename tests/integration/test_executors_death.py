@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
-from tests.integration.executor_harness import Harness, is_alive, run_with_pool
 
 from swarm.wire.executor_frames import READY
 from swarm.wire.facts import Failure
+from tests.integration.executor_harness import Harness, is_alive, run_with_pool
 
 HERE = Path(__file__).resolve()
 
@@ -41,19 +42,23 @@ async def next_exit(h: Harness) -> tuple[int, str, str]:
     return h.exits[-1]
 
 
-async def wait_gone(pids: list[int], patience_s: float = 30.0) -> None:
-    """Return when no process of `pids` lives; the kernel has no event for the end of a stranger."""
-    with trio.fail_after(patience_s):
-        while [pid for pid in pids if is_alive(pid)]:
+async def poll(condition: Callable[[], bool]) -> None:
+    """Return when `condition` on strange processes and files holds, of which nothing tells us."""
+    with trio.fail_after(60):
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.005)
+
+
+async def wait_gone(pids: list[int]) -> None:
+    """Return when no process of `pids` lives."""
+    await poll(lambda: not [pid for pid in pids if is_alive(pid)])
 
 
 async def wait_for_pids(folder: Path, names: list[str]) -> list[int]:
-    """Return the process ids that tasks wrote to files, once all are there."""
-    with trio.fail_after(60):
-        while not all((folder / name).exists() for name in names):
-            await trio.sleep(0.005)
-    return [int((folder / name).read_text()) for name in names]
+    """Return the process ids that tasks write to files, once all are there."""
+    files = [folder / name for name in names]
+    await poll(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files))
+    return [int(file.read_text()) for file in files]
 
 
 def test_exit_in_a_task(tmp_path: Path) -> None:
@@ -113,8 +118,7 @@ def breed(folder: str) -> None:
         ("orphan", "(setsid sh -c 'echo $$ > orphan; exec sleep 1000' &)"),
     ):
         subprocess.Popen(["sh", "-c", command], cwd=folder, start_new_session=name == "session")
-    with open(f"{folder}/executor", "w") as file:
-        file.write(str(os.getpid()))
+    Path(f"{folder}/executor").write_text(f"{os.getpid()}\n")
     while True:
         pass
 
@@ -122,17 +126,10 @@ def breed(folder: str) -> None:
 NAMES = ["executor", "plain", "session", "orphan"]
 
 
-async def all_written(folder: Path) -> list[int]:
-    with trio.fail_after(60):
-        while not all((folder / n).exists() and (folder / n).read_text().strip() for n in NAMES):
-            await trio.sleep(0.005)
-    return [int((folder / name).read_text()) for name in NAMES]
-
-
 def test_kill_takes_every_descendant(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         h.pool.run_nowait(0, [h.call(breed, str(tmp_path))])
-        pids = await all_written(tmp_path)
+        pids = await wait_for_pids(tmp_path, NAMES)
         assert all(is_alive(pid) for pid in pids)
         h.pool.kill_nowait(0, "ran longer than 5 s")
         h.pool.kill_nowait(0, "again")
@@ -197,7 +194,7 @@ def test_a_task_that_writes_nonsense_to_the_channel(tmp_path: Path) -> None:
 def test_fork_server_dies(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         h.pool.run_nowait(0, [h.call(breed, str(tmp_path))])
-        pids = await all_written(tmp_path)
+        pids = await wait_for_pids(tmp_path, NAMES)
         server = h.pool.server_pid()
         os.kill(server, signal.SIGKILL)
         assert (await next_exit(h))[1] == "lost its fork server"
@@ -266,12 +263,13 @@ from tests.integration.test_executors_death import breed
 
 async def main(folder):
     async with harness(folder / "pool", executors=3) as h:
-        sleeper = h.program(["sh", "-c", "echo $$ > {folder}/program; sleep 1000 & echo $! > {folder}/child; wait"])
+        command = "cd {folder}; echo $$ > program; sleep 1000 & echo $! > child; wait"
+        sleeper = h.program(["sh", "-c", command])
         h.pool.run_nowait(0, [h.call(breed, str(folder))])
         h.pool.run_nowait(1, [sleeper])
-        (folder / "idle").write_text(str(h.ready[2]))
-        (folder / "runner").write_text(str(h.ready[1]))
-        (folder / "server").write_text(str(h.pool.server_pid()))
+        (folder / "idle").write_text(str(h.ready[2]) + "\\n")
+        (folder / "runner").write_text(str(h.ready[1]) + "\\n")
+        (folder / "server").write_text(str(h.pool.server_pid()) + "\\n")
         await trio.sleep_forever()
 
 trio.run(main, Path({folder!r}))
@@ -287,9 +285,6 @@ def test_daemon_dies(tmp_path: Path, sign: signal.Signals) -> None:
 
         async def main() -> float:
             names = [*NAMES, "program", "child", "idle", "runner", "server"]
-            with trio.fail_after(60):
-                while not all((tmp_path / n).exists() and (tmp_path / n).read_text().strip() for n in names):
-                    await trio.sleep(0.01)
             pids = await wait_for_pids(tmp_path, names)
             assert len(set(pids)) == len(names)
             assert all(is_alive(pid) for pid in pids)

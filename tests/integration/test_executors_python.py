@@ -14,16 +14,6 @@ from typing import Any
 
 import pytest
 import trio
-from tests.integration.executor_harness import (
-    Harness,
-    Ref,
-    function_value,
-    inline,
-    object_file,
-    pickled_error,
-    run_with_pool,
-    stored,
-)
 
 from swarm.core.effects import InputValue
 from swarm.exec.serialize import dump_arguments, dump_value
@@ -37,6 +27,16 @@ from swarm.wire.messages import (
     ERROR_TASK,
     INLINE_SIZE_MAX,
     KIND_PYTHON,
+)
+from tests.integration.executor_harness import (
+    Harness,
+    Ref,
+    function_value,
+    inline,
+    object_file,
+    pickled_error,
+    run_with_pool,
+    stored,
 )
 
 
@@ -85,7 +85,7 @@ def test_large_output_goes_to_the_store_and_comes_back_as_input(tmp_path: Path) 
 def test_sizes_around_the_inline_limit(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         for size, is_inline in ((0, True), (INLINE_SIZE_MAX, True), (INLINE_SIZE_MAX + 1, False)):
-            task = h.call(lambda n: bytes(n), size)
+            task = h.call(bytes, size)
             (output,) = await h.outputs(task)
             assert (output.data is not None) == is_inline
             assert h.bytes_of(task, 0, output) == bytes(size)
@@ -270,8 +270,7 @@ def test_output_arrives_while_the_task_runs(tmp_path: Path) -> None:
     def talk(gate: str) -> None:
         print("line")
         print("part", end="")
-        with open(gate, "rb") as file:
-            file.read()
+        Path(gate).read_bytes()
 
     async def test(h: Harness) -> None:
         gate = tmp_path / "gate"
@@ -288,8 +287,7 @@ def test_output_arrives_while_the_task_runs(tmp_path: Path) -> None:
 
 def test_results_leave_while_a_long_task_follows(tmp_path: Path) -> None:
     def wait(gate: str) -> None:
-        with open(gate, "rb") as file:
-            file.read()
+        Path(gate).read_bytes()
 
     async def test(h: Harness) -> None:
         gate = tmp_path / "gate"
@@ -361,9 +359,9 @@ def test_memory_limit(tmp_path: Path) -> None:
 def test_executors_inherit_nothing_of_the_daemon(tmp_path: Path) -> None:
     def descriptors() -> dict[str, str]:
         found = {}
-        for name in os.listdir("/proc/self/fd"):
+        for place in list(Path("/proc/self/fd").iterdir()):
             try:
-                found[name] = os.readlink(f"/proc/self/fd/{name}")
+                found[place.name] = str(place.readlink())
             except OSError:
                 continue
         return found

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.executor_harness import Harness, run_with_pool
 
 from swarm.exec.serialize import load_value
+from tests.integration.executor_harness import Harness, run_with_pool
 
 COUNT = 10_000
 BATCH = 200
@@ -96,5 +96,6 @@ def test_priority(tmp_path: Path) -> None:
 
     async def test(h: Harness) -> None:
         assert await h.value(h.call(measures)) == (19, os.SCHED_IDLE, 0, "800", 19)
+        assert await h.value(h.program(["sh", "-c", "nice"])) == b"19\n"
 
-    run_with_pool(tmp_path, test)
+    run_with_pool(tmp_path, test, priority="idle")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from tests.integration.mesh_sockets import stations, until
 
 from swarm.core.errors import ConnectionLost
 from swarm.core.ids import NodeId
@@ -18,6 +17,7 @@ from swarm.net.invitation import new_secret
 from swarm.net.keys import ALPN_SWARM
 from swarm.net.peers import PeerLinks
 from swarm.net.sockets import open_sockets
+from tests.integration.mesh_sockets import stations, until
 
 
 async def _exchange(path: Path) -> None:
@@ -255,7 +255,11 @@ async def _batch_end(path: Path) -> None:
             seen.append(payload.decode())
 
         links = PeerLinks(
-            a.keys.node_credentials(key), on_message, lambda _: None, lambda *_: None, lambda: seen.append("|")
+            a.keys.node_credentials(key),
+            on_message,
+            lambda _: None,
+            lambda *_: None,
+            lambda: seen.append("|"),
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(links.run)

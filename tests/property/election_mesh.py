@@ -138,7 +138,9 @@ class ElectionMesh:
 
     def leaders(self) -> list[int]:
         """Return the nodes that believe to lead."""
-        return [node.index for node in self.running() if node.election is not None and node.election.is_leader()]
+        return [
+            node.index for node in self.running() if node.election is not None and node.election.is_leader()
+        ]
 
     def agreed(self) -> int:
         """Return the one leader that every running node names, under one ballot; -1 when there is none."""
@@ -167,7 +169,9 @@ class ElectionMesh:
         """Run until all agree on a leader; return how long it took, at least 0, or fail."""
         began_at = self.now
         while self.agreed() < 0:
-            assert self._step(began_at + limit_s), f"no leader known to all after {limit_s} s: seed {self.seed}"
+            assert self._step(began_at + limit_s), (
+                f"no leader known to all after {limit_s} s: seed {self.seed}"
+            )
         return self.now - began_at
 
     def _step(self, end: float) -> bool:
@@ -327,9 +331,8 @@ def new_mesh(seed: str, count: int, loss: float = 0.0) -> ElectionMesh:
     return mesh
 
 
-def cut_loose(mesh: ElectionMesh, rng: Rng) -> None:
-    """Let one random fault happen, to a leader as often as not, after some of the earlier ones have ended."""
-    count = len(mesh.nodes)
+def end_some_faults(mesh: ElectionMesh, rng: Rng) -> None:
+    """Let each kind of earlier fault end as often as not."""
     if rng.unit() < 0.5:
         mesh.heal()
     for node in mesh.nodes:
@@ -337,12 +340,15 @@ def cut_loose(mesh: ElectionMesh, rng: Rng) -> None:
             mesh.start(node.index)
         elif node.is_asleep and rng.unit() < 0.5:
             mesh.wake(node.index)
-    running = mesh.running()
+
+
+def cut_loose(mesh: ElectionMesh, rng: Rng) -> None:
+    """Let one random fault happen, to a leader as often as not."""
+    running = [node.index for node in mesh.running()]
     if not running:
         return
-    victim = rng.choose(running).index
-    if mesh.leaders() and rng.unit() < 0.5:
-        victim = rng.choose(mesh.leaders())
+    victim = rng.choose(mesh.leaders() if mesh.leaders() and rng.unit() < 0.5 else running)
+    count = len(mesh.nodes)
     draw = rng.unit()
     if draw < 0.15:
         mesh.crash(victim)
@@ -373,5 +379,3 @@ def recover(mesh: ElectionMesh) -> None:
             mesh.start(node.index)
         elif node.is_asleep:
             mesh.wake(node.index)
-
-

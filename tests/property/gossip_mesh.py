@@ -56,6 +56,7 @@ class GossipMesh:
         self.by_id: dict[NodeId, Host] = {}
         self.by_address: dict[Address, Host] = {}
         self.side: dict[int, int] = {}
+        self.broken: set[int] = set()
         self.trace = blake2b()
         self._queue: list[tuple[float, int, int, int, Address, object]] = []
         self._order = 0
@@ -110,6 +111,8 @@ class GossipMesh:
 
     def is_linked(self, one: Host, other: Host) -> bool:
         """Return whether packets get through between two hosts."""
+        if {one.index, other.index} == self.broken:
+            return False
         return self.side.get(one.index, 0) == self.side.get(other.index, 0)
 
     # Running
@@ -250,9 +253,7 @@ class GossipMesh:
         body = Body(fields)
         number = body.take_int()
         if kind == 0:
-            receiver.gossip.receive_packet(
-                sender.node_id, number, body.take_list(), sender.address, self.now
-            )
+            receiver.gossip.receive_packet(sender.node_id, number, body.take_list(), sender.address, self.now)
         else:
             receiver.gossip.receive_message(sender.node_id, number, body.take_list(), self.now)
         self.perform(receiver)

@@ -8,7 +8,14 @@ import pytest
 
 from swarm.core.ids import NO_NODE
 from swarm.core.rng import Rng
-from tests.property.election_mesh import ElectionMesh, changes_after, cut_loose, new_mesh, recover
+from tests.property.election_mesh import (
+    ElectionMesh,
+    changes_after,
+    cut_loose,
+    end_some_faults,
+    new_mesh,
+    recover,
+)
 
 FAULTY_S = 40.0
 
@@ -23,6 +30,7 @@ def run_with_faults(seed: int) -> ElectionMesh:
         mesh.start(index)
     while mesh.now < FAULTY_S:
         mesh.run(rng.uniform(0.2, 4.0))
+        end_some_faults(mesh, rng)
         cut_loose(mesh, rng)
     recover(mesh)
     return mesh
@@ -32,7 +40,8 @@ def run_with_faults(seed: int) -> ElectionMesh:
 def test_faults_never_break_safety_and_heal_within_ten_seconds(batch: int) -> None:
     for seed in range(batch * 20, batch * 20 + 20):
         mesh = run_with_faults(seed)
-        mesh.run_until_agreed(10.0)
+        mesh.run(5.0)  # a lease that was about to end when all was healed may still end
+        mesh.run_until_agreed(5.0)
         leader = mesh.agreed()
         settled_at = mesh.now
         mesh.run(10.0)
@@ -196,7 +205,7 @@ def test_members_outside_the_council_follow_and_never_stand() -> None:
     for index in range(5, 12):
         election = mesh.nodes[index].election
         assert election is not None
-        assert election.statistics()["rounds_started"] == 0 or index < 5
+        assert election.statistics()["rounds_started"] == 0
         assert election.leader() == mesh.nodes[mesh.agreed()].node_id
 
 

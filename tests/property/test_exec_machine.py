@@ -7,6 +7,8 @@ never overbooked, that every attempt ends at most once, and in the end that ever
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,7 +20,19 @@ from swarm.wire.facts import Completion, Output, digest_of_inputs
 from swarm.wire.orders import Assignment, InputRef
 from tests.unit.exec_harness import JOB, PEER, FakeNode, assignment, brought, held, output_of, promised
 
+Wish: TypeAlias = tuple[int, list[tuple[int, str]], float, int, float, int, str]
+"""A task, what it needs and how it gets that, cpus, memory, timeout, function, name."""
+
 TASKS = st.integers(1, 8)
+WISHES: st.SearchStrategy[Wish] = st.tuples(
+    TASKS,
+    st.lists(st.tuples(TASKS, st.sampled_from(["promised", "brought", "held"])), max_size=2),
+    st.sampled_from([1.0, 1.0, 0.5, 2.0, 0.0]),
+    st.sampled_from([0, 0, 60]),
+    st.sampled_from([0.0, 0.0, 0.0, 3.0]),
+    st.sampled_from([0, 20, 21]),
+    st.sampled_from(["tiny", "tiny", "long"]),
+)
 
 
 def result_of(task: int, attempt: int) -> Output:
@@ -56,43 +70,32 @@ class ExecMachine(RuleBasedStateMachine):
 
     # What the leader does
 
-    @rule(
-        task=TASKS,
-        needs=st.lists(st.tuples(TASKS, st.sampled_from(["promised", "brought", "held"])), max_size=2),
-        cpus=st.sampled_from([0.0, 0.5, 1.0, 1.0, 2.0]),
-        memory_bytes=st.sampled_from([0, 0, 60]),
-        timeout_s=st.sampled_from([0.0, 3.0]),
-        function=st.sampled_from([0, 20, 21]),
-        name=st.sampled_from(["tiny", "tiny", "long"]),
-    )
-    def assign(
-        self,
-        task: int,
-        needs: list[tuple[int, str]],
-        cpus: float,
-        memory_bytes: int,
-        timeout_s: float,
-        function: int,
-        name: str,
-    ) -> None:
-        attempt = self.attempts.get(task, 0) + 1
-        self.attempts[task] = attempt
-        inputs = [self.reference(needed, how) for needed, how in needs if needed < task]
-        order = assignment(
-            task,
-            inputs,
-            attempt=attempt,
-            name=name,
-            function=brought(function, f"code {function}") if function else None,
-            cpus=cpus,
-            memory_bytes=memory_bytes,
-            timeout_s=timeout_s,
-        )
-        self.number += 1
-        key = (JOB, task, attempt)
-        self.live[key] = order
-        self.arrival[key] = self.number
-        self.node.core.assign([order, order], self.node.now)
+    @rule(wishes=st.lists(WISHES, min_size=1, max_size=6))
+    def assign(self, wishes: list[Wish]) -> None:
+        orders: list[Assignment] = []
+        for task, needs, cpus, memory_bytes, timeout_s, function, name in wishes:
+            attempt = self.attempts.get(task, 0) + 1
+            self.attempts[task] = attempt
+            order = assignment(
+                task,
+                [self.reference(needed, how) for needed, how in needs if needed < task],
+                attempt=attempt,
+                name=name,
+                function=brought(function, f"code {function}") if function else None,
+                cpus=cpus,
+                memory_bytes=memory_bytes,
+                timeout_s=timeout_s,
+            )
+            self.number += 1
+            key = (JOB, task, attempt)
+            self.live[key] = order
+            self.arrival[key] = self.number
+            orders.append(order)
+        self.node.core.assign(orders + orders[:1], self.node.now)
+
+    @rule(count=st.integers(2, 12))
+    def assign_bag(self, count: int) -> None:
+        self.assign([(8, [], 1.0, 0, 0.0, 20, "tiny")] * count)
 
     def reference(self, task: int, how: str) -> InputRef:
         if how == "promised":
@@ -123,10 +126,13 @@ class ExecMachine(RuleBasedStateMachine):
     def release(self, task: int) -> None:
         self.node.core.release([(JOB, task, 0)], self.node.now)
 
+    @precondition(lambda self: self.number > 15)
     @rule()
     def forget(self) -> None:
+        self.number = 0
         self.live.clear()
         self.given.clear()
+        self.arrival.clear()
         self.node.core.forget_job(JOB, self.node.now)
 
     # What executors and the network do
@@ -136,12 +142,12 @@ class ExecMachine(RuleBasedStateMachine):
         self.node.pump()
 
     @precondition(lambda self: self.node.starting)
-    @rule(works=st.booleans())
-    def start_executor(self, works: bool) -> None:
+    @rule(works=st.sampled_from([True, True, True, False]))
+    def start_executors(self, works: bool) -> None:
         self.node.pump()
         if works:
             self.node.start_executors()
-        else:
+        elif self.node.starting:
             executor = self.node.starting.pop()
             self.node.core.on_executor_exit(executor, "no", "", self.node.now)
             self.node.pump()
@@ -151,7 +157,7 @@ class ExecMachine(RuleBasedStateMachine):
     def bury(self) -> None:
         self.node.bury()
 
-    @rule(data=st.data(), how=st.sampled_from(["done", "done", "done", "failed", "died"]))
+    @rule(data=st.data(), how=st.sampled_from(["done", "done", "done", "failed", "died", "printed"]))
     def work(self, data: st.DataObject, how: str) -> None:
         self.node.pump()
         busy = [executor for executor, queue in sorted(self.node.queues.items()) if queue]
@@ -162,6 +168,9 @@ class ExecMachine(RuleBasedStateMachine):
             self.finish(executor)
         elif how == "failed":
             self.node.fail(executor)
+        elif how == "printed":
+            handle = self.node.queues[executor][0].handle
+            self.node.core.on_task_output(executor, handle, 1, b"text", self.node.now)
         else:
             self.node.die(executor)
 
@@ -304,4 +313,4 @@ class ExecMachine(RuleBasedStateMachine):
 
 
 TestExecMachine = ExecMachine.TestCase
-TestExecMachine.settings = settings(max_examples=60, stateful_step_count=40)
+TestExecMachine.settings = settings(max_examples=100, stateful_step_count=60)

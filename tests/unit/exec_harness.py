@@ -222,7 +222,9 @@ class FakeNode:
     def running(self) -> dict[int, list[int]]:
         """Tasks held by executor, the running one first."""
         return {
-            executor: [task.task for task in queue] for executor, queue in sorted(self.queues.items()) if queue
+            executor: [task.task for task in queue]
+            for executor, queue in sorted(self.queues.items())
+            if queue
         }
 
     def run_all(self, limit: int = 100_000) -> None:

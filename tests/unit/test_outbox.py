@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -23,15 +24,17 @@ class Ends:
         self.theirs = theirs
         descriptor = create_page(folder)
         self.page = OutboxPage(descriptor)
-        self.outbox = Outbox(theirs, descriptor)
+        self.breaks = 0
+        self.outbox = Outbox(theirs, descriptor, self._on_broken)
         self.received = b""
+
+    def _on_broken(self) -> None:
+        self.breaks += 1
 
     def receive(self, size: int = 1 << 20) -> bytes:
         self.node.setblocking(False)
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.received += self.node.recv(size)
-        except BlockingIOError:
-            pass
         return self.received
 
     def everything(self) -> bytes:
@@ -147,6 +150,15 @@ def test_lines_become_frames(ends: Ends) -> None:
     stream.write(b"x" * 200_000)
     pieces = [frame[3] for frame in ExecutorFrameReader().feed(ends.everything())[2:]]
     assert b"".join(piece for piece in pieces if isinstance(piece, bytes)) == b"x" * 200_000
+    ends.close()
+
+
+def test_a_node_that_is_gone_is_told_of(ends: Ends) -> None:
+    ends.node.close()
+    ends.outbox.put(b"nobody")
+    ends.outbox.flush()
+    assert ends.breaks == 1
+    assert ends.outbox.is_empty()
     ends.close()
 
 

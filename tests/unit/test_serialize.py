@@ -121,8 +121,8 @@ def test_reasons_name_the_innermost_variable() -> None:
     nested = {"deep": [0, Holder(lock)]}
 
     assert reason(lambda: dump_function(lambda: lock)) == (
-        "function 'test_reasons_name_the_innermost_variable.<locals>.<lambda>.<locals>.<lambda>' cannot travel "
-        "because of its variable 'lock', a _thread.lock: cannot pickle '_thread.lock' object"
+        "function 'test_reasons_name_the_innermost_variable.<locals>.<lambda>.<locals>.<lambda>' "
+        "cannot travel because of its variable 'lock', a _thread.lock: cannot pickle '_thread.lock' object"
     )
     assert "its variable 'nested' item ['deep'] item [1] attribute 'thing', a _thread.lock" in reason(
         lambda: dump_function(lambda: nested)

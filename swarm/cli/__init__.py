@@ -1,0 +1,1 @@
+"""The command line: `swarm`, also as ``python -m swarm``. Commands import what they need when they run."""

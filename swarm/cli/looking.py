@@ -1,0 +1,277 @@
+"""Looking at a mesh and its jobs: status, nodes, jobs, job, logs, results, cancel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swarm.cli.shared import (
+    ask,
+    connect,
+    json_option,
+    mesh_options,
+    print_json,
+    print_table,
+    size_text,
+    to_json,
+)
+
+
+@click.command("status")
+@mesh_options
+@json_option
+def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
+    """Show the attached node and what it knows of its mesh."""
+    from swarm.version import is_compiled
+
+    value = dict(ask("status", {}, home, mesh))
+    value.setdefault("compiled", is_compiled())
+    if as_json:
+        print_json(value)
+        return
+    members = value.get("members", {})
+    states = ", ".join([f"{count} {state}" for state, count in members.items() if count])
+    click.echo(f"node     {value.get('name', '')} ({str(value.get('node', ''))[:8]})")
+    click.echo(f"leader   {value.get('leader') or 'none at present'}")
+    click.echo(f"members  {states}")
+    jobs = ", ".join([f"{count} {state}" for state, count in value.get("jobs", {}).items() if count])
+    click.echo(f"jobs     {jobs or 'none'}")
+    for key, item in value.items():
+        if key == "reason" and item:
+            click.echo(f"reason   {item}")
+
+
+@click.command("nodes")
+@mesh_options
+@json_option
+def nodes_command(home: Path | None, mesh: str, as_json: bool) -> None:
+    """List the members of the mesh."""
+    rows = ask("nodes", {}, home, mesh)
+    if as_json:
+        print_json(rows)
+        return
+    titles = (
+        "name",
+        "id",
+        "address",
+        "state",
+        "",
+        "slots",
+        "speed",
+        "memory",
+        "python",
+        "arch",
+        "tags",
+        "reason",
+    )
+    print_table(
+        titles,
+        [
+            (
+                row.get("name"),
+                str(row.get("id", ""))[:8],
+                row.get("address"),
+                row.get("state"),
+                "leader" if row.get("leader") else "",
+                row.get("slots"),
+                row.get("speed"),
+                size_text(row.get("memory")),
+                row.get("python"),
+                row.get("arch"),
+                " ".join([str(tag) for tag in row.get("tags") or []]),
+                row.get("reason"),
+            )
+            for row in rows
+        ],
+    )
+
+
+@click.command("jobs")
+@mesh_options
+@json_option
+def jobs_command(home: Path | None, mesh: str, as_json: bool) -> None:
+    """List the jobs of the mesh, those that ended lately too."""
+    rows = ask("jobs", {}, home, mesh)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("job", "name", "state", "tasks", "done", "failed", "running", "submitter", "seconds", "reason"),
+        [
+            (
+                row.get("job"),
+                row.get("name"),
+                row.get("state"),
+                *[row.get("tasks", {}).get(key) for key in ("total", "done", "failed", "running")],
+                row.get("submitter"),
+                f"{row.get('wall_s', 0):.1f}",
+                row.get("reason"),
+            )
+            for row in rows
+        ],
+    )
+
+
+@click.command("job")
+@click.argument("identity", metavar="ID")
+@mesh_options
+@json_option
+def job_command(identity: str, home: Path | None, mesh: str, as_json: bool) -> None:
+    """Show a job and its tasks; ID may be the beginning of its id."""
+    value = ask("job", {"job": identity}, home, mesh)
+    if as_json:
+        print_json(value)
+        return
+    tasks = value.get("tasks", {})
+    click.echo(f"{value.get('job')}  {value.get('name')}  {value.get('state')}  by {value.get('submitter')}")
+    click.echo(
+        f"{tasks.get('done')} of {tasks.get('total')} tasks done, {tasks.get('failed')} failed, "
+        f"{tasks.get('running')} running; {value.get('attempts')} attempts, {value.get('wall_s', 0):.1f} s"
+    )
+    if value.get("reason"):
+        click.echo(str(value["reason"]))
+    print_table(
+        ("task", "name", "state", "attempts", "node", "error"),
+        [
+            [row.get(key) for key in ("task", "name", "state", "attempts", "node", "error")]
+            for row in value.get("tasks_detail", [])
+        ],
+    )
+
+
+@click.command("logs")
+@click.argument("identity", metavar="ID")
+@click.argument("task", type=click.IntRange(min=0), required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@mesh_options
+@json_option
+def logs_command(
+    identity: str, task: int | None, follow: bool, home: Path | None, mesh: str, as_json: bool
+) -> int:
+    """Show what the tasks of a job printed, or one TASK of it."""
+    if follow:
+        return _follow(identity, task, home, mesh)
+    rows = ask("logs", {"job": identity, "task": task}, home, mesh)
+    if as_json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        write_stream(int(row.get("stream", 1)), bytes(row.get("data", b"")))
+    return 0
+
+
+def _follow(identity: str, task: int | None, home: Path | None, mesh: str) -> int:
+    from swarm.client.job import ClientJob
+    from swarm.core.ids import JOB_ID_SIZE, parse_short
+
+    def on_output(number: int, _attempt: int, stream: int, data: bytes) -> None:
+        if task is None or number == task:
+            write_stream(stream, data)
+
+    with connect(home, mesh, "swarm logs") as opened:
+        known = opened.call("job", {"job": identity}, 30.0)
+        job = ClientJob(parse_short(str(known["job"]), JOB_ID_SIZE), {}, opened)
+        job.on_output.append(on_output)
+        opened.follow_job(job)
+        opened.follow(job)
+        return 0 if job.state == "done" else 1
+
+
+def write_stream(stream: int, data: bytes) -> None:
+    """Write output of a task to our own stream of the same kind."""
+    target = sys.stderr if stream == 2 else sys.stdout
+    target.flush()
+    target.buffer.write(data)
+    target.buffer.flush()
+
+
+@click.command("results")
+@click.argument("identity", metavar="ID")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Save them as files in this directory.",
+)
+@mesh_options
+@json_option
+def results_command(identity: str, output: Path | None, home: Path | None, mesh: str, as_json: bool) -> None:
+    """Show the results that a job keeps, or save them."""
+    with connect(home, mesh, "swarm results") as opened:
+        value = opened.call("results", {"job": identity}, 30.0)
+        rows = [dict(row) for row in value["results"]]
+        for row in rows:
+            if row.get("data") is None:
+                row["data"], _ = opened.fetch_output(value["job"], int(row["task"]), int(row["output"]))
+    if output is not None:
+        save_results(rows, output)
+    if as_json:
+        print_json(
+            {"job": identity, "state": value.get("state"), "results": [_described(row) for row in rows]}
+        )
+    elif output is None:
+        for row in rows:
+            click.echo(f"{row['name']}: {_text(_loaded(row))}")
+    else:
+        click.echo(f"{len(rows)} results are in {output}")
+
+
+def save_results(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write each result into a file ``<task>-<name>[.<output>][.pickle]``.
+
+    Raises:
+        StorageError: the directory cannot be written.
+    """
+    from swarm.core.errors import StorageError
+    from swarm.wire.messages import ENCODING_PICKLE
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            name = "".join([sign if sign.isalnum() or sign in "._-" else "_" for sign in str(row["name"])])
+            number = f".{row['output']}" if row["output"] else ""
+            ending = ".pickle" if row["encoding"] == ENCODING_PICKLE else ""
+            (folder / f"{row['task']}-{name}{number}{ending}").write_bytes(row["data"])
+    except OSError as error:
+        raise StorageError(f"cannot write into {folder}: {error.strerror}") from None
+
+
+def _loaded(row: dict[str, Any]) -> object:
+    from swarm.client.pickling import load_value
+
+    try:
+        value: object = load_value(bytes(row["data"]), int(row["encoding"]))
+    except Exception as error:  # noqa: BLE001 - what a foreign pickle raises cannot be known
+        return f"<{len(row['data'])} bytes that cannot be loaded here: {error}>"
+    return value
+
+
+def _described(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "task": row["task"],
+        "output": row["output"],
+        "name": row["name"],
+        "size": row["size"],
+        "value": to_json(_loaded(row)),
+    }
+
+
+def _text(value: object) -> str:
+    shown = to_json(value)
+    return shown if isinstance(shown, str) else repr(value)
+
+
+@click.command("cancel")
+@click.argument("identity", metavar="ID")
+@mesh_options
+@json_option
+def cancel_command(identity: str, home: Path | None, mesh: str, as_json: bool) -> None:
+    """Cancel a job: running tasks are killed, no others start."""
+    value = ask("cancel", {"job": identity}, home, mesh)
+    if as_json:
+        print_json(value)
+    else:
+        click.echo(f"job {value.get('job', identity) if isinstance(value, dict) else identity} is cancelled")

@@ -1,0 +1,173 @@
+"""The command `swarm`: finds the command meant, runs it, and turns errors into one line and an exit code.
+
+Exit codes: 0 fine, 1 the job or command failed, 2 wrong usage, 3 no mesh or node reachable, 4 not
+allowed, 130 interrupted. ``swarm --help`` imports click and this module, nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, Final, NoReturn
+
+import click
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+UNREACHABLE: Final = 3
+NOT_ALLOWED: Final = 4
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "join": ("swarm.cli.joining", "Start this node, in the mesh of an invitation or a new one."),
+    "up": ("swarm.cli.joining", "Run a mesh of N nodes on this host until interrupted."),
+    "login": ("swarm.cli.joining", "Keep an invitation for later commands, without being a node."),
+    "leave": ("swarm.cli.joining", "Let running tasks end, then stop this node."),
+    "stop": ("swarm.cli.joining", "Stop this node at once."),
+    "invite": ("swarm.cli.joining", "Print an invitation to this mesh."),
+    "status": ("swarm.cli.looking", "Show this node and its mesh."),
+    "nodes": ("swarm.cli.looking", "List the members of the mesh."),
+    "jobs": ("swarm.cli.looking", "List the jobs of the mesh."),
+    "job": ("swarm.cli.looking", "Show a job and its tasks."),
+    "logs": ("swarm.cli.looking", "Show what the tasks of a job printed."),
+    "results": ("swarm.cli.looking", "Show or save the results of a job."),
+    "cancel": ("swarm.cli.looking", "Cancel a job."),
+    "submit": ("swarm.cli.submitting", "Run a script, a workflow or a program in the mesh."),
+    "run": ("swarm.cli.running", "Run a command on chosen nodes now."),
+}
+"""Where each command lives, and what `swarm --help` says of it without importing it."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+        assert isinstance(command, click.Command), f"{cmd_name}_command is a click command"
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, COMMANDS, 1)
+            cure = f"did you mean {close[0]!r}?" if close else "see `swarm --help`"
+            raise click.UsageError(f"no such command {name!r}; {cure}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
+    if not is_asked or ctx.resilient_parsing:
+        return
+    from swarm.version import __version__, is_compiled
+
+    python = ".".join([str(number) for number in sys.version_info[:3]])
+    click.echo(f"swarm {__version__}, compiled: {'yes' if is_compiled() else 'no'}, Python {python}")
+    ctx.exit()
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A mesh of computers that compute together, without a central server.",
+    epilog="Start with `swarm join` on each computer; the first one prints the invitation for the others.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version, whether it is compiled, and the Python.",
+)
+def cli() -> None:
+    """See `help`."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code.
+
+    Args:
+        arguments: as in ``sys.argv[1:]``, which is the default.
+    """
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = code or FAILED
+    sys.exit(code)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are one line on stderr."""
+    try:
+        value = cli.main(arguments, prog_name="swarm", standalone_mode=False)
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return WRONG_USAGE
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "swarm"
+        hint = f" (see `{where} --help`)" if isinstance(error, click.UsageError) else ""
+        return complain(f"{error.format_message()}{hint}", WRONG_USAGE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - what is no error of ours is raised again
+        return _explain(error)
+    return value if isinstance(value, int) else 0
+
+
+def complain(message: str, code: int) -> int:
+    """Say on stderr what is wrong, and return the exit code."""
+    click.echo(f"swarm: {message}", err=True)
+    return code
+
+
+def _explain(error: Exception) -> int:
+    """Print an error that swarm raised on purpose in one line; anything else is a bug and is shown whole."""
+    from swarm.core.errors import SwarmError
+
+    if isinstance(error, SwarmError):
+        return complain(str(error), code_of(error))
+    if isinstance(error, TimeoutError):
+        return complain(str(error), FAILED)
+    raise error
+
+
+def code_of(error: Any) -> int:
+    """Return the exit code that an error of swarm ends the command with."""
+    from swarm.core.errors import ConfigError, GraphError, SerializationError, TransportError
+
+    code = getattr(error, "code", None)
+    if isinstance(code, int) and 0 < code < 256:
+        return code
+    if type(error).__name__ == "NotAllowed":
+        return NOT_ALLOWED
+    if isinstance(error, (ConfigError, GraphError, SerializationError)):
+        return WRONG_USAGE
+    if isinstance(error, TransportError):
+        return UNREACHABLE
+    return FAILED
+
+
+if __name__ == "__main__":
+    main()

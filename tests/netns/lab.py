@@ -1,0 +1,179 @@
+"""Hosts as network namespaces on one bridge, with real nodes inside; everything is gone in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.mesh_processes import Host, Node, agreed_leader, wait_for
+
+_numbers = itertools.count()
+
+DEAF_RULES = """
+table inet deaf {
+  chain input {
+    type filter hook input priority 0;
+    meta l4proto udp meta pkttype { multicast, broadcast } counter drop
+  }
+}
+"""
+"""Drops multicast and broadcast datagrams; neighbour discovery, which is ICMPv6, goes on."""
+
+
+def ip(*arguments: str) -> None:
+    """Run `ip`."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=20)
+
+
+def why_not(*tools: str) -> str:
+    """Return why no network can be made here, "" when one can; `tools` are needed besides."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        return "network namespaces need root on Linux"
+    missing = [tool for tool in ("ip", *tools) if shutil.which(tool) is None]
+    if missing:
+        return f"{', '.join(missing)} is not installed"
+    name = f"swq{os.getpid():x}"
+    try:
+        ip("netns", "add", name)
+        ip("netns", "del", name)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"network namespaces cannot be made here: {error}"
+    return ""
+
+
+class NamespaceHost(Host):
+    """A namespace with the interface eth0 on the bridge.
+
+    Attributes:
+        namespace: its name.
+        address: its IPv4 address.
+    """
+
+    def __init__(self, namespace: str, address: str) -> None:
+        super().__init__(["ip", "netns", "exec", namespace])
+        self.namespace = namespace
+        self.address = address
+
+    def run(self, *command: str, text: str = "") -> str:
+        """Run a command inside and return its output."""
+        done = subprocess.run(
+            [*self.prefix, *command], check=True, capture_output=True, timeout=20, text=True, input=text
+        )
+        return done.stdout
+
+    def deafen(self) -> None:
+        """Drop multicast and broadcast datagrams that come here."""
+        self.run("nft", "-f", "-", text=DEAF_RULES)
+
+    def dropped_packets(self) -> int:
+        """Return how many datagrams :meth:`deafen` has kept away."""
+        words = self.run("nft", "list", "table", "inet", "deaf").split()
+        return int(words[words.index("packets") + 1])
+
+
+class Lab:
+    """A bridge in a namespace of its own, so that nothing of the real host's network matters.
+
+    Attributes:
+        hosts: the namespaces made so far.
+    """
+
+    def __init__(self) -> None:
+        self._tag = f"sl{os.getpid():x}{next(_numbers)}"
+        self._core = f"{self._tag}c"
+        self._ends: list[str] = []
+        self.hosts: list[NamespaceHost] = []
+        ip("netns", "add", self._core)
+        try:
+            ip("-n", self._core, "link", "add", "bridge0", "type", "bridge", "mcast_snooping", "0")
+            ip("-n", self._core, "link", "set", "bridge0", "up")
+        except BaseException:
+            self.close()
+            raise
+
+    def host(self) -> NamespaceHost:
+        """Return a new namespace on the bridge, with an IPv4 and an IPv6 link-local address."""
+        number = len(self.hosts)
+        name, end = f"{self._tag}h{number}", f"{self._tag}v{number}"
+        made = NamespaceHost(name, f"10.93.0.{number + 1}")
+        self.hosts.append(made)
+        ip("netns", "add", name)
+        ip("-n", name, "link", "set", "lo", "up")
+        self._ends.append(end)
+        ip("-n", self._core, "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("-n", self._core, "link", "set", end, "master", "bridge0", "up")
+        made.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
+        ip("-n", name, "addr", "add", f"{made.address}/24", "brd", "+", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        return made
+
+    def nodes(self, names: Sequence[str], *options: str) -> list[Node]:
+        """Return one node, not started yet, on each of as many new hosts."""
+        return [self.host().node(name, *options) for name in names]
+
+    def close(self) -> None:
+        """Kill the nodes, then take the network apart."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(_close_quietly, self.hosts))
+        # A namespace that is deleted frees its interfaces late: the bridge's ends go first, by name.
+        for end in self._ends:
+            with contextlib.suppress(subprocess.SubprocessError):
+                ip("-n", self._core, "link", "del", end)
+        for name in [*[host.namespace for host in self.hosts], self._core]:
+            with contextlib.suppress(subprocess.SubprocessError):
+                ip("netns", "del", name)
+
+
+def _close_quietly(host: NamespaceHost) -> None:
+    with contextlib.suppress(AssertionError):
+        host.close()
+
+
+class Timing:
+    """How long a mesh took to agree.
+
+    Attributes:
+        leader: whom it agreed on.
+        from_ready_s: since the last node was ready.
+        from_start_s: since the last `swarm join` was run.
+    """
+
+    def __init__(self, leader: str, from_ready_s: float, from_start_s: float) -> None:
+        self.leader = leader
+        self.from_ready_s = from_ready_s
+        self.from_start_s = from_start_s
+
+
+def start_together(nodes: Sequence[Node], invitation: str) -> Timing:
+    """Start nodes at once, each with the invitation, and wait until they agree."""
+    started_at = time.monotonic()
+    for node in nodes:
+        node.begin(invitation)
+    ready_at = 0.0
+    for node in nodes:
+        node.wait_ready()
+        ready_at = time.monotonic()
+    return _wait_agreed(nodes, ready_at, started_at)
+
+
+def start_in_turn(nodes: Sequence[Node], invitation: str) -> Timing:
+    """Start nodes one after the other, each when the one before is ready, and wait until they agree."""
+    started_at = ready_at = 0.0
+    for node in nodes:
+        started_at = time.monotonic()
+        node.join(invitation)
+        ready_at = time.monotonic()
+    return _wait_agreed(nodes, ready_at, started_at)
+
+
+def _wait_agreed(nodes: Sequence[Node], ready_at: float, started_at: float) -> Timing:
+    leader = wait_for(lambda: agreed_leader(nodes), 20.0, "one mesh with one leader")
+    now = time.monotonic()
+    return Timing(leader, now - ready_at, now - started_at)

@@ -1,0 +1,164 @@
+"""Sealed datagrams: what outsiders can do with them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm.net import seal
+from swarm.net.keys import MeshKeys
+from swarm.net.seal import BadSeal, Sealer
+
+SECRET = bytes(range(32))
+KEYS = MeshKeys(SECRET)
+SOURCE = ("192.0.2.7", 7117)
+
+
+def _pair() -> tuple[Sealer, Sealer]:
+    return Sealer(KEYS, b"a" * 16), Sealer(KEYS, b"b" * 16)
+
+
+def _refusal(sealer: Sealer, datagram: bytes) -> str:
+    before = sealer.statistics()
+    with pytest.raises(BadSeal) as caught:
+        sealer.open_untrusted(datagram, SOURCE)
+    reason = caught.value.reason
+    after = sealer.statistics()
+    assert after[f"refused_{reason}"] == before[f"refused_{reason}"] + 1
+    assert sum(after.values()) == sum(before.values()) + 1, "nothing but the count may change"
+    return reason
+
+
+@given(st.binary(max_size=2000))
+def test_what_was_sealed_is_opened(payload: bytes) -> None:
+    a, b = _pair()
+    datagram = a.seal(payload)
+    assert len(datagram) == len(payload) + seal.OVERHEAD_BYTES
+    assert payload not in datagram or len(payload) < 4
+    assert b.open_untrusted(datagram, SOURCE) == payload
+
+
+def test_the_header_is_as_designed() -> None:
+    a, _ = _pair()
+    datagram = a.seal(b"")
+    assert datagram[:8] == KEYS.tag
+    assert datagram[8:10] == b"\x01\x00"
+    assert datagram[10:18] == b"a" * 8
+    assert seal.OVERHEAD_BYTES == 44
+    assert seal.PAYLOAD_SIZE_MAX == 1356
+
+
+def test_a_replayed_datagram_is_refused() -> None:
+    a, b = _pair()
+    first, second = a.seal(b"1"), a.seal(b"2")
+    assert b.open_untrusted(second, SOURCE) == b"2"
+    assert b.open_untrusted(first, SOURCE) == b"1"
+    assert _refusal(b, first) == "replay"
+    assert _refusal(b, second) == "replay"
+
+
+def test_the_window_slides() -> None:
+    a, b = _pair()
+    datagrams = [a.seal(b"%d" % number) for number in range(2 * seal.WINDOW_SIZE)]
+    last = datagrams[-1]
+    assert b.open_untrusted(last, SOURCE)
+    # Everything within the window behind the newest is new, once; what is older might be a replay.
+    assert b.open_untrusted(datagrams[-seal.WINDOW_SIZE], SOURCE)
+    assert _refusal(b, datagrams[-seal.WINDOW_SIZE]) == "replay"
+    assert _refusal(b, datagrams[-seal.WINDOW_SIZE - 1]) == "replay"
+    assert _refusal(b, datagrams[0]) == "replay"
+
+
+@given(st.lists(st.integers(0, 3000), max_size=200))
+def test_the_window_agrees_with_a_set(order: list[int]) -> None:
+    window = seal._Sender(Sealer(KEYS, b"a" * 16)._cipher)
+    seen: list[int] = []
+    for counter in order:
+        naive = counter not in seen and counter > max(seen, default=-1) - seal.WINDOW_SIZE
+        assert window.is_fresh(counter) == naive
+        if naive:
+            window.mark(counter)
+            seen.append(counter)
+
+
+def test_another_secret_is_refused_before_any_crypto() -> None:
+    _, b = _pair()
+    stranger = Sealer(MeshKeys(bytes(32)), b"c" * 16)
+    assert _refusal(b, stranger.seal(b"hello")) == "tag"
+
+
+def test_the_right_tag_with_another_key_is_refused() -> None:
+    _, b = _pair()
+    stranger = Sealer(MeshKeys(bytes(32)), b"c" * 16)
+    assert _refusal(b, KEYS.tag + stranger.seal(b"hello")[8:]) == "seal"
+    assert b.statistics()["senders"] == 0
+
+
+def test_another_version_or_key_is_refused() -> None:
+    a, b = _pair()
+    datagram = a.seal(b"hello")
+    assert _refusal(b, datagram[:8] + b"\x02" + datagram[9:]) == "version"
+    assert _refusal(b, datagram[:9] + b"\x05" + datagram[10:]) == "key"
+    assert _refusal(b, datagram[:43]) == "short"
+    assert _refusal(b, b"") == "short"
+    assert _refusal(b, datagram[:-1]) == "seal"
+
+
+def test_an_own_datagram_that_comes_back_is_told_apart() -> None:
+    a, _ = _pair()
+    assert _refusal(a, a.seal(b"hello")) == "own"
+
+
+def test_the_next_life_of_a_node_is_not_a_replay() -> None:
+    a, b = _pair()
+    old = a.seal(b"old")
+    assert b.open_untrusted(old, SOURCE)
+    again = Sealer(KEYS, b"a" * 16)
+    assert b.open_untrusted(again.seal(b"new"), SOURCE) == b"new"
+    assert _refusal(b, old) == "replay"
+
+
+@given(st.data())
+def test_any_changed_bit_is_found(data: st.DataObject) -> None:
+    a, b = _pair()
+    datagram = bytearray(a.seal(b"the payload"))
+    position = data.draw(st.integers(0, len(datagram) * 8 - 1))
+    datagram[position // 8] ^= 1 << position % 8
+    assert _refusal(b, bytes(datagram)) in ("tag", "version", "key", "seal")
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_raise_one_error_only(data: bytes, has_header: bool) -> None:
+    _, b = _pair()
+    _refusal(b, KEYS.tag + b"\x01\x00" + data if has_header else data)
+
+
+def test_nonces_are_unique() -> None:
+    lives = [Sealer(KEYS, b"a" * 16) for _ in range(50)]
+    seen = set()
+    for life in lives:
+        for _ in range(20):
+            header = life.seal(b"x")[10:28]  # sender, boot and counter: key and nonce
+            assert header not in seen
+            seen.add(header)
+    counters = [int.from_bytes(life.seal(b"")[22:28], "big") for life in lives]
+    assert len(set(counters)) == len(counters), "even with equal boots the counters would differ"
+    assert max(counters) < 2**47 + 2**20, "a counter has room for a life"
+
+
+def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "SENDER_COUNT_MAX", 3)
+    _, b = _pair()
+    senders = [Sealer(KEYS, bytes([number]) * 16) for number in range(5)]
+    for sender in senders:
+        assert b.open_untrusted(sender.seal(b"x"), SOURCE) == b"x"
+    assert b.statistics()["senders"] == 3
+    assert b.statistics()["senders_forgotten"] == 2
+    assert b.open_untrusted(senders[0].seal(b"y"), SOURCE) == b"y"
+
+
+def test_a_big_payload_is_counted() -> None:
+    a, b = _pair()
+    assert b.open_untrusted(a.seal(bytes(5000)), SOURCE) == bytes(5000)
+    assert a.statistics()["oversized"] == 1
