@@ -26,12 +26,13 @@ PACKAGED := $(shell find swarm sims -type f -not -name '*.pyc') setup.py README.
 LINTED := swarm sims tools tests examples setup.py
 PIP := -m pip --quiet --disable-pip-version-check
 
-# Tests run on what is installed, never on the sources: they run from a copy that has no swarm beside it.
+# Tests run on what is installed, never on the sources: from a copy that has no swarm beside it, where
+# executors and other child processes can import the tests' own functions.
 RUN := $(WORK)/run
 PYTEST_ARGUMENTS := -c $(ROOT)/pyproject.toml --rootdir $(abspath $(RUN)) -p no:cacheprovider
 define run_tests
 @rm -rf $(RUN) && mkdir -p $(RUN) && cp -R tests examples $(RUN)
-cd $(RUN) && env -u PYTHONPATH SWARM_REPOSITORY=$(ROOT) SWARM_EXPECT_COMPILED=$(1) \
+cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXPECT_COMPILED=$(1) \
 	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 

@@ -18,7 +18,7 @@ import math
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, TypeVar, cast, final
 
 import trio
 
@@ -81,6 +81,10 @@ class Future(BaseFuture[T]):
         with _deadline(timeout, f"{self!r} is not done"):
             await self.wait_done()
         return self.failure()
+
+    def __getitem__(self, name: str | int) -> Future[Any]:
+        """Return the future of another output of the task; KeyError when it has no such output."""
+        return cast("Future[Any]", super().__getitem__(name))
 
     async def wait_done(self) -> None:
         """Wait until the task has ended."""

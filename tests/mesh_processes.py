@@ -122,7 +122,7 @@ class Host:
         process = subprocess.Popen(
             [*self.prefix, *words],
             cwd=self.folder,
-            env=clean_environment(SWARM_HOME=str(self.folder / "none"), **(environment or {})),
+            env=clean_environment(**{"SWARM_HOME": str(self.folder / "none"), **(environment or {})}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -198,15 +198,17 @@ class Node:
             value = value[key]
         return int(value)
 
-    def kill(self) -> None:
-        """End it with SIGKILL, if it runs, and wait until it and everything below it is gone."""
+    def kill(self) -> float:
+        """End it with SIGKILL, if it runs, wait until all its processes are gone, and return when that began."""
         pid = running_pid(self.home)
-        if pid is None:
-            return
-        below = descendants(pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not any(is_running(each) for each in [pid, *below]), 10.0, f"the end of {self.name}")
+        killed_at = time.monotonic()
+        if pid is not None:
+            below = descendants(pid)
+            killed_at = time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not any(is_running(each) for each in [pid, *below]), 10.0, f"end of {self.name}")
+        return killed_at
 
     def last_log(self) -> str:
         """Return the end of its log, for messages of failed tests."""

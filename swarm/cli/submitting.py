@@ -166,7 +166,8 @@ def _results(
     values: dict[str, object] = {}
     rows: list[dict[str, Any]] = []
     for key, future in kept.items():
-        names = job.builder.output_names(future.task) or ("",)
+        names = job.builder.output_names(future.task)
+        names = names if len(names) > 1 else ("",)
         loaded: dict[str, object] = {}
         for position, name in enumerate(names):
             data, encoding = opened.fetch_output(job.job, future.task, position)

@@ -223,6 +223,10 @@ class JobBuilder:
         """Return whether tasks wait to be taken."""
         return bool(self._pending)
 
+    def pending_count(self) -> int:
+        """Return how many tasks wait to be taken."""
+        return len(self._pending)
+
     def end(self, error: SwarmError) -> None:
         """Refuse tasks from now on with this error."""
         with self._lock:

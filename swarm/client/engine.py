@@ -16,7 +16,7 @@ from typing import Any, Final, final
 import trio
 
 from swarm.client.job import ClientJob
-from swarm.client.parts import Upload
+from swarm.client.parts import PART_TASKS_MAX, Upload
 from swarm.client.session import Session, is_welcome
 from swarm.client.transport import Link, Transport
 from swarm.core.errors import ConnectFailed, ConnectionLost, StorageError, SwarmError, TransportError
@@ -133,12 +133,6 @@ class Engine:
         self._jobs[job.job] = job
         self.session.watch(job.job, True, job)
         self._work.set()
-
-    def drop_job(self, job: ClientJob) -> None:
-        """Follow a job no more (trio thread)."""
-        if self._jobs.pop(job.job, None) is not None:
-            self.session.unwatch(job.job)
-            self._work.set()
 
     async def call(self, op: str, args: dict[str, object]) -> Any:
         """Return the mesh's answer to a question, asked again through another node when one dies.
@@ -350,7 +344,9 @@ class Engine:
 
     def _collect(self) -> None:
         """Turn what was added to the jobs into parts, and what was dropped into releases."""
-        for job in self._jobs.values():
+        for job in list(self._jobs.values()):
+            if self._bunches and job.builder.pending_count() < PART_TASKS_MAX:
+                continue
             open_parts = self.session.unacknowledged_count(job.job)
             while (
                 open_parts < PARTS_IN_FLIGHT_MAX
@@ -362,6 +358,10 @@ class Engine:
                     self.session.watch(job.job, self._unwatched.pop(job.job), job)
             if not open_parts:
                 self.session.release(job.job, job.table.take_released())
+            if job.is_finished():
+                self.session.unwatch(job.job)
+                if not job.table.has_kept():
+                    del self._jobs[job.job]
 
     def _on_wake(self) -> None:
         self._is_waking = False

@@ -63,6 +63,10 @@ class FutureTable:
         """Remember that the mesh was told to keep the task's result for us."""
         self._kept[task] = None
 
+    def has_kept(self) -> bool:
+        """Return whether the mesh keeps results for us."""
+        return bool(self._kept)
+
     def settle(self, task: int, outcomes: Sequence[Output | SwarmError], has_others: bool) -> None:
         """Give the futures of a task their outcomes; the first outcomes stay.
 

@@ -196,6 +196,10 @@ class Future(BaseFuture[T]):
         self.job.table.dropped.append(self.task)
         return self.cancelled()
 
+    def __getitem__(self, name: str | int) -> Future[Any]:
+        """Return the future of another output of the task; KeyError when it has no such output."""
+        return cast("Future[Any]", super().__getitem__(name))
+
     def _wait(self, timeout: float | None) -> bool:
         if self._outcome is not None:
             return True

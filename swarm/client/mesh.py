@@ -357,7 +357,7 @@ class GraphJob:
     def _value(self, future: BaseFuture[Any]) -> Any:
         assert isinstance(future, Future), "a sync job has sync futures"
         names = self.job.builder.output_names(future.task)
-        if not names:
+        if len(names) < 2:
             return future.result()
         if names[0] != "stdout":
             return [self._output(future, name) for name in names]
@@ -365,9 +365,7 @@ class GraphJob:
 
     @staticmethod
     def _output(future: Future[Any], name: str) -> Any:
-        other = future[name]
-        assert isinstance(other, Future), "a sync job has sync futures"
-        return other.result()
+        return future[name].result()
 
 
 def connect(address: str = "", *, mesh: str = "", home: str | Path | None = None, name: str = "") -> Mesh:

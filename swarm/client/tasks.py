@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, final, overload
 
 from swarm.client.options import OPTION_NAMES, make_options
 from swarm.client.pickling import Reference, function_name
 from swarm.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from swarm.client.futures import BaseFuture
+    from swarm.client.futures import BaseFuture, Future
     from swarm.wire.job_part import TaskOptions
 
 P = ParamSpec("P")
@@ -254,7 +254,7 @@ class RemoteFunction(Generic[P, R]):
         """Return a task that is not submitted yet; every keyword goes to the function."""
         return task_of(self.function, args, kwargs, self.chosen)
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> BaseFuture[R]:
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Submit a call to the mesh that is open (``with swarm.connect()``) and return its future.
 
         Raises:
@@ -264,7 +264,7 @@ class RemoteFunction(Generic[P, R]):
 
         return current_mesh().submit_task(task_of(self.function, args, kwargs, self.chosen))
 
-    def map(self, *iterables: Any) -> Sequence[BaseFuture[R]]:
+    def map(self, *iterables: Any) -> list[Future[R]]:
         """Submit one call for each item, to the mesh that is open."""
         from swarm.client.mesh import current_mesh
 
@@ -276,6 +276,14 @@ class RemoteFunction(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         return (RemoteFunction, (self.function, self.chosen))
+
+
+@overload
+def remote(function: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+
+
+@overload
+def remote(**options: Any) -> Callable[[Callable[P, R]], RemoteFunction[P, R]]: ...
 
 
 def remote(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

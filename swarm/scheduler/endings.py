@@ -24,7 +24,8 @@ def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list
     Returns:
         Messages to the nodes.
     """
-    assert job.is_complete() and not job.verdict, "a job ends once, when all its tasks are final"
+    assert job.is_complete(), "a job ends when all its tasks are final"
+    assert not job.verdict, "a job ends once"
     if job.failed and not job.is_session:
         job.verdict = VERDICT_FAILED
     elif job.cancelled:

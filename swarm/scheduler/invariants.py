@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from swarm.scheduler.core import Scheduler
-from swarm.scheduler.jobs import Job, producers_of
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_graph import producers_of
 from swarm.scheduler.task_states import ASSIGNED, CANCELLED, DONE, FAILED, READY, WAITING, Task
 
 
@@ -11,7 +12,8 @@ def check_scheduler(scheduler: Scheduler) -> None:
     """Audit everything; raises AssertionError that starts with the number of what is broken."""
     workers = scheduler.dispatcher.workers
     if not scheduler.is_leading:
-        assert not scheduler.jobs and not workers, "K1: jobs or workers without leadership"
+        assert not scheduler.jobs, "K1: jobs without leadership"
+        assert not workers, "K1: workers without leadership"
         return
     for job in scheduler.jobs.values():
         check_job(job)

@@ -18,10 +18,11 @@ from typing import Final, final
 
 from swarm.core.ids import JobId, NodeId
 from swarm.scheduler.ranking import Estimates, rank_new_tasks
+from swarm.scheduler.task_graph import dependency_failure, is_available, missing_output, producers_of
 from swarm.scheduler.task_states import ASSIGNED, CANCELLED, DONE, FAILED, READY, WAITING, Task
 from swarm.wire.facts import Completion, Failure, Output, digest_of_inputs
 from swarm.wire.job_part import JobPart, TaskOptions, data_output_untrusted
-from swarm.wire.messages import ERROR_DEPENDENCY, KIND_DATA
+from swarm.wire.messages import KIND_DATA
 
 VERDICT_DONE: Final = "done"
 VERDICT_FAILED: Final = "failed"
@@ -42,7 +43,9 @@ class Job:
         updates: completions that watchers have not been told yet.
         released: tasks whose outputs nobody needs any more; the scheduler tells their holders.
         stopped: (task, attempt, node) of attempts that are of no use any more; the scheduler cancels them.
-        stall: why nothing of it can be placed at present, "" when something can.
+        early: per task, successes that wait for the winners of their inputs.
+        won: tasks that became DONE by a completion; the scheduler checks that their outputs can be had.
+        stall: why some of it cannot be placed at present, "" when all can.
         verdict: "" while it runs.
     """
 
@@ -81,6 +84,8 @@ class Job:
         self.stopped: list[tuple[int, int, NodeId]] = []
         self.stall = ""
         self.early: dict[int, list[Completion]] = {}
+        self.won: list[int] = []
+        self._hopeful: list[int] = []
         self.changed = True
 
     # Building
@@ -100,10 +105,13 @@ class Job:
         if self.parts_added == 1:
             self._read_meta(part.meta)
         if part.first_task != len(self.tasks):
-            self.reason = (
+            self.cancel(
                 f"part {self.parts_added - 1} starts at task {part.first_task}, not {len(self.tasks)}"
             )
-            self.cancel(self.reason)
+            return
+        missing = missing_output(self.tasks, part)
+        if missing:
+            self.cancel(missing)
             return
         first = len(self.tasks)
         for spec in part.tasks:
@@ -129,15 +137,23 @@ class Job:
         return len(self.classes) - 1
 
     def _read_meta(self, meta: dict[str, object]) -> None:
-        self.name = str(meta.get("name", ""))[:200]
-        self.submitter = str(meta.get("submitter", ""))[:200]
+        name, submitter = meta.get("name"), meta.get("submitter")
+        self.name = name[:200] if isinstance(name, str) else ""
+        self.submitter = submitter[:200] if isinstance(submitter, str) else ""
         self.is_session = meta.get("session") is True
         self.fails_whole = meta.get("on_error", "continue" if self.is_session else "fail") == "fail"
         priority = meta.get("priority", 0)
         self.priority = priority if isinstance(priority, int) else 0
 
     def _activate(self, task: Task) -> None:
-        if self.is_cancelled or self.verdict:
+        broken = ""
+        for producer in producers_of(task):
+            source = self.tasks[producer]
+            if source.state != DONE:
+                task.waiting_count += 1
+            if source.state in (FAILED, CANCELLED):
+                broken = source.spec.name
+        if self.is_cancelled or self.verdict or (self.fails_whole and self.failed > 0):
             self._end(task, CANCELLED, None)
             return
         if task.spec.kind == KIND_DATA:
@@ -146,13 +162,6 @@ class Job:
             self.done += 1
             self.data += 1
             return
-        broken = ""
-        for producer in producers_of(task):
-            source = self.tasks[producer]
-            if source.state != DONE:
-                task.waiting_count += 1
-            if source.state in (FAILED, CANCELLED):
-                broken = source.spec.name
         if broken:
             self._end(task, FAILED, dependency_failure(broken))
             return
@@ -187,8 +196,21 @@ class Job:
         self.stop(task, completion.attempt, completion.node)
         if task.state == DONE:
             return self._accept_duplicate(task, completion)
-        if task.state in (FAILED, CANCELLED) or len(outputs) != task.spec.output_count:
+        if task.state in (FAILED, CANCELLED):
             return False
+        if len(outputs) != task.spec.output_count:
+            self._leave_running(task)
+            return False
+        is_winner = self._judge(task, completion, outputs)
+        while self._hopeful:
+            index = self._hopeful.pop()
+            for early in self.early.pop(index, []):
+                if not self.tasks[index].is_final() and early.outputs is not None:
+                    self._judge(self.tasks[index], early, early.outputs)
+        return is_winner
+
+    def _judge(self, task: Task, completion: Completion, outputs: list[Output]) -> bool:
+        """Let a success win when its inputs are the winners' (P3); keep it when they have none yet."""
         expected = self.expected_inputs_digest(task)
         if expected is None:
             self.early.setdefault(task.index, []).append(completion)
@@ -223,23 +245,21 @@ class Job:
         task.holders = {completion.node: True}
         self.done += 1
         self.changed = True
+        self.won.append(task.index)
         self.facts_to_spread.append(completion)
         if task.is_kept:
             self.updates.append(completion)
         for index in task.dependents:
             dependent = self.tasks[index]
             dependent.waiting_count -= 1
-            if dependent.waiting_count == 0 and dependent.state == WAITING:
-                self._make_ready(dependent)
-                self._retry_early(dependent)
+            if dependent.waiting_count == 0:
+                if dependent.state == WAITING:
+                    self._make_ready(dependent)
+                if index in self.early:
+                    self._hopeful.append(index)
         for producer in producers_of(task):
             self._consume(self.tasks[producer])
         self._release_if_idle(task)
-
-    def _retry_early(self, task: Task) -> None:
-        for completion in self.early.pop(task.index, []):
-            if task.state != DONE:
-                self.accept_success(task, completion)
 
     def fail(self, task: Task, failure: Failure) -> None:
         """End a task as failed, and with it all that need it; the whole job when it asked for that."""
@@ -361,7 +381,11 @@ class Job:
     # Objects
 
     def revive(self, task: Task) -> None:
-        """Compute a DONE task's outputs again because they are gone (lineage), and what that needs."""
+        """Compute a DONE task's outputs again because they are gone (lineage), and what that needs.
+
+        What needs a task that has failed or was cancelled since cannot be computed again and fails.
+        """
+        hopeless: list[tuple[Task, str]] = []
         stack = [task]
         while stack:
             lost = stack.pop()
@@ -381,13 +405,20 @@ class Job:
                 if dependent.state == READY:
                     dependent.state = WAITING
                     self.ready_count -= 1
+            broken = ""
             for producer in producers_of(lost):
                 source = self.tasks[producer]
                 source.consumers_left += 1
                 if source.state == DONE and (source.is_released or not is_available(source)):
                     stack.append(source)
-            if lost.waiting_count == 0:
+                elif source.state in (FAILED, CANCELLED):
+                    broken = source.spec.name
+            if broken:
+                hopeless.append((lost, broken))
+            elif lost.waiting_count == 0:
                 self._make_ready(lost)
+        for lost, broken in hopeless:
+            self.fail(lost, dependency_failure(broken))
 
     def drop_holder(self, node: NodeId) -> None:
         """Take that a node has no objects of this job any more; revive what is needed and lost."""
@@ -398,6 +429,8 @@ class Job:
 
     def revive_if_lost(self, task: Task) -> None:
         """Revive a DONE task whose outputs have no holder although somebody still wants them."""
+        if self.is_cancelled or (self.fails_whole and self.failed > 0):
+            return
         is_wanted = task.is_kept or task.consumers_left > 0
         if task.state == DONE and not task.is_released and is_wanted and not is_available(task):
             self.revive(task)
@@ -443,27 +476,3 @@ class Job:
         has_all = self.parts_total > 0 and self.parts_added >= self.parts_total
         has_ended = has_all or self.is_cancelled or (self.fails_whole and self.failed > 0)
         return has_ended and self.done + self.failed + self.cancelled == len(self.tasks)
-
-
-def producers_of(task: Task) -> list[int]:
-    """Return the tasks whose outputs a task needs, each once, its function's first."""
-    spec = task.spec
-    inputs = spec.inputs
-    if not inputs:
-        return [spec.function] if spec.function >= 0 else []
-    seen: dict[int, bool] = {}
-    if spec.function >= 0:
-        seen[spec.function] = True
-    for position in range(0, len(inputs), 2):
-        seen[inputs[position]] = True
-    return list(seen)
-
-
-def is_available(task: Task) -> bool:
-    """Return whether a DONE task's outputs can still be had."""
-    return bool(task.holders) or task.has_data()
-
-
-def dependency_failure(name: str) -> Failure:
-    """Return the failure of a task that needs the failed task `name`."""
-    return Failure(ERROR_DEPENDENCY, "", f"not run: it needs {name}, which failed or was cancelled", "", b"")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from swarm.core.ids import NodeId
 from swarm.scheduler.config import SchedulerConfig
-from swarm.scheduler.jobs import Job, is_available
+from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.task_graph import is_available
 from swarm.scheduler.task_states import ASSIGNED, DONE, WAITING, Task
 from swarm.scheduler.workers import Worker
 from swarm.wire.orders import Assignment, InputRef

@@ -32,8 +32,6 @@ from swarm.wire.messages import (
     KIND_DATA,
 )
 
-CLOCK = {"autojump_threshold": 0.001}
-
 
 class FakeMesh:
     """Nodes that accept everything and answer each task with its index; shared truth, like the real one."""
@@ -222,7 +220,7 @@ def run(
             async with aio._running(opened):
                 await body(opened, fake)
 
-    trio.run(main, clock=trio.testing.MockClock(**CLOCK))  # type: ignore[arg-type]
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.001))
     return transport
 
 

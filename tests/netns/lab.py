@@ -151,8 +151,8 @@ class Timing:
         self.from_start_s = from_start_s
 
 
-def start_together(nodes: Sequence[Node], invitation: str) -> Timing:
-    """Start nodes at once, each with the invitation, and wait until they agree."""
+def start_together(nodes: Sequence[Node], invitation: str, others: Sequence[Node] = ()) -> Timing:
+    """Start nodes at once, each with the invitation, and wait until they and `others` agree."""
     started_at = time.monotonic()
     for node in nodes:
         node.begin(invitation)
@@ -160,7 +160,7 @@ def start_together(nodes: Sequence[Node], invitation: str) -> Timing:
     for node in nodes:
         node.wait_ready()
         ready_at = time.monotonic()
-    return _wait_agreed(nodes, ready_at, started_at)
+    return _wait_agreed([*nodes, *others], ready_at, started_at)
 
 
 def start_in_turn(nodes: Sequence[Node], invitation: str) -> Timing:

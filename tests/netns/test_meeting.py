@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mesh_processes import Node, agreed_leader, finished_json, new_invitation, wait_for
+from tests.mesh_processes import Node, finished_json, new_invitation, wait_for
 from tests.netns.lab import Lab, Timing, start_in_turn, start_together, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
@@ -60,8 +60,7 @@ def test_the_invitation_that_founding_prints(lab: Lab, record_property: object) 
     nodes = lab.nodes(NAMES)
     told = nodes[2].join("--new")
     assert told["founded"]
-    timing = start_together(nodes[:2], told["invitation"])
-    timing.leader = wait_for(lambda: agreed_leader(nodes))
+    timing = start_together(nodes[:2], told["invitation"], nodes[2:])
     check_agreed(nodes, timing, record_property)
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import gc
-import io
 import pickle
 import threading
 from typing import Any
 
-import networkx
 import pytest
 
 import swarm
 from swarm.client import futures
 from swarm.client.building import JobBuilder
-from swarm.client.futures import BaseFuture, Future, as_completed, gather, wait
-from swarm.client.graphs import add_graph
+from swarm.client.futures import Future, as_completed, gather, wait
 from swarm.client.job import ClientJob
 from swarm.client.options import make_options
 from swarm.client.parts import PART_BYTES_MAX
@@ -29,13 +26,12 @@ from swarm.core.errors import (
     TaskTimedOut,
 )
 from swarm.wire.codec import unpack_untrusted
-from swarm.wire.facts import Completion, Failure, Output, digest_of
-from swarm.wire.job_part import JobPart, data_output_untrusted, job_part_untrusted
+from swarm.wire.facts import Completion, Output
+from swarm.wire.job_part import data_output_untrusted, job_part_untrusted
 from swarm.wire.messages import (
     ENCODING_PICKLE,
     ENCODING_RAW,
     ERROR_DEPENDENCY,
-    ERROR_TASK,
     ERROR_TIMEOUT,
     INLINE_SIZE_MAX,
     KIND_DATA,
@@ -43,30 +39,7 @@ from swarm.wire.messages import (
     KIND_PYTHON,
     KIND_SCRIPT,
 )
-
-NODE = b"n" * 16
-
-
-class FakeOwner:
-    def __init__(self) -> None:
-        self.wakes = 0
-        self.fetched: list[tuple[int, int]] = []
-
-    def wake(self) -> None:
-        self.wakes += 1
-
-    def make_future(self, job: ClientJob, task: int, output: int) -> BaseFuture[Any]:
-        return Future(job, task, output)
-
-    def node_name(self, node: bytes) -> str:
-        return "pi" if node == NODE else ""
-
-    def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
-        self.fetched.append((task, output))
-        return pickle.dumps("large")
-
-    async def fetch(self, job: ClientJob, task: int, output: int) -> bytes:
-        raise NotImplementedError
+from tests.unit.client_harness import NODE, FakeOwner, arguments, call, failure, success, take, tell
 
 
 @pytest.fixture
@@ -77,46 +50,6 @@ def owner() -> FakeOwner:
 @pytest.fixture
 def job(owner: FakeOwner) -> ClientJob:
     return ClientJob(b"j" * 10, {"name": "test", "session": True}, owner)
-
-
-def call(job: ClientJob, function: Any, *args: Any, outputs: int = 1, **kwargs: Any) -> Future[Any]:
-    future = job.builder.add_call(function, args, kwargs, make_options(), function.__name__, outputs)
-    assert isinstance(future, Future)
-    return future
-
-
-def take(job: ClientJob) -> JobPart:
-    part = job.builder.take_part()
-    assert part is not None
-    return job_part_untrusted(part.blob)
-
-
-def success(task: int, *values: Any) -> list[object]:
-    outputs = []
-    for value in values:
-        data = pickle.dumps(value)
-        outputs.append(Output(digest_of(data), len(data), ENCODING_PICKLE, data))
-    return Completion(task, 1, NODE, b"", 0.1, outputs, None).to_wire()
-
-
-def failure(task: int, kind: int = ERROR_TASK, message: str = "no", pickled: bytes = b"") -> list[object]:
-    failed = Failure(kind, "ValueError", message, "Traceback …", pickled)
-    return Completion(task, 1, NODE, b"", 0.1, None, failed).to_wire()
-
-
-def tell(
-    job: ClientJob, *rows: list[object], state: str = "running", reason: str = "", whole: bool = False
-) -> None:
-    job.on_update(state, [len(rows), 0, 0, 0], list(rows), reason, whole)
-
-
-class Loader(pickle.Unpickler):
-    def persistent_load(self, pid: Any) -> object:
-        return ("input", pid)
-
-
-def arguments(payload: bytes) -> Any:
-    return Loader(io.BytesIO(payload)).load()
 
 
 def test_a_call_is_its_function_once_and_itself(job: ClientJob, owner: FakeOwner) -> None:
@@ -512,127 +445,6 @@ def test_callbacks(job: ClientJob) -> None:
     tell(job, success(1, 0))
     future.add_done_callback(second)
     assert seen == ["a", "b"]
-
-
-def test_a_graph_becomes_a_job(job: ClientJob) -> None:
-    graph = networkx.DiGraph()
-    graph.add_node("a", task=swarm.task(max, 1, 2))
-    graph.add_node("b", task=swarm.task(min, 3, 4))
-    graph.add_node("sum", task=swarm.task(max, swarm.result_of("b")))
-    graph.add_node("after", task=lambda: 1)
-    graph.add_edges_from([("a", "sum"), ("b", "sum")])
-    graph.add_edge("sum", "after", order_only=True)
-    kept = add_graph(job, graph, ["a"], {"retries": 3})
-    assert list(kept) == ["a", "after"]
-    part = job.builder.take_part(job.is_complete)
-    assert part is not None
-    assert part.total == 1
-    tasks = {task.name: task for task in job_part_untrusted(part.blob).tasks if task.kind != KIND_DATA}
-    assert arguments(tasks["sum"].payload) == ((("input", 0), ("input", 1)), {})
-    assert tasks["after"].inputs == [job.builder.nodes["sum"], 0]
-    assert arguments(tasks["after"].payload) == ((), {})
-    assert [tasks[name].is_kept for name in ("a", "b", "sum", "after")] == [True, False, False, True]
-    assert tasks["after"].options.retries == 3
-
-
-def test_workflows(job: ClientJob) -> None:
-    document = {
-        "tasks": [
-            {
-                "id": "make",
-                "command": ["sh", "-c", "echo > o"],
-                "outputs": {"out": "o"},
-                "cpus": 2,
-                "memory": "10M",
-            },
-            {
-                "id": "use",
-                "command": ["cat", "x", "y"],
-                "inputs": {"x": "task:make/out", "y": {"text": "hi"}},
-            },
-            {"id": "sum", "call": "builtins:sum", "args": [[1, 2]], "needs": ["use"]},
-            {"id": "root", "call": "math:sqrt", "args": [{"task": "sum"}]},
-        ]
-    }
-    kept = add_graph(job, document, (), {})
-    assert list(kept) == ["root"]
-    tasks = {task.name: task for task in take(job).tasks if task.kind != KIND_DATA}
-    assert (tasks["make"].options.cpus, tasks["make"].options.memory_bytes) == (2.0, 10**7)
-    assert tasks["use"].inputs[:2] == [job.builder.nodes["make"], 1]
-    assert tasks["sum"].inputs == [job.builder.nodes["use"], 0]
-    assert arguments(tasks["root"].payload) == ((("input", 0),), {})
-
-
-def test_swarm_graphs_are_replayed(job: ClientJob) -> None:
-    document = {
-        "format": "swarm-graph",
-        "version": 1,
-        "tasks": [
-            {"id": 0, "duration_s": 1, "outputs": [{"size_bytes": 3}, {"size_bytes": 4}], "inputs": []},
-            {"id": 1, "duration_s": 0, "outputs": [{"size_bytes": 3}], "inputs": [[0, 1]]},
-            {"id": 2, "duration_s": 0, "outputs": [], "inputs": [[1, 0]]},
-        ],
-    }
-    add_graph(job, document, (), {})
-    tasks = [task for task in take(job).tasks if task.kind != KIND_DATA]
-    assert [task.output_count for task in tasks] == [2, 1, 1]
-    assert [task.inputs for task in tasks] == [[], [1, 1], [2, 0]]
-
-
-def test_replay_makes_the_same_bytes_each_time() -> None:
-    from swarm.client.replay import replay
-
-    assert replay("a", 0, [3, 5]) == replay("a", 0, [3, 5])
-    assert [len(made) for made in replay("a", 0, [3, 5])] == [3, 5]  # type: ignore[arg-type]
-    assert replay("a", 0, []) == b""
-
-
-@pytest.mark.parametrize(
-    ("document", "error", "word"),
-    [
-        ({"tasks": [{"id": "a", "call": "no_such_module:f"}]}, ConfigError, "task 'a': .*no_such_module"),
-        ({"tasks": [{"id": "a", "call": "math:nothing"}]}, ConfigError, "nothing"),
-        (
-            {"tasks": [{"id": "a", "command": ["x"], "inputs": {"f": "file:/no/such"}}]},
-            ConfigError,
-            "/no/such",
-        ),
-        ({"tasks": [{"id": "a", "command": ["x"], "cpus": "many"}]}, ConfigError, "task 'a': cpus"),
-        (
-            {"tasks": [{"id": "a", "command": ["x"]}, {"id": "b", "command": ["x"], "stdin": "task:a/out"}]},
-            GraphError,
-            "no output 'out'",
-        ),
-        ("/no/such/file.json", ConfigError, "/no/such/file.json"),
-        (7, GraphError, "DiGraph"),
-    ],
-)
-def test_wrong_graphs_submit_nothing(
-    job: ClientJob, document: object, error: type[Exception], word: str
-) -> None:
-    with pytest.raises(error, match=word):
-        add_graph(job, document, (), {})
-
-
-def test_graph_nodes_without_work_or_edges_are_named(job: ClientJob) -> None:
-    graph = networkx.DiGraph()
-    graph.add_node("idle")
-    with pytest.raises(GraphError, match=r"'idle'.*no attribute 'task'"):
-        add_graph(job, graph, (), {})
-    graph = networkx.DiGraph()
-    graph.add_node("a", task=swarm.task(max, 1, 2))
-    graph.add_node("b", task=swarm.task(max, swarm.result_of("a")))
-    with pytest.raises(GraphError, match=r"add that edge"):
-        add_graph(job, graph, (), {})
-    graph = networkx.DiGraph()
-    graph.add_node("a", task=7)
-    with pytest.raises(GraphError, match=r"'task' is 7"):
-        add_graph(job, graph, (), {})
-
-
-def test_keeping_an_unknown_node(job: ClientJob) -> None:
-    with pytest.raises(GraphError, match=r"'ghost'"):
-        add_graph(job, {"tasks": [{"id": "a", "command": ["x"]}]}, ["ghost"], {})
 
 
 def test_remote_functions(job: ClientJob) -> None:

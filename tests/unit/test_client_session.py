@@ -55,7 +55,7 @@ def frame(kind: int, *body: object) -> bytes:
     return pack_frame(kind, Stamp(ALICE, NO_BALLOT, 0), list(body))
 
 
-def connect(session: Session, node: bytes = ALICE) -> list[object]:
+def connect(session: Session, node: bytes = ALICE) -> list[Any]:
     """Attach to a node and return what is sent to it at once."""
     session.receive_frame_untrusted(
         frame(CLIENT_WELCOME, node, "name", b"", [[BOB, "bob", "10.0.0.2", 7117]])
@@ -192,7 +192,8 @@ def test_a_refused_part_ends_its_job() -> None:
 def test_a_refused_watch_and_a_refused_call() -> None:
     session = Session()
     connect(session)
-    follower, answers = FakeFollower(), []
+    follower = FakeFollower()
+    answers: list[object] = []
     session.watch(JOB, False, follower)
     session.call("job", {}, answers.append)
     session.receive_frame_untrusted(frame(CLIENT_REFUSED, 1, 1, "unknown"))
@@ -258,7 +259,8 @@ def test_releases_are_passed_on() -> None:
 
 def test_giving_up_tells_everybody() -> None:
     session = Session()
-    follower, answers = FakeFollower(), []
+    follower = FakeFollower()
+    answers: list[object] = []
     session.submit(JOB, part())
     session.watch(JOB, False, follower)
     session.call("jobs", {}, answers.append)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx
 import pytest
 
@@ -23,7 +25,7 @@ def test_every_task_follows_what_it_needs() -> None:
 
 
 def test_sinks_are_marked() -> None:
-    graph = networkx.DiGraph([("a", "b"), ("a", "c")])
+    graph: networkx.DiGraph[Any] = networkx.DiGraph([("a", "b"), ("a", "c")])
     assert [(task.key, task.is_sink) for task in order_graph(graph)] == [
         ("a", False),
         ("b", True),
@@ -142,22 +144,23 @@ def test_a_long_list_of_unknown_dependencies_is_cut() -> None:
 
 
 def test_a_long_cycle_is_cut() -> None:
-    graph = networkx.DiGraph([(number, (number + 1) % 30) for number in range(30)])
+    graph: networkx.DiGraph[Any] = networkx.DiGraph([(number, (number + 1) % 30) for number in range(30)])
     with pytest.raises(GraphError, match="22 more"):
         order_graph(graph)
 
 
 def test_a_graph_too_large_names_the_first_node_beyond() -> None:
-    graph = networkx.DiGraph()
+    graph: networkx.DiGraph[Any] = networkx.DiGraph()
     graph.add_nodes_from("abcd")
     with pytest.raises(GraphError, match=r"4 tasks.*at most 3.*'d'"):
         order_graph(graph, tasks_max=3)
 
 
 def test_only_plain_directed_graphs() -> None:
-    for graph in (networkx.Graph([(1, 2)]), networkx.MultiDiGraph([(1, 2)])):
+    graphs: list[networkx.Graph[Any]] = [networkx.Graph([(1, 2)]), networkx.MultiDiGraph([(1, 2)])]
+    for graph in graphs:
         with pytest.raises(GraphError, match="DiGraph"):
-            order_graph(graph)
+            order_graph(graph)  # type: ignore[arg-type]
 
 
 def test_references_are_found_at_any_depth() -> None:

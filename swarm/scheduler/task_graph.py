@@ -1,0 +1,46 @@
+"""Questions about the edges of a job's graph, and the failure that travels along them."""
+
+from __future__ import annotations
+
+from swarm.scheduler.task_states import Task
+from swarm.wire.facts import Failure
+from swarm.wire.job_part import JobPart
+from swarm.wire.messages import ERROR_DEPENDENCY
+
+
+def producers_of(task: Task) -> list[int]:
+    """Return the tasks whose outputs a task needs, each once, its function's first."""
+    spec = task.spec
+    inputs = spec.inputs
+    if not inputs:
+        return [spec.function] if spec.function >= 0 else []
+    seen: dict[int, bool] = {}
+    if spec.function >= 0:
+        seen[spec.function] = True
+    for position in range(0, len(inputs), 2):
+        seen[inputs[position]] = True
+    return list(seen)
+
+
+def is_available(task: Task) -> bool:
+    """Return whether a DONE task's outputs can still be had."""
+    return bool(task.holders) or task.has_data()
+
+
+def dependency_failure(name: str) -> Failure:
+    """Return the failure of a task that needs the failed task `name`."""
+    return Failure(ERROR_DEPENDENCY, "", f"not run: it needs {name}, which failed or was cancelled", "", b"")
+
+
+def missing_output(tasks: list[Task], part: JobPart) -> str:
+    """Return why an input that a part takes from earlier parts cannot exist, "" when all can.
+
+    Inputs from within a part were checked when it was decoded.
+    """
+    for position, spec in enumerate(part.tasks):
+        for place in range(0, len(spec.inputs), 2):
+            source, output = spec.inputs[place], spec.inputs[place + 1]
+            if source < part.first_task and output >= tasks[source].spec.output_count:
+                index = part.first_task + position
+                return f"task {index} needs output {output} of task {source}, which has none of that number"
+    return ""
