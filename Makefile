@@ -56,18 +56,18 @@ $(VENV)/.made $(PURE)/.made: %/.made:
 $(VENV)/.runtime $(PURE)/.runtime: %/.runtime: %/.made pyproject.toml tools/constraints.txt tools/requirements.py
 	@echo "installing what swarm needs into $*"
 	@$*/bin/python tools/requirements.py runtime fast sensors qr build > $*/requirements.txt
-	@$*/bin/python $(PIP) install -c tools/constraints.txt -r $*/requirements.txt
+	@$*/bin/python $(PIP) install --no-compile -c tools/constraints.txt -r $*/requirements.txt
 	@touch $@
 
 $(VENV)/.dev $(PURE)/.dev: %/.dev: %/.runtime
 	@echo "installing the tools of developers into $*"
 	@$*/bin/python tools/requirements.py dev > $*/requirements.txt
-	@$*/bin/python $(PIP) install -c tools/constraints.txt -r $*/requirements.txt
+	@$*/bin/python $(PIP) install --no-compile -c tools/constraints.txt -r $*/requirements.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	@$(BIN)/python tools/requirements.py bench > $(VENV)/requirements.txt
-	@$(BIN)/python $(PIP) install -r $(VENV)/requirements.txt
+	@$(BIN)/python $(PIP) install --no-compile -r $(VENV)/requirements.txt
 	@touch $@
 
 # build/temp stays, so that only changed C files are compiled; build/lib goes, so that a wheel holds no module

@@ -18,6 +18,7 @@ N3 Time never goes back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -50,45 +51,40 @@ from swarm.exec.core import ExecCore
 from swarm.exec.frames import take_executor_frame
 from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
+from swarm.node_exchange import pass_on, take_object
 from swarm.node_members import PRESENT, view_of
-from swarm.node_reports import copy_rows, inventory_body, report_rows
+from swarm.node_orders import obey
+from swarm.node_reports import inventory_body, report_rows
 from swarm.node_restore import remembered_addresses, stored_ballot
-from swarm.node_views import implicit_tags, mesh_status, node_row
+from swarm.node_views import mesh_status, node_row, own_facts
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.gateway import Gateway
 from swarm.scheduler.invariants import check_scheduler
-from swarm.scheduler.job_facts import NEWS_FORGET
 from swarm.scheduler.records import JobRecords
 from swarm.wire.codec import Body, Frame, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
-    ASSIGN,
-    CANCEL_ATTEMPTS,
     CLIENT_HELLO,
     HELLO,
-    INTENT_CLOSE,
     INVENTORY,
     JOB_ENDED,
     NEWS_FROM_LEADER,
-    OBJECT_COPIED,
     ORDERS,
     PUSH_PULL,
     RECORD_STORE,
     REFUSED,
-    RELEASE_OBJECTS,
     REPORT_WANTED,
     REPORTS_TO_LEADER,
-    RETRACT,
-    RETRACTED,
     STAND,
     VOTE_REQUEST,
 )
-from swarm.wire.orders import assignment_untrusted, attempts_untrusted
 
 ROUNDS_MAX: Final = 10_000
 LEAST_WAIT_S: Final = 0.001
+REFRESH_PAUSE_S: Final = 0.02
 
 _TIMER_COUNCIL: Final = 1
+_TIMER_MEMBERS: Final = 2
 
 
 class Node:
@@ -110,17 +106,12 @@ class Node:
         self._own: list[Effect] = []
         self._inbox: list[tuple[int, list[object]]] = []
         self._members_changed = True
+        self._refreshed_at = -math.inf
         self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
         self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
         rows = list(restored)
-        facts = dict(config.facts)
-        facts["cores"] = config.cores
-        facts["memory"] = config.memory_bytes
-        facts["boot"] = config.incarnation
-        own_tags = facts.get("tags")
-        tags: list[object] = list(own_tags) if isinstance(own_tags, list) else []
-        facts["tags"] = tags + implicit_tags(config.node_id, config.name)
+        facts = own_facts(config)
         self._facts = facts
         remembered = remembered_addresses(rows)
         self.gossip = Gossip(
@@ -146,6 +137,7 @@ class Node:
     def start(self, seeds: Sequence[Address], now: float) -> None:
         """Join: look for the mesh everywhere and at `seeds`, and stand for election when none leads."""
         self._advance(now)
+        self.records.start(now)
         self.gossip.start(seeds, now)
         self.election.start(now)
 
@@ -277,7 +269,9 @@ class Node:
         """A `FetchObject` ended well."""
         self._advance(now)
         self.exec.on_object_fetched(name, now)
-        self.records.on_object_fetched(name, now)
+        output = self.records.on_object_fetched(name, now)
+        if output is not None:
+            self._own.extend(take_object(self.exec, name, output, self.election.leader(), now))
         self.gateway.on_object_here(name)
 
     def on_object_missing(self, name: ObjectName, failed: list[NodeId], now: float) -> None:
@@ -290,10 +284,8 @@ class Node:
     def on_object_put(self, name: ObjectName, digest: bytes, size: int, encoding: int, now: float) -> None:
         """A client put an object into the own store, or one was found there at start."""
         self._advance(now)
-        self.exec.put_object(name, Output(digest, size, encoding, None), now)
-        leader = self.election.leader()
-        if leader:
-            self._own.append(Message(leader, OBJECT_COPIED, [copy_rows(self.exec, [name])]))
+        output = Output(digest, size, encoding, None)
+        self._own.extend(take_object(self.exec, name, output, self.election.leader(), now))
         self.gateway.on_object_put(name)
 
     # Time
@@ -303,7 +295,7 @@ class Node:
         self._advance(now)
         self.gossip.handle_deadline(now)
         self.election.handle_deadline(now)
-        self.records.acceptances.handle_deadline(now)
+        self.records.handle_deadline(now)
         self.scheduler.handle_deadline(now)
         self.gateway.handle_deadline(now)
         self.exec.handle_deadline(now)
@@ -315,7 +307,7 @@ class Node:
         return min(
             self.gossip.next_deadline(),
             self.election.next_deadline(),
-            self.records.acceptances.next_deadline(),
+            self.records.next_deadline(),
             self.scheduler.next_deadline(),
             self.gateway.next_deadline(),
             self.exec.next_deadline(),
@@ -412,33 +404,9 @@ class Node:
         raise AssertionError("N1: routing does not end")
 
     def _ask_parts(self) -> None:
-        """Pass on what the gateway, the records and the scheduler hand to each other."""
-        now = self._now
-        for submission in self.gateway.take_submissions():
-            refusal = self.records.accept(
-                submission.token,
-                submission.job,
-                submission.number,
-                submission.parts_total,
-                submission.blob,
-                submission.part,
-                now,
-            )
-            self.gateway.on_taken(submission, refusal)
-        for job, parts in self.gateway.take_closes():
-            self.records.intend(job, INTENT_CLOSE, parts, now)
-        for name, ref in self.gateway.take_fetches():
-            if self.exec.fetch_object(name, ref, now):
-                self.gateway.on_object_here(name)
         for question in self.gateway.take_own_questions():
             self.gateway.answer(question, self.status() if question.op == "status" else self._node_rows())
-        self.gateway.on_accepted(self.records.acceptances.take_accepted())
-        news = self.records.take_news()
-        for item in news:
-            if item.kind == NEWS_FORGET:
-                self.exec.forget_job(item.job, now)
-                self.gateway.forget_job(item.job)
-        self.scheduler.on_news(news, now)
+        pass_on(self.gateway, self.records, self.exec, self.scheduler, self._now)
 
     def _route_one(self, effect: Effect) -> None:
         if isinstance(effect, Packet):
@@ -450,7 +418,7 @@ class Node:
         elif isinstance(effect, Message):
             self._send_message(effect.peer, effect.kind, effect.body)
         elif isinstance(effect, MemberChanged):
-            self._members_changed = True
+            self._note_members()
         elif isinstance(effect, LeaderChanged):
             self._take_leader(effect)
         elif isinstance(effect, FetchObject):
@@ -492,19 +460,10 @@ class Node:
         now = self._now
         if kind == REFUSED:
             self.election.observe_ballot(body.take_ballot(), now)
-        elif kind == ASSIGN:
-            rows = body.take_list()
-            self.exec.assign([assignment_untrusted(Body([row]).take_list()) for row in rows], now)
-        elif kind == CANCEL_ATTEMPTS:
-            self.exec.cancel(attempts_untrusted(body.take_list()), now)
-        elif kind == RELEASE_OBJECTS:
-            self.exec.release(attempts_untrusted(body.take_list()), now)
-        elif kind == RETRACT:
-            returned = self.exec.retract(attempts_untrusted(body.take_list()), now)
-            rows = [list(attempt) for attempt in returned]
-            self._own.append(Message(sender, RETRACTED, [rows]))
         elif kind == REPORT_WANTED:
             self._report(sender, body.take_int())
+        else:
+            self._own.extend(obey(self.exec, sender, kind, body, now))
 
     # Leadership and members
 
@@ -520,10 +479,22 @@ class Node:
         self.records.on_leader(change.leader)
         self.gateway.on_leader(change.leader, now)
 
+    def _note_members(self) -> None:
+        """Let the change of a member be seen at the end of the batch, or soon when one was seen just before.
+
+        While a large mesh forms, each of its nodes learns of hundreds of others within a second.
+        """
+        if self._now - self._refreshed_at >= REFRESH_PAUSE_S:
+            self._members_changed = True
+        elif not self._timers.is_set(_TIMER_MEMBERS, b""):
+            self._timers.set(_TIMER_MEMBERS, b"", self._refreshed_at + REFRESH_PAUSE_S)
+
     def _refresh_members(self) -> None:
         """Tell every part who is there; done once per batch."""
         self._members_changed = False
         now = self._now
+        self._refreshed_at = now
+        self._timers.cancel(_TIMER_MEMBERS, b"")
         view = view_of(self.gossip.members(), self._me, now)
         for member in view.members:
             self.scheduler.on_member(member.node_id, member.name, member.facts, member.state in PRESENT, now)
@@ -545,6 +516,8 @@ class Node:
         self.records.offer(leader)
         self._own.extend(self.records.take_effects())
         self._own.append(Message(leader, INVENTORY, inventory_body(self.exec, request)))
+        # A leader that believed this node dead has forgotten who watches here.
+        self.gateway.say_watches()
 
     def _send_reports(self) -> None:
         leader = self.election.leader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from swarm.core.hosts import address_for_others
 from swarm.core.ids import EVERYWHERE, Address, NodeId
 from swarm.election.council import Candidate
 from swarm.gossip.members import Member
@@ -58,5 +59,6 @@ def view_of(members: list[Member], me: NodeId, now: float) -> MembersView:
             view.reachable.append((member.node_id, address))
             view.keepers.append(keeper)
         if is_present and member.addresses:
-            view.peers.append([member.node_id, member.name, address[0], address[1]])
+            host, port = address_for_others(member.addresses)
+            view.peers.append([member.node_id, member.name, host, port])
     return view

@@ -1,10 +1,12 @@
-"""What a node says about itself and its mesh to people: the values behind `swarm status` and `swarm nodes`."""
+"""What a node says about itself and its mesh: its facts, and the values behind `swarm status` and `nodes`."""
 
 from __future__ import annotations
 
+from swarm.core.hosts import address_for_others, address_text
 from swarm.core.ids import NodeId, short
 from swarm.election.core import Election
 from swarm.gossip.members import Member
+from swarm.node_config import NodeConfig
 
 
 def count_states(members: list[Member]) -> dict[str, int]:
@@ -40,7 +42,7 @@ def mesh_status(me: NodeId, name: str, members: list[Member], election: Election
 def node_row(member: Member, leader: NodeId) -> dict[str, object]:
     """Return one object of `swarm nodes --json`; facts that the member did not tell are None."""
     facts = member.facts
-    address = f"{member.addresses[0][0]}:{member.addresses[0][1]}" if member.addresses else ""
+    address = address_text(address_for_others(member.addresses)) if member.addresses else ""
     is_there = member.state in ("alive", "suspect")
     return {
         "id": short(member.node_id),
@@ -60,6 +62,13 @@ def node_row(member: Member, leader: NodeId) -> dict[str, object]:
     }
 
 
-def implicit_tags(node: NodeId, name: str) -> list[object]:
-    """Return the tags that every node has: its name and its id."""
-    return [f"node={name}", f"id={short(node)}"]
+def own_facts(config: NodeConfig) -> dict[str, object]:
+    """Return what a node tells the mesh about itself; every node has its name and its id among its tags."""
+    facts = dict(config.facts)
+    facts["cores"] = config.cores
+    facts["memory"] = config.memory_bytes
+    facts["boot"] = config.incarnation
+    own_tags = facts.get("tags")
+    tags: list[object] = list(own_tags) if isinstance(own_tags, list) else []
+    facts["tags"] = [*tags, f"node={config.name}", f"id={short(config.node_id)}"]
+    return facts

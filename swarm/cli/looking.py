@@ -45,14 +45,39 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
 
 
 @click.command("nodes")
+@click.option("--sh", "as_sh", is_flag=True, help="Print the addresses of the living ones, with spaces between.")
+@click.option("--mpi", "as_mpi", is_flag=True, help="Print an MPI hostfile of the living ones.")
+@click.option("--ansible", "as_ansible", is_flag=True, help="Print an Ansible inventory (JSON).")
 @mesh_options
 @json_option
-def nodes_command(home: Path | None, mesh: str, as_json: bool) -> None:
-    """List the members of the mesh."""
+def nodes_command(
+    as_sh: bool, as_mpi: bool, as_ansible: bool, home: Path | None, mesh: str, as_json: bool
+) -> None:
+    """List the members of the mesh, or print the living ones for another program.
+
+    \b
+    for host in $(swarm nodes --sh); do ssh $host uptime; done
+    mpirun --hostfile <(swarm nodes --mpi) ./program
+    swarm nodes --ansible > inventory.json
+    """
+    if as_sh + as_mpi + as_ansible + as_json > 1:
+        raise click.UsageError("--json, --sh, --mpi and --ansible exclude each other: give one")
     rows = ask("nodes", {}, home, mesh)
     if as_json:
         print_json(rows)
-        return
+    elif as_sh or as_mpi or as_ansible:
+        from swarm.cli import inventories
+
+        made = inventories.hosts_of(rows)
+        if as_ansible:
+            print_json(inventories.ansible(made))
+        else:
+            click.echo(inventories.shell_words(made) if as_sh else inventories.mpi_hostfile(made))
+    else:
+        _print_nodes(rows)
+
+
+def _print_nodes(rows: list[dict[str, Any]]) -> None:
     titles = (
         "name",
         "id",
@@ -240,7 +265,7 @@ def save_results(rows: list[dict[str, Any]], folder: Path) -> None:
 
 
 def _loaded(row: dict[str, Any]) -> object:
-    from swarm.client.pickling import load_value
+    from swarm.exec.serialize import load_value
 
     try:
         value: object = load_value(bytes(row["data"]), int(row["encoding"]))

@@ -181,7 +181,7 @@ def _results(
 
 
 def _loaded(data: bytes, encoding: int) -> object:
-    from swarm.client.pickling import load_value
+    from swarm.exec.serialize import load_value
 
     try:
         value: object = load_value(data, encoding)

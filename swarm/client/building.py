@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from swarm.client.futures import BaseFuture
 from swarm.client.options import make_options, pinned_to_python
 from swarm.client.parts import Data, Inputs, Part, PendingTask, Upload, bounded_count
-from swarm.client.pickling import (
+from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task
+from swarm.core.errors import GraphError, SwarmError
+from swarm.exec.serialize import (
     PYTHON_VERSION,
     Reference,
     dump_call,
@@ -24,8 +26,6 @@ from swarm.client.pickling import (
     dump_value,
     function_name,
 )
-from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task
-from swarm.core.errors import GraphError, SwarmError
 from swarm.wire.codec import pack
 from swarm.wire.facts import Output
 from swarm.wire.job_part import TASKS_MAX, JobPart, TaskOptions, TaskSpec, data_payload

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from swarm.client.pickling import Reference, load_exception, load_value
 from swarm.core.errors import (
     AttemptsExhausted,
     SwarmError,
@@ -25,6 +24,7 @@ from swarm.core.errors import (
     TaskFailed,
     TaskTimedOut,
 )
+from swarm.exec.serialize import Reference, load_exception, load_value
 from swarm.wire.facts import Failure, Output
 from swarm.wire.messages import ERROR_DEPENDENCY, ERROR_EXECUTOR_DIED, ERROR_TIMEOUT
 

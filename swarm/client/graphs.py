@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from swarm.client.job import ClientJob, Owner
-from swarm.client.pickling import Reference
 from swarm.client.replay import replay
 from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task, program, result_of, task_of
 from swarm.core.errors import ConfigError, GraphError
 from swarm.core.ids import JOB_ID_SIZE
+from swarm.exec.serialize import Reference
 
 if TYPE_CHECKING:
     import networkx

@@ -1,6 +1,7 @@
 """Meshes of this host only: real nodes as child processes in temporary homes, gone at the end.
 
-For tests, notebooks and trying things: ``with swarm.local(nodes=2) as mesh:`` and ``swarm up``.
+For tests, notebooks and trying things: ``with swarm.local(nodes=2) as mesh:`` and ``swarm up``. However this
+process ends, its nodes notice by their lifelines, stop, and remove their homes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,15 +21,18 @@ from typing import Any, Final, final
 from swarm.client.mesh import Mesh
 from swarm.client.reach import Reach
 from swarm.client.transport import NetTransport
-from swarm.core.errors import ConfigError, SwarmError
+from swarm.core.errors import ConfigError, ConnectionLost, SwarmError
 from swarm.core.ids import Address, short
+from swarm.daemon.api_client import call_local
 from swarm.daemon.home import Home
-from swarm.daemon.launch import start_daemon, stop_daemon
+from swarm.daemon.launch import cut_lifeline, start_daemon, stop_daemon
 from swarm.daemon.options import DaemonOptions
 from swarm.net.invitation import Invitation, new_secret
 
 NODES_MAX: Final = 64
 STOP_TIMEOUT_S: Final = 5.0
+MEET_TIMEOUT_S: Final = 20.0
+_POLL_S: Final = 0.02
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -59,26 +64,27 @@ class LocalNodes:
         self._tags = tuple(arguments)
         self._secret = new_secret()
         self._mesh = f"local-{short(self._secret[:3])}"
-        self._root = Path()
         self.invitation = Invitation(self._secret, None, self._mesh, [])
         self.ready: list[dict[str, Any]] = []
         self.homes: list[Home] = []
 
     def start(self) -> None:
-        """Start the nodes and wait until all are ready; none is left when that fails.
+        """Start the nodes and wait until all are ready and see each other; none is left otherwise.
 
         Raises:
             StartFailed: says why one did not start.
+            ConnectionLost: they do not see each other.
         """
-        self._root = Path(tempfile.mkdtemp(prefix="swarm-local-"))
         atexit.register(self.stop)
-        self.homes = [Home(self._root / str(number)) for number in range(self._count)]
         try:
+            for _ in range(self._count):
+                self.homes.append(Home(Path(tempfile.mkdtemp(prefix="swarm-local-"))))
             self.ready = [self._start(0, ())]
             first = (_LOOPBACK, int(self.ready[0]["port"]))
             self.invitation = Invitation(self._secret, None, self._mesh, [first])
             with ThreadPoolExecutor(max_workers=self._count) as pool:
                 self.ready += pool.map(lambda number: self._start(number, (first,)), range(1, self._count))
+            self._wait_met()
         except BaseException:
             self.stop()
             raise
@@ -90,11 +96,25 @@ class LocalNodes:
         if homes:
             with ThreadPoolExecutor(max_workers=len(homes)) as pool:
                 list(pool.map(_stop, homes))
-            shutil.rmtree(self._root, ignore_errors=True)
+        for ready in self.ready:
+            cut_lifeline(int(ready["pid"]))
 
     def addresses(self) -> list[Address]:
         """Return the nodes' addresses."""
         return [(_LOOPBACK, int(ready["port"])) for ready in self.ready]
+
+    def _wait_met(self) -> None:
+        """Wait until every node sees the others, so that whoever counts nodes or slots counts all.
+
+        Raises:
+            ConnectionLost: one does not see them in time.
+        """
+        give_up = time.monotonic() + MEET_TIMEOUT_S
+        for home in self.homes:
+            while int(call_local(home, "status")["members"]["alive"]) < self._count:
+                if time.monotonic() > give_up:
+                    raise ConnectionLost(f"the {self._count} nodes do not see each other; see {home.log}")
+                time.sleep(_POLL_S)
 
     def _start(self, number: int, peers: Sequence[Address]) -> dict[str, Any]:
         options = DaemonOptions(
@@ -106,8 +126,9 @@ class LocalNodes:
             no_multicast=True,
             cores=f"{self._cores:g}",
             tag=self._tags,
+            temporary=True,
         )
-        return start_daemon(options).ready
+        return start_daemon(options, dies_with_us=True).ready
 
 
 class LocalMesh(Mesh):
@@ -144,6 +165,7 @@ def local(nodes: int = 2, *, cores: float | None = None, tags: Sequence[str] = (
     Raises:
         ConfigError: a faulty argument.
         StartFailed: a node did not start; the message says why.
+        ConnectionLost: the nodes do not see each other.
     """
     started = LocalNodes(nodes, cores, tags)
     started.start()
@@ -159,3 +181,4 @@ def local(nodes: int = 2, *, cores: float | None = None, tags: Sequence[str] = (
 def _stop(home: Home) -> None:
     with contextlib.suppress(SwarmError):
         stop_daemon(home, timeout_s=STOP_TIMEOUT_S)
+    shutil.rmtree(home.root, ignore_errors=True)

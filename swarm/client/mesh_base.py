@@ -11,12 +11,12 @@ from swarm.client.futures import BaseFuture
 from swarm.client.graphs import new_job
 from swarm.client.job import ClientJob
 from swarm.client.options import OPTION_NAMES, make_options
-from swarm.client.pickling import function_name
 from swarm.client.session import Session
 from swarm.client.tasks import Program, RemoteFunction, Task, split_options
 from swarm.client.transport import Transport
 from swarm.core.errors import LocalProtocolError
 from swarm.core.ids import Address
+from swarm.exec.serialize import function_name
 
 F = TypeVar("F", bound=BaseFuture[Any])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from swarm.client.pickling import Reference
+from swarm.exec.serialize import Reference
 from swarm.wire.facts import digest_of
 from swarm.wire.job_part import TaskOptions
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, final, overload
 
 from swarm.client.options import OPTION_NAMES, make_options
-from swarm.client.pickling import Reference, function_name
 from swarm.core.errors import ConfigError
+from swarm.exec.serialize import Reference, function_name
 
 if TYPE_CHECKING:
     from swarm.client.futures import BaseFuture, Future

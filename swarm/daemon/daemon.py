@@ -4,7 +4,8 @@ Start: the executors' fork server first (before there are threads), then sockets
 driver, the node; only then the ready file. Stop, by a signal or through the API: finish running tasks if that
 was asked for, say goodbye, cancel the nursery, write the journal, free the lock. A second signal cuts all
 that short. A SIGKILL leaves nothing either: executors die with the fork server, which dies with us, and the
-lock is the kernel's.
+lock is the kernel's. A node that was started for as long as its starter lives (`swarm up`) holds the end of a
+pipe, its lifeline, and stops when the other end is gone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import functools
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -55,21 +57,23 @@ KNOWN_ADDRESS_COUNT: Final = 8
 
 def main(arguments: Sequence[str]) -> int:
     """Run a node until it is stopped; return the exit code of the process."""
-    options, mesh_descriptor, status_descriptor = parse_arguments(arguments)
-    report = StartReport(status_descriptor)
+    options, descriptors = parse_arguments(arguments)
+    report = StartReport(descriptors.status)
     try:
         in_environment = os.environ.pop("SWARM_MESH", "")  # a secret: tasks must not see it
-        invitation = _read_invitation(mesh_descriptor) if mesh_descriptor >= 0 else in_environment
+        invitation = _read_invitation(descriptors.mesh) if descriptors.mesh >= 0 else in_environment
         assembly = Assembly(options, invitation)
     except SwarmError as error:
         return report.failed(error)
     try:
-        return Daemon(assembly, report).run()
+        return Daemon(assembly, report, descriptors.lifeline).run()
     except SwarmError as error:
         assembly.log.event("daemon_failed", {"error": str(error)})
         return report.failed(error)
     finally:
         assembly.close()
+        if options.temporary:
+            shutil.rmtree(assembly.home.root, ignore_errors=True)
 
 
 @final
@@ -109,11 +113,20 @@ class StartReport:
 
 @final
 class Daemon:
-    """The running parts of one node."""
+    """The running parts of one node.
 
-    def __init__(self, assembly: Assembly, report: StartReport) -> None:
+    Args:
+        assembly: its parts that do not serve yet.
+        report: is told when it is ready.
+        lifeline: descriptor of a pipe with whose end the node ends, -1 for a node that stands on its own.
+    """
+
+    def __init__(self, assembly: Assembly, report: StartReport, lifeline: int) -> None:
         self._assembly = assembly
         self._report = report
+        self._lifeline = lifeline
+        if lifeline >= 0:
+            os.set_inheritable(lifeline, False)
         self._stop_wanted = trio.Event()
         self._drain_s: float | None = None
         self._exit_code = 0
@@ -211,6 +224,8 @@ class Daemon:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey_signals, nursery.cancel_scope)
+                if self._lifeline >= 0:
+                    nursery.start_soon(self._watch_lifeline)
                 await nursery.start(self.pool.run)
                 await self._start(nursery)
                 await self._stop_wanted.wait()
@@ -284,6 +299,12 @@ class Daemon:
                     self._exit_code = CODE_INTERRUPTED
                 self._assembly.log.event("daemon_signal", {"signal": signal.Signals(number).name})
                 self.stop(None)
+
+    async def _watch_lifeline(self) -> None:
+        """Stop when whoever started this node for a while has ended, however that happened."""
+        await trio.lowlevel.wait_readable(self._lifeline)
+        self._assembly.log.event("daemon_orphaned", {"pid": os.getpid()})
+        self.stop(None)
 
     async def _say_goodbye(self) -> None:
         driver = self._assembly.driver

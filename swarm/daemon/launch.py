@@ -2,7 +2,8 @@
 
 The daemon is started as ``python -m swarm.daemon`` in a session of its own, its output in ``daemon.log`` of
 its home. The invitation goes to it through a pipe (arguments and environments can be read by others), and
-through another pipe comes one line of JSON when it is ready or has failed, so nobody has to poll. Standard
+through another pipe comes one line of JSON when it is ready or has failed, so nobody has to poll. A third pipe,
+the lifeline, is there on demand: the kernel closes our end however we end, and the daemon stops. Standard
 library only.
 """
 
@@ -27,12 +28,16 @@ from swarm.daemon.options import DaemonOptions
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
+EXIT_TIMEOUT_S: Final = 2.0
 _POLL_S: Final = 0.02
 _LOG_TAIL_BYTES: Final = 4096
 
 _children_lock = threading.Lock()
 _children: list[subprocess.Popen[bytes]] = []
 """Daemons started by this process that may still run; kept so that dead ones can be reaped."""
+
+_lifelines: dict[int, int] = {}
+"""Descriptors of our ends of lifelines, by pid of the daemon; closed by :func:`cut_lifeline` or the kernel."""
 
 
 class StartFailed(SwarmError):
@@ -67,8 +72,15 @@ class Started:
         self.damage: Final = damage
 
 
-def start_daemon(options: DaemonOptions, timeout_s: float = START_TIMEOUT_S) -> Started:
+def start_daemon(
+    options: DaemonOptions, timeout_s: float = START_TIMEOUT_S, dies_with_us: bool = False
+) -> Started:
     """Start a node in the background and wait until it is ready.
+
+    Args:
+        options: what the node shall be like.
+        timeout_s: how long its start may take.
+        dies_with_us: the node stops cleanly when this process ends in any way, even by SIGKILL.
 
     Raises:
         StartFailed: it is not ready after all; says why and what to do.
@@ -78,7 +90,13 @@ def start_daemon(options: DaemonOptions, timeout_s: float = START_TIMEOUT_S) -> 
     log = _open_log(home)
     status_read, status_write = os.pipe()
     mesh_read = _invitation_pipe(options)
+    passed = [mesh_read, status_write]
     command = _command(options, mesh_read, status_write)
+    lifeline = -1
+    if dies_with_us:
+        lifeline_read, lifeline = os.pipe()
+        passed.append(lifeline_read)
+        command.append(f"--lifeline-fd={lifeline_read}")
     try:
         process = subprocess.Popen(
             command,
@@ -86,26 +104,36 @@ def start_daemon(options: DaemonOptions, timeout_s: float = START_TIMEOUT_S) -> 
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(mesh_read, status_write),
+            pass_fds=passed,
             cwd="/",
             env=_environment(),
         )
     except OSError as error:
         os.close(status_read)
+        _close(lifeline)
         raise StartFailed(1, f"cannot start {command[0]}: {error.strerror}") from None
     finally:
-        os.close(status_write)
-        os.close(mesh_read)
-        os.close(log)
+        for descriptor in [*passed, log]:
+            os.close(descriptor)
+    if lifeline >= 0:
+        _lifelines[process.pid] = lifeline
     try:
-        line = _read_line(status_read, timeout_s)
+        return _judge(home, process, _read_line(status_read, timeout_s), timeout_s)
+    except StartFailed:
+        cut_lifeline(process.pid)
+        raise
     except BaseException:
         process.kill()
         process.wait()
+        cut_lifeline(process.pid)
         raise
     finally:
         os.close(status_read)
-    return _judge(home, process, line, timeout_s)
+
+
+def cut_lifeline(pid: int) -> None:
+    """Close our end of the lifeline of the daemon `pid`, which stops if it still runs; harmless without one."""
+    _close(_lifelines.pop(pid, -1))
 
 
 def run_in_foreground(options: DaemonOptions) -> NoReturn:
@@ -154,7 +182,9 @@ def stop_daemon(home: Home, drain: bool = False, timeout_s: float = STOP_TIMEOUT
             _signal(pid, signal.SIGKILL)
             give_up = time.monotonic() + timeout_s
         time.sleep(_POLL_S)
-    _reap()
+    give_up = time.monotonic() + EXIT_TIMEOUT_S  # the lock is freed shortly before the process is gone
+    while _exists(pid) and time.monotonic() < give_up:
+        time.sleep(_POLL_S)
     return pid
 
 
@@ -238,6 +268,31 @@ def _reap() -> None:
     """Wait for those of our daemons that have ended."""
     with _children_lock:
         _children[:] = [process for process in _children if process.poll() is None]
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _forget_lifelines() -> None:
+    """In a child forked off this process: hold no daemon's life, which is the parent's."""
+    while _lifelines:
+        _close(_lifelines.popitem()[1])
+
+
+os.register_at_fork(after_in_child=_forget_lifelines)
+
+
+def _exists(pid: int) -> bool:
+    _reap()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's, but there
+    return True
 
 
 def _last_words(home: Home) -> str:

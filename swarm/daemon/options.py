@@ -17,7 +17,7 @@ from swarm.daemon.home import default_home
 
 _TEXTS: Final = ("name", "listen", "cores", "memory", "disk")
 _LISTS: Final = ("peer", "interface", "tag")
-_SWITCHES: Final = ("no_multicast", "record", "new", "foreground", "log_json")
+_SWITCHES: Final = ("no_multicast", "record", "new", "foreground", "log_json", "temporary")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class DaemonOptions:
         foreground: stay, and say on stderr what happens.
         log_json: say it as JSON lines.
         record: keep a file of every input for `python -m sims replay`.
+        temporary: the home is removed when the node ends; only for homes made for this start.
     """
 
     home: Path | None = None
@@ -59,6 +60,7 @@ class DaemonOptions:
     foreground: bool = False
     log_json: bool = False
     record: bool = False
+    temporary: bool = False
 
     def to_arguments(self) -> list[str]:
         """Return the arguments for the daemon; the invitation, a secret, is not among them."""
@@ -79,8 +81,23 @@ class DaemonOptions:
         return arguments
 
 
-def parse_arguments(arguments: Sequence[str]) -> tuple[DaemonOptions, int, int]:
-    """Return (options, descriptor of the invitation, descriptor for the state of the start); -1 for none.
+@dataclass(frozen=True, kw_only=True)
+class Descriptors:
+    """Open files that the daemon inherits from whoever started it; -1 for none.
+
+    Attributes:
+        mesh: gives the invitation.
+        status: gets one line of JSON about the start.
+        lifeline: ends when whoever started the daemon does, and the daemon with it.
+    """
+
+    mesh: int = -1
+    status: int = -1
+    lifeline: int = -1
+
+
+def parse_arguments(arguments: Sequence[str]) -> tuple[DaemonOptions, Descriptors]:
+    """Return the options, and the descriptors that were passed on.
 
     Raises:
         SystemExit: code 2, with a line on stderr, when the arguments are wrong.
@@ -100,8 +117,10 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[DaemonOptions, int, int]:
         parser.add_argument("--" + field.replace("_", "-"), action="store_true")
     parser.add_argument("--mesh-fd", type=int, default=-1, help="descriptor that gives the invitation")
     parser.add_argument("--status-fd", type=int, default=-1, help="descriptor that gets one line of JSON")
+    parser.add_argument("--lifeline-fd", type=int, default=-1, help="descriptor with whose end the node ends")
     given = parser.parse_args(arguments)
-    fields = {key: value for key, value in vars(given).items() if key not in ("mesh_fd", "status_fd")}
+    fields = {key: value for key, value in vars(given).items() if not key.endswith("_fd")}
     for field in _LISTS:
         fields[field] = tuple(fields[field])
-    return DaemonOptions(**fields), given.mesh_fd, given.status_fd
+    descriptors = Descriptors(mesh=given.mesh_fd, status=given.status_fd, lifeline=given.lifeline_fd)
+    return DaemonOptions(**fields), descriptors

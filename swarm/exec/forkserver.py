@@ -25,7 +25,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from swarm.exec import priority
+from swarm.exec import priority, serialize
 from swarm.exec.runner import run_executor
 from swarm.wire.executor_frames import ExecutorFrameReader, pack_executor_frame
 
@@ -124,8 +124,7 @@ class ForkServer:
         if self._is_prepared:
             return
         self._is_prepared = True
-        with contextlib.suppress(ImportError):
-            import cloudpickle  # noqa: F401 - not before the first executor: an idle node stays small
+        serialize.prepare()  # not before the first executor: an idle node stays small
         gc.collect()
         gc.freeze()
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from swarm.core.errors import SerializationError
 from swarm.core.ids import DIGEST_SIZE
 from swarm.exec.recent import RecentFunctions
-from swarm.exec.serialize import dump_value, load_arguments, load_function, load_value, load_value_file
+from swarm.exec.serialize import dump_value, load_call, load_function, load_value, load_value_file
 from swarm.wire.facts import Failure, Output, digest_of
 from swarm.wire.messages import (
     ERROR_EXECUTOR_DIED,
@@ -55,9 +55,9 @@ class TaskInput:
         """
         try:
             if self.data is not None:
-                return load_value(self.encoding, self.data)
+                return load_value(self.data, self.encoding)
             assert self.path is not None, "an input comes with data or a file"
-            return load_value_file(self.encoding, self.path)
+            return load_value_file(self.path, self.encoding)
         except FileNotFoundError as error:
             if self.path is not None and error.filename == str(self.path):
                 raise AttemptFailed(_missing(self.path)) from None
@@ -202,7 +202,7 @@ def _load_arguments(
     name: str, payload: bytes, inputs: list[TaskInput]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     try:
-        return load_arguments(payload, lambda index: inputs[index].load())
+        return load_call(payload, (lambda index: inputs[index].load()) if inputs else None)
     except AttemptFailed:
         raise
     except BaseException as error:
@@ -228,7 +228,7 @@ def _outputs_of(name: str, result: object, output_count: int, writer: OutputWrit
 
 def _keep(name: str, which: str, value: object, index: int, writer: OutputWriter) -> Output:
     try:
-        encoding, data = dump_value(value, f"result{which} of {name!r}")
+        data, encoding, _ = dump_value(value, f"result{which} of {name!r}")
     except SerializationError as error:
         message = str(error)[:MESSAGE_SIZE_MAX]
         raise AttemptFailed(Failure(ERROR_RESULT, "SerializationError", message, "", b"")) from None
@@ -296,7 +296,7 @@ def _pickled_error(error: BaseException, kind: int) -> bytes:
     if kind != ERROR_TASK or isinstance(error, (MemoryError, RecursionError)):
         return b""
     try:
-        _, data = dump_value(error)
+        data, _, _ = dump_value(error)
         if len(data) <= PICKLED_ERROR_SIZE_MAX and isinstance(pickle.loads(data), BaseException):
             return data
     except Exception:

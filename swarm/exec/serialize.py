@@ -1,9 +1,12 @@
-"""How callables, arguments and results travel between processes.
+"""How functions, arguments and results become bytes and back, on clients and in executors.
 
-Plain pickle (protocol 5) where it suffices, cloudpickle where something lives in ``__main__``, in a module
-beside the submitting script, or cannot be pickled by reference at all. A future among the arguments becomes
-a persistent id, the index of the input that will replace it. When something cannot travel the error names
-the innermost variable, attribute or item that is at fault.
+Plain pickle (protocol 5) where it suffices; cloudpickle where something was defined in ``__main__``, in a
+module that is not installed (`swarm.exec.local_modules`), or cannot be pickled by reference at all. What
+cloudpickle writes suits nodes of the same minor Python version only; callers are told.
+
+A call is the pickle of ``(args, kwargs)``; whatever in it stands for the result of another task is a
+pickle persistent id, the position of that result among the task's inputs. Most calls hold no such thing
+and nothing of the user's own: they go through the C pickler once and are done.
 
 Light on purpose: cloudpickle is imported when it is first needed.
 """
@@ -14,65 +17,213 @@ import functools
 import io
 import pickle
 import sys
-import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from swarm.core.errors import SerializationError
+from swarm.core.errors import SerializationError, SwarmError
+from swarm.exec.local_modules import LocalModules
+from swarm.exec.reasons import explain, explain_call
 from swarm.wire.messages import ENCODING_PICKLE, ENCODING_RAW
 
 PROTOCOL: Final = 5
 """The pickle protocol; every supported Python reads it."""
+PYTHON_VERSION: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-IndexOf = Callable[[Any], "int | None"]
-"""Returns the index of the input that an object stands for, None for an ordinary object. It is asked about
-every object that is pickled, may be asked twice about one, and must answer alike."""
+_GLOBAL_OPCODE: Final = b"\x93"
+_BY_VALUE_MARK: Final = b"cloudpickle"
+
+_local_modules: Final = LocalModules()
+
+
+class Reference:
+    """Something that stands for the result of a task: futures, tasks not yet submitted, placeholders.
+
+    Refuses to be pickled, which is how :func:`dump_plain_call` notices that there is one.
+    """
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise ReferenceInside(
+            f"a {type(self).__name__} can be an argument of a task, but cannot be pickled by itself; "
+            f"pickle its result()"
+        )
+
+
+class ReferenceInside(SerializationError):
+    """Pickling met a :class:`Reference` where none can be."""
+
+
+InputOf = Callable[[Reference], int]
+"""Returns the position among the task's inputs of what a reference stands for; must answer alike twice."""
 
 LoadInput = Callable[[int], object]
-"""Returns the value of the input with this index."""
-
-_MAIN: Final = b"__main__"
-_EXPLAIN_DEPTH_MAX: Final = 12
-_EXPLAIN_PARTS_MAX: Final = 500
-_TOO_DEEP: Final = "it is nested too deeply"
+"""Returns the value of the input with this position."""
 
 
-# Callables and arguments
+# To bytes
 
 
-def dump_function(function: Callable[..., Any]) -> bytes:
-    """Return a callable as bytes that :func:`load_function` understands on another machine.
+def dump_plain_call(args: tuple[object, ...], kwargs: dict[str, object]) -> bytes | None:
+    """Return the bytes of a call's arguments, None when plain pickle does not suffice."""
+    try:
+        data = pickle.dumps((args, kwargs), PROTOCOL)
+    except Exception:
+        return None
+    return data if _is_universal(data) else None
 
-    Raises:
-        SerializationError: it cannot travel; says which of its variables is why.
-    """
-    return _dump(function, f"function {_name_of(function)!r}", None)
 
-
-def dump_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], index_of: IndexOf | None = None) -> bytes:
-    """Return the arguments of a call as bytes, futures replaced by the indexes of inputs.
+def dump_call(args: tuple[object, ...], kwargs: dict[str, object], input_of: InputOf) -> tuple[bytes, bool]:
+    """Return the bytes of a call's arguments, and whether only equal minor versions of Python read them.
 
     Args:
-        args, kwargs: of the call; futures may stand anywhere inside them.
-        index_of: recognises futures; None when there are none.
+        args: positional arguments, with references anywhere inside.
+        kwargs: named ones, likewise.
+        input_of: gives the position among the task's inputs for a reference.
 
     Raises:
-        SerializationError: something cannot travel; says which argument and what in it.
+        SerializationError: says which argument cannot be sent and why.
+        GraphError: whatever `input_of` raises about a reference.
     """
+    call = (args, kwargs)
     try:
-        return _dump_plain((args, kwargs), index_of)
-    except _NOT_PLAIN:
-        pass
+        file = io.BytesIO()
+        _CallPickler(file, input_of).dump(call)
+        data = file.getvalue()
+    except SwarmError:
+        raise
+    except Exception:
+        data = b""
+    if data and _is_universal(data):
+        return data, False
     try:
-        return _dump_by_value((args, kwargs), index_of)
+        data = _dump_by_value(call, input_of)
+    except SwarmError:
+        raise
     except Exception as error:
-        for position, value in enumerate(args):
-            _check(value, f"argument {position}", index_of)
-        for name, value in kwargs.items():
-            _check(value, f"argument {name!r}", index_of)
-        raise SerializationError(f"the arguments cannot travel: {_one_line(error)}") from error
+        raise SerializationError(explain_call(args, kwargs, error, _dump_any)) from error
+    return data, _BY_VALUE_MARK in data
+
+
+def dump_value(value: object, what: str = "the value") -> tuple[bytes, int, bool]:
+    """Return a value without references as (bytes, encoding, whether only equal Python versions read it).
+
+    Args:
+        value: what a task returned, or what a client stores; bytes stay as they are.
+        what: how an error calls it.
+
+    Raises:
+        SerializationError: it cannot travel, or holds a reference; names what in it is why.
+    """
+    if type(value) is bytes:
+        return value, ENCODING_RAW, False
+    data, is_pinned = _dump(value, what)
+    return data, ENCODING_PICKLE, is_pinned
+
+
+def dump_function(function: Callable[..., object]) -> tuple[bytes, bool]:
+    """Return the bytes of a callable, and whether only equal minor versions of Python read them.
+
+    Raises:
+        SerializationError: names the captured variable that is to blame where it can be found.
+    """
+    if not callable(function):
+        raise SerializationError(
+            f"{function!r} is not callable; submit(function, *args) takes a function first"
+        )
+    name = function_name(function)
+    try:
+        return _dump(function, f"function {name!r}")
+    except ReferenceInside:
+        raise SerializationError(
+            f"function {name!r} captures a future; pass it as an argument instead"
+        ) from None
+    except SerializationError as error:
+        raise SerializationError(f"{error}; create such things inside the function") from error.__cause__
+
+
+def function_name(function: object) -> str:
+    """Return what people call a callable."""
+    name = getattr(function, "__name__", None)
+    if not name and hasattr(function, "func"):
+        name = getattr(function.func, "__name__", None)
+    return str(name or type(function).__name__)
+
+
+def prepare() -> None:
+    """Load what by-value pickling needs and look at all modules: before a fork, so that it is done once."""
+    _by_value_pickler()
+    _local_modules.names()
+
+
+def _dump(value: object, what: str) -> tuple[bytes, bool]:
+    try:
+        data = pickle.dumps(value, PROTOCOL)
+        if _is_universal(data):
+            return data, False
+    except SwarmError:
+        raise
+    except Exception:
+        data = b""
+    try:
+        data = _dump_by_value(value, _no_input)
+    except SwarmError:
+        raise
+    except Exception as error:
+        raise SerializationError(explain(value, what, _dump_any)) from error
+    return data, _BY_VALUE_MARK in data
+
+
+def _dump_by_value(value: object, input_of: InputOf) -> bytes:
+    _local_modules.names()
+    file = io.BytesIO()
+    _by_value_pickler()(file, input_of).dump(value)
+    return file.getvalue()
+
+
+def _dump_any(value: object) -> bytes:
+    """Return the bytes of what may be part of a call."""
+    return _dump_by_value(value, lambda _reference: 0)
+
+
+def _is_universal(data: bytes) -> bool:
+    """Return whether a plain pickle names nothing that only this process has."""
+    return _GLOBAL_OPCODE not in data or not _local_modules.are_named_in(data)
+
+
+class _CallPickler(pickle.Pickler):
+    """Plain pickle with references as persistent ids."""
+
+    def __init__(self, file: io.BytesIO, input_of: InputOf) -> None:
+        super().__init__(file, PROTOCOL)
+        self._input_of = input_of
+
+    def persistent_id(self, item: object) -> int | None:
+        return self._input_of(item) if isinstance(item, Reference) else None
+
+
+@functools.cache
+def _by_value_pickler() -> Any:
+    """Return the class that pickles by value, with references as persistent ids."""
+    import cloudpickle  # costs 2 MB that many processes never need
+
+    class ByValuePickler(cloudpickle.Pickler):
+        def __init__(self, file: io.BytesIO, input_of: InputOf) -> None:
+            super().__init__(file, protocol=PROTOCOL)
+            self._input_of = input_of
+
+        def persistent_id(self, item: object) -> int | None:
+            return self._input_of(item) if isinstance(item, Reference) else None
+
+    return ByValuePickler
+
+
+def _no_input(reference: Reference) -> int:
+    raise ReferenceInside(f"a {type(reference).__name__} cannot be inside a value that is sent by itself")
+
+
+# And back
 
 
 def load_function(data: bytes) -> Callable[..., Any]:
@@ -84,39 +235,26 @@ def load_function(data: bytes) -> Callable[..., Any]:
     return result
 
 
-def load_arguments(data: bytes, load_input: LoadInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the (args, kwargs) that :func:`dump_arguments` made bytes of.
+def load_call(data: bytes, load_input: LoadInput | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the (args, kwargs) that were made bytes of; raises whatever their unpickling raises.
 
-    Each input is loaded when the arguments first refer to it, and once.
+    Args:
+        data: from :func:`dump_call` or :func:`dump_plain_call`.
+        load_input: called once for each input, when the arguments first refer to it; None without inputs.
     """
-    args, kwargs = _Unpickler(io.BytesIO(data), load_input).load()
+    if load_input is None:
+        args, kwargs = pickle.loads(data)
+    else:
+        args, kwargs = _Unpickler(io.BytesIO(data), load_input).load()
     return args, kwargs
 
 
-# Values: results and inputs
-
-
-def dump_value(value: object, what: str = "the result") -> tuple[int, bytes]:
-    """Return an object's encoding and bytes: bytes as they are, everything else pickled.
-
-    Args:
-        value: what a task returned, or what a client stores.
-        what: how an error calls it.
-
-    Raises:
-        SerializationError: it cannot travel; names its type and what in it is why.
-    """
-    if type(value) is bytes:
-        return ENCODING_RAW, value
-    return ENCODING_PICKLE, _dump(value, what, None)
-
-
-def load_value(encoding: int, data: bytes) -> Any:
-    """Return the value of an object; raises whatever its unpickling raises."""
+def load_value(data: bytes, encoding: int) -> Any:
+    """Return the value of an object: the bytes themselves, or what was pickled."""
     return data if encoding == ENCODING_RAW else pickle.loads(data)
 
 
-def load_value_file(encoding: int, path: Path) -> Any:
+def load_value_file(path: Path, encoding: int) -> Any:
     """Return the value of an object in a file, without holding its bytes a second time."""
     if encoding == ENCODING_RAW:
         return path.read_bytes()
@@ -124,33 +262,15 @@ def load_value_file(encoding: int, path: Path) -> Any:
         return pickle.load(file)
 
 
-# Pickling
-
-
-class _NotPlainError(Exception):
-    """Plain pickle would only write a reference to something that other machines lack."""
-
-
-_NOT_PLAIN: Final = (
-    _NotPlainError,
-    pickle.PicklingError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    ValueError,
-    NotImplementedError,
-)
-
-
-class _Pickler(pickle.Pickler):
-    """Plain pickle with futures as persistent ids."""
-
-    def __init__(self, file: io.BytesIO, index_of: IndexOf) -> None:
-        super().__init__(file, protocol=PROTOCOL)
-        self._index_of = index_of
-
-    def persistent_id(self, obj: Any) -> int | None:
-        return self._index_of(obj)
+def load_exception(data: bytes) -> BaseException | None:
+    """Return a remote exception, None when it cannot be rebuilt here."""
+    if not data:
+        return None
+    try:
+        error = pickle.loads(data)
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None
 
 
 class _Unpickler(pickle.Unpickler):
@@ -165,232 +285,3 @@ class _Unpickler(pickle.Unpickler):
         if pid not in self._loaded:
             self._loaded[pid] = self._load_input(pid)
         return self._loaded[pid]
-
-
-@functools.cache
-def _by_value_pickler() -> Any:
-    """Return the class that pickles by value, with futures as persistent ids."""
-    import cloudpickle  # costs 2 MB that many processes never need
-
-    class ByValuePickler(cloudpickle.Pickler):
-        def __init__(self, file: io.BytesIO, index_of: IndexOf) -> None:
-            super().__init__(file, protocol=PROTOCOL)
-            self._index_of = index_of
-
-        def persistent_id(self, obj: Any) -> int | None:
-            return self._index_of(obj)
-
-    return ByValuePickler
-
-
-def _dump(value: object, what: str, index_of: IndexOf | None) -> bytes:
-    try:
-        return _dump_plain(value, index_of)
-    except _NOT_PLAIN:
-        pass
-    try:
-        return _dump_by_value(value, index_of)
-    except Exception as error:
-        raise SerializationError(explain(value, what, index_of)) from error
-
-
-def _dump_plain(value: object, index_of: IndexOf | None) -> bytes:
-    travelling = _script_modules()
-    if index_of is None:
-        data = pickle.dumps(value, PROTOCOL)
-    else:
-        file = io.BytesIO()
-        _Pickler(file, index_of).dump(value)
-        data = file.getvalue()
-    if _MAIN in data:
-        raise _NotPlainError
-    for name in travelling:
-        if name in data:
-            raise _NotPlainError
-    return data
-
-
-def _dump_by_value(value: object, index_of: IndexOf | None) -> bytes:
-    file = io.BytesIO()
-    _by_value_pickler()(file, index_of if index_of is not None else _no_index).dump(value)
-    return file.getvalue()
-
-
-def _no_index(_value: object) -> None:
-    return None
-
-
-# Modules beside the submitting script
-
-_scanned = [0]
-_seen_modules: set[str] = set()
-_travelling: list[bytes] = []
-
-
-def _script_modules() -> list[bytes]:
-    """Return the names of modules that were imported from the submitting script's folder.
-
-    Other machines do not have them, so they travel by value.
-    """
-    if len(sys.modules) == _scanned[0]:
-        return _travelling
-    _scanned[0] = len(sys.modules)
-    folder = _script_folder()
-    for name, module in list(sys.modules.items()):
-        if name in _seen_modules:
-            continue
-        _seen_modules.add(name)
-        if folder is not None and name != "__main__" and _is_beside(module, folder):
-            import cloudpickle
-
-            cloudpickle.register_pickle_by_value(module)
-            _travelling.append(name.encode())
-    return _travelling
-
-
-@functools.cache
-def _script_folder() -> Path | None:
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    if not main:
-        return None
-    folder = Path(main).resolve().parent
-    installed = [Path(place).resolve() for place in sysconfig.get_paths().values()]
-    return None if any(folder == place or folder.is_relative_to(place) for place in installed) else folder
-
-
-def _is_beside(module: ModuleType, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    if not file or not str(file).endswith(".py") or module.__name__.partition(".")[0] == "swarm":
-        return False
-    path = Path(file).resolve()
-    return path.is_relative_to(folder) and not {"site-packages", "dist-packages"} & set(path.parts)
-
-
-# Why something cannot travel
-
-
-def explain(value: object, what: str, index_of: IndexOf | None = None) -> str:
-    """Return one sentence that says why `value` cannot travel.
-
-    Follows closures, globals, attributes and items down to the innermost part that fails by itself.
-
-    Args:
-        value: something whose pickling fails.
-        what: how the sentence calls it, for example "argument 0".
-        index_of: recognises futures.
-    """
-    path = ""
-    error = _problem(value, index_of) or "it cannot be pickled"
-    seen = {id(value)}
-    part = value
-    for _ in range(0 if error == _TOO_DEEP else _EXPLAIN_DEPTH_MAX):
-        found = _failing_part(part, seen, index_of)
-        if found is None:
-            break
-        label, part, error = found
-        path += label
-        seen.add(id(part))
-    if not path:
-        return f"{what} (a {_type_name(value)}) cannot travel: {error}"
-    where = path.lstrip(" ,")
-    whole = "" if what.startswith("function ") else f" (a {_type_name(value)})"
-    return f"{what}{whole} cannot travel because of its {where}, a {_type_name(part)}: {error}"
-
-
-def _check(value: object, what: str, index_of: IndexOf | None) -> None:
-    if _problem(value, index_of) is not None:
-        raise SerializationError(explain(value, what, index_of))
-
-
-def _failing_part(value: object, seen: set[int], index_of: IndexOf | None) -> tuple[str, object, str] | None:
-    for count, (label, part) in enumerate(_parts(value)):
-        if count >= _EXPLAIN_PARTS_MAX:
-            break
-        if id(part) in seen:
-            continue
-        error = _problem(part, index_of)
-        if error is not None:
-            return label, part, error
-    return None
-
-
-def _problem(value: object, index_of: IndexOf | None) -> str | None:
-    """Return why `value` cannot travel, None when it can."""
-    try:
-        _dump_by_value(value, index_of)
-    except Exception as error:
-        is_too_deep = isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
-        return _TOO_DEEP if is_too_deep else _one_line(error)
-    return None
-
-
-def _parts(value: object) -> Iterator[tuple[str, object]]:
-    """Yield what an object consists of, as seen by pickle: (how to call it, the part)."""
-    if isinstance(value, FunctionType):
-        yield from _function_parts(value)
-    elif isinstance(value, MethodType):
-        yield " object", value.__self__
-        yield " method", value.__func__
-    elif isinstance(value, functools.partial):
-        yield " function", value.func
-        yield from [(f" argument {i}", part) for i, part in enumerate(value.args)]
-        yield from [(f" argument {name!r}", part) for name, part in value.keywords.items()]
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield f" key {key!r}", key
-            yield f" item [{key!r}]", part
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from [(f" item [{i}]", part) for i, part in enumerate(value)]
-    if isinstance(value, type):
-        yield from [(f" attribute {name!r}", part) for name, part in vars(value).items()]
-    elif not isinstance(value, FunctionType):
-        for name in _attribute_names(value):
-            part = getattr(value, name, None)
-            yield f" attribute {name!r}", part
-        if type(value).__module__ == "__main__":
-            yield " class", type(value)
-
-
-def _attribute_names(value: object) -> list[str]:
-    names = list(getattr(value, "__dict__", {}))
-    for base in type(value).__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        names += [slots] if isinstance(slots, str) else list(slots)
-    return names
-
-
-def _function_parts(function: FunctionType) -> Iterator[tuple[str, object]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield f" variable {name!r}", cell.cell_contents
-        except ValueError:
-            continue  # an empty cell: the variable was never set
-    for name in _names_used(function.__code__):
-        if name in function.__globals__:
-            yield f" global variable {name!r}", function.__globals__[name]
-    yield from [(" default value", part) for part in function.__defaults__ or ()]
-    for name, part in (function.__kwdefaults__ or {}).items():
-        yield f" default value of {name!r}", part
-
-
-def _names_used(code: CodeType) -> list[str]:
-    names = list(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names += _names_used(constant)
-    return names
-
-
-def _name_of(function: object) -> str:
-    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
-
-
-def _type_name(value: object) -> str:
-    kind = type(value)
-    is_plain = kind.__module__ in ("builtins", "__main__")
-    return kind.__qualname__ if is_plain else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:300] if text else type(error).__name__

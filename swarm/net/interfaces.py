@@ -19,6 +19,7 @@ from typing import Final, final
 
 import trio
 
+from swarm.core.hosts import LINK_LOCAL, LOOPBACK, ROUTABLE_IPV6, host_rank, is_link_local
 from swarm.core.ids import Address
 from swarm.core.records import Record
 
@@ -96,20 +97,23 @@ def choose_usable(interfaces: Sequence[Interface], named: Sequence[str] = ()) ->
 
 
 def own_hosts(usable: Sequence[Interface]) -> list[str]:
-    """Return the own addresses that others can reach, best first: IPv4, then global IPv6.
+    """Return the own addresses that others can reach, best first: routable IPv4, then global IPv6.
 
     Link-local ones mean nothing without the reader's own scope: they are given, without scope, only when
-    there is nothing better.
+    there is nothing better, and loopback ones only when there is nothing else at all.
     """
     ipv4 = [address for interface in usable for address, _ in interface.ipv4]
     ipv6 = [address for interface in usable for address in interface.ipv6]
-    best = ipv4 + [address for address in ipv6 if not is_link_local(address)]
-    return best or ipv6
+    ranked = sorted([(host_rank(host), host) for host in ipv4 + ipv6], key=_rank_of)
+    for worst in (ROUTABLE_IPV6, LINK_LOCAL, LOOPBACK):
+        found = [host for rank, host in ranked if rank <= worst]
+        if found:
+            return found
+    return []
 
 
-def is_link_local(host: str) -> bool:
-    """Return whether `host` is an IPv6 link-local address."""
-    return host.lower().startswith(("fe8", "fe9", "fea", "feb")) and ":" in host
+def _rank_of(ranked: tuple[int, str]) -> int:
+    return ranked[0]
 
 
 def with_scopes(address: Address, usable: Sequence[Interface]) -> list[Address]:

@@ -22,29 +22,27 @@ from typing import Final
 from swarm.core.effects import Effect, Message, Notify
 from swarm.core.errors import DecodeError
 from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
-from swarm.core.rounding import to_ms
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.endings import finish_job
+from swarm.scheduler.intake import take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
 from swarm.scheduler.jobs import Job
+from swarm.scheduler.outcomes import take_failure, take_success
+from swarm.scheduler.pending import Pending
 from swarm.scheduler.questions import answer_question, find_job
 from swarm.scheduler.records import JobRecords
 from swarm.scheduler.reports import give_back_missing, take_lost, take_output, take_release, take_retracted
-from swarm.scheduler.task_states import DONE, Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
-from swarm.wire.facts import Completion, Failure, completion_untrusted
-from swarm.wire.job_part import job_part_untrusted
+from swarm.wire.facts import Completion, completion_untrusted
 from swarm.wire.messages import (
     ANSWER,
     ASK,
     COMPLETIONS,
-    ERROR_EXECUTOR_DIED,
     INTENT_CANCEL,
-    INTENT_CLOSE,
     INVENTORY,
     JOB_FORGET,
     JOB_RELEASE,
@@ -59,8 +57,7 @@ from swarm.wire.messages import (
 FACTS_FLUSH_S: Final = 0.1
 REPORT_RETRY_S: Final = 1.0
 LINK_PAUSE_S: Final = 0.1
-BACKOFF_MAX_S: Final = 10.0
-EARLY_MAX: Final = 100_000
+QUESTIONS_MAX: Final = 10_000
 
 _TIMER_COLLECT: Final = 1
 _TIMER_REPORT: Final = 2
@@ -85,9 +82,8 @@ class Scheduler:
         self.dispatcher = Dispatcher(config)
         self.watches = Watches(config.output_bytes_max)
         self.names: dict[NodeId, str] = {}
-        self._held: list[tuple[JobId, Completion]] = []
-        self._is_taking_held = False
-        self._found: dict[JobId, list[Found]] = {}
+        self.pending = Pending()
+        self._questions: list[tuple[NodeId, list[object]]] = []
         self._touched: dict[JobId, bool] = {}
         self._timers = Timers()
         self._effects: list[Effect] = []
@@ -109,8 +105,8 @@ class Scheduler:
         self.jobs = {}
         self.dispatcher = Dispatcher(self._config)
         self.watches = Watches(self._config.output_bytes_max)
-        self._held = []
-        self._found = {}
+        self.pending = Pending()
+        self._questions = []
         self._touched = {}
         self._timers = Timers()
 
@@ -154,6 +150,7 @@ class Scheduler:
             self._watch_orphan(job_id, now)
         if worker is None:
             return
+        self.pending.drop_node(node)
         for job_id, index, attempt in list(worker.given):
             job = self.jobs.get(job_id)
             if job is not None and job.tasks[index].running.get(attempt) == node:
@@ -178,7 +175,7 @@ class Scheduler:
                 if self._records.record(item.job) is not None:
                     self._job(item.job, now).records[item.node] = True
             elif item.kind == NEWS_COMPLETION and item.completion is not None:
-                self._take_completion(item.job, item.completion, now)
+                self._take_completion(item.job, item.completion, False, now)
             elif item.kind == NEWS_INTENT:
                 self._take_intent(item.job, item.number, now)
             elif item.kind == NEWS_PART:
@@ -197,84 +194,29 @@ class Scheduler:
         record = self._records.record(item.job)
         if record is None:
             return
-        part = item.part
-        if part is None:
-            try:
-                part = job_part_untrusted(record.parts[item.number])
-            except DecodeError:
-                self.counts["malformed"] += 1
-                return
         job = self._job(item.job, now)
-        job.add_part(item.number, part, self.dispatcher.estimates)
-        job.parts_total = max(job.parts_total, record.parts_total)
-        if job.is_session and not self.watches.watchers(item.job):
-            self._watch_orphan(item.job, now)
-        if record.is_cancelled:
-            job.cancel("cancelled")
+        if not take_part(job, record, item, self.dispatcher.estimates):
+            self.counts["malformed"] += 1
+        self._watch_orphan(item.job, now)
 
     def _take_intent(self, job_id: JobId, what: int, now: float) -> None:
         record = self._records.record(job_id)
-        if record is None:
-            return
-        job = self._job(job_id, now)
-        job.parts_total = max(job.parts_total, record.parts_total)
-        job.changed = True
-        holders = list(job.records)
-        if record.is_cancelled and not job.verdict:
-            job.cancel("cancelled")
-        if what == INTENT_CANCEL:
-            self._records.spread_intent(job_id, INTENT_CANCEL, 0, holders)
-        elif what == INTENT_CLOSE:
-            self._records.spread_intent(job_id, INTENT_CLOSE, record.parts_total, holders)
+        if record is not None:
+            take_intent(self._job(job_id, now), record, what, self._records)
 
-    def _take_completion(self, job_id: JobId, completion: Completion, now: float) -> None:
+    def _take_completion(self, job_id: JobId, completion: Completion, is_held: bool, now: float) -> None:
         job = self.jobs.get(job_id)
         if self.is_collecting or job is None or completion.task >= len(job.tasks):
-            if len(self._held) < EARLY_MAX:
-                self._held.append((job_id, completion))
+            self.pending.hold(job_id, completion)
             return
         self._touched[job_id] = True
         task = job.tasks[completion.task]
         self.dispatcher.end_attempt(completion.node, (job_id, task.index, completion.attempt))
         task.attempts = max(task.attempts, completion.attempt)
         if completion.failure is None:
-            self._succeed(job, task, completion)
+            take_success(job, task, completion, self.dispatcher, is_held)
         else:
-            self._fail(job, task, completion, completion.failure, now)
-
-    def _succeed(self, job: Job, task: Task, completion: Completion) -> None:
-        worker = self.dispatcher.workers.get(completion.node)
-        speed = 1.0 if worker is None else worker.speed
-        self.dispatcher.estimates.observe(task.spec.name, completion.duration_s, speed)
-        if not job.accept_success(task, completion):
-            if task.state != DONE:
-                self.dispatcher.recall_ahead(job, task)
-            return
-        self.dispatcher.recall_stray(job, task)
-        if self._is_taking_held and not task.has_data():
-            task.holders = {}
-        elif worker is None and task.holders.pop(completion.node, False):
-            job.revive_if_lost(task)
-
-    def _fail(self, job: Job, task: Task, completion: Completion, failure: Failure, now: float) -> None:
-        was_running = task.running.get(completion.attempt) == completion.node
-        job.stop(task, completion.attempt, completion.node)
-        if task.is_final():
-            return
-        job.facts_to_spread.append(completion)
-        if failure.kind == ERROR_EXECUTOR_DIED:
-            task.deaths += 1
-            is_over = task.deaths >= self._config.executor_deaths_max
-        else:
-            task.failures += 1
-            is_over = task.failures > task.spec.options.retries
-            pause = self._config.retry_backoff_s * 2.0 ** min(task.failures - 1, 16)
-            task.not_before = now + to_ms(min(pause, BACKOFF_MAX_S))
-        self.dispatcher.recall_ahead(job, task)
-        if is_over:
-            job.fail(task, failure)
-        elif was_running:
-            job.give_back(task, completion.attempt)
+            take_failure(job, task, completion, completion.failure, self.dispatcher, self._config, now)
 
     # Messages
 
@@ -282,25 +224,18 @@ class Scheduler:
         """Take a report or a request for the leader; one that is malformed is counted and dropped."""
         if not self.is_leading:
             self.counts["late"] += 1
-            if kind == ASK and body:
-                refusal = {"code": 3, "message": "this node does not lead any more; ask again"}
-                self._effects.append(Message(sender, ANSWER, [body[0], False, refusal]))
-            return
         try:
-            self._receive(sender, kind, Body(body), now)
+            if self.is_leading:
+                self._receive(sender, kind, Body(body), now)
+            elif kind == ASK:
+                refusal = {"code": 3, "message": "this node does not lead any more; ask again"}
+                self._effects.append(Message(sender, ANSWER, [Body(body).take_int(), False, refusal]))
         except DecodeError:
             self.counts["malformed"] += 1
 
     def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
         if kind == COMPLETIONS:
-            for row in body.take_list():
-                entry = Body([row]).take_body()
-                job_id = entry.take_id(JOB_ID_SIZE)
-                completion = completion_untrusted(entry.take_list())
-                if self._records.add_completion(job_id, completion):
-                    self._take_completion(job_id, completion, now)
-                else:
-                    self.counts["duplicates"] += 1
+            self._take_completions(body, now)
         elif kind == INVENTORY:
             self._take_inventory(sender, body, now)
         elif kind == RETRACTED:
@@ -317,18 +252,34 @@ class Scheduler:
         elif kind == JOB_RELEASE:
             self._touch(take_release(self.jobs, body))
         elif kind == ASK:
-            request, op = body.take_int(), body.take_text()
-            args = body.take_map()
-            if op == "cancel":
-                self._cancel_job(args, now)
-            ok, value = answer_question(self.jobs, self.watches, self.names, op, args, now)
-            self._effects.append(Message(sender, ANSWER, [request, ok, value]))
+            self._take_question(sender, body, now)
+
+    def _take_completions(self, body: Body, now: float) -> None:
+        for row in body.take_list():
+            entry = Body([row]).take_body()
+            job_id = entry.take_id(JOB_ID_SIZE)
+            completion = completion_untrusted(entry.take_list())
+            if self._records.add_completion(job_id, completion):
+                self._take_completion(job_id, completion, False, now)
+            else:
+                self.counts["duplicates"] += 1
+
+    def _take_question(self, sender: NodeId, body: Body, now: float) -> None:
+        request, op = body.take_int(), body.take_text()
+        args = body.take_map()
+        if self.is_collecting:
+            if len(self._questions) < QUESTIONS_MAX:
+                self._questions.append((sender, [request, op, args]))
+            return
+        if op == "cancel":
+            self._cancel_job(args, now)
+        ok, value = answer_question(self.jobs, self.watches, self.names, op, args, now)
+        self._effects.append(Message(sender, ANSWER, [request, ok, value]))
 
     def _cancel_job(self, args: dict[str, object], now: float) -> None:
         found = find_job(self.jobs, args.get("job"))
         if isinstance(found, Job):
             self._records.intend(found.job, INTENT_CANCEL, 0, now)
-            self.on_news(self._records.take_news(), now)
 
     def _touch(self, jobs: list[JobId]) -> None:
         for job_id in jobs:
@@ -342,7 +293,10 @@ class Scheduler:
         self.watches.watch(job_id, node)
         self._timers.cancel(_TIMER_ORPHAN, job_id)
         job = self.jobs.get(job_id)
-        if job is not None and not self.is_collecting:
+        verdict = self._records.verdict(job_id)
+        if verdict:
+            self.watches.tell_forgotten(job_id, verdict, node)
+        elif job is not None and not self.is_collecting:
             self.watches.tell_whole(job, node)
 
     def _watch_orphan(self, job_id: JobId, now: float) -> None:
@@ -371,7 +325,7 @@ class Scheduler:
     def _note_found(self, found: Found) -> None:
         if self._records.verdict(found.job):
             return
-        self._found.setdefault(found.job, []).append(found)
+        self.pending.note(found)
         if not self.is_collecting:
             self._adopt(found.job)
 
@@ -379,9 +333,10 @@ class Scheduler:
         job = self.jobs.get(job_id)
         if job is None or not job.tasks:
             return
-        left = adopt_found(job, self._found.pop(job_id, []), self.dispatcher)
-        if left:
-            self._found[job_id] = left
+        record = self._records.record(job_id)
+        facts = {} if record is None else record.facts
+        for row in adopt_found(job, self.pending.take_found(job_id), facts, self.dispatcher):
+            self.pending.note(row)
         self._touched[job_id] = True
 
     def _check_collected(self, now: float) -> None:
@@ -395,32 +350,32 @@ class Scheduler:
     def _end_collection(self, now: float) -> None:
         self.is_collecting = False
         self._timers.cancel(_TIMER_COLLECT, b"")
-        self._take_held(now)
+        for job_id in self.pending.jobs():
+            self._take_pending(job_id, now)
         for job in self.jobs.values():
             for node in self.watches.watchers(job.job):
                 self.watches.tell_whole(job, node)
             self._watch_orphan(job.job, now)
+        questions = self._questions
+        self._questions = []
+        for sender, question in questions:
+            self._take_question(sender, Body(question), now)
         values: dict[str, object] = {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)}
         self._effects.append(Notify("leading", values))
 
-    def _take_held(self, now: float) -> None:
-        """Take the facts held back, successes first, then what was found for the jobs they are about."""
-        held = self._held
-        self._held = []
-        self._is_taking_held = True
-        for wants_success in (True, False):
-            for job_id, completion in held:
-                if (completion.failure is None) == wants_success:
-                    self._take_completion(job_id, completion, now)
-        self._is_taking_held = False
-        for job_id in list(self._found):
-            self._adopt(job_id)
-        concerned = {job_id: True for job_id, _ in held}
-        for job_id in concerned:
-            job = self.jobs.get(job_id)
-            if job is not None:
-                for task in job.tasks:
-                    job.revive_if_lost(task)
+    def _take_pending(self, job_id: JobId, now: float) -> None:
+        """Take what waited for a job: completions first, then what was found of its attempts and objects."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return
+        are_taken = False
+        for completion in self.pending.take_held(job_id):
+            are_taken = are_taken or completion.task < len(job.tasks)
+            self._take_completion(job_id, completion, True, now)
+        self._adopt(job_id)
+        if are_taken:
+            for task in job.tasks:
+                job.revive_if_lost(task)
 
     # Time
 
@@ -436,19 +391,24 @@ class Scheduler:
             elif kind == _TIMER_REPORT and subject in self.dispatcher.workers:
                 self._ask_report(subject, now)
             elif kind == _TIMER_EXPIRE:
-                self._expire(subject)
+                self._expire(subject, now)
             elif kind == _TIMER_ORPHAN:
-                self._effects.append(Notify("session_orphaned", {"job": short(subject)}))
-                self._records.intend(subject, INTENT_CANCEL, 0, now)
-                self.on_news(self._records.take_news(), now)
+                self._end_orphan(subject, now)
             elif kind == _TIMER_FACTS:
                 self._spread_facts()
+
+    def _end_orphan(self, job_id: JobId, now: float) -> None:
+        job = self.jobs.get(job_id)
+        if job is None or job.verdict:
+            return
+        self._effects.append(Notify("session_orphaned", {"job": short(job_id)}))
+        self._records.intend(job_id, INTENT_CANCEL, 0, now)
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next."""
         return self._timers.next_deadline()
 
-    def _expire(self, job_id: JobId) -> None:
+    def _expire(self, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
         if job is None:
             return
@@ -456,12 +416,13 @@ class Scheduler:
         for node in self.dispatcher.workers:
             if node != self._me:
                 self._effects.append(Message(node, JOB_FORGET, [rows]))
-        self._records.forget(job_id, job.verdict)
-        self._forget(job_id)
+        self._records.forget(job_id, job.verdict, now)
 
     def _forget(self, job_id: JobId) -> None:
-        self.jobs.pop(job_id, None)
-        self._found.pop(job_id, None)
+        job = self.jobs.pop(job_id, None)
+        if job is not None:
+            self.dispatcher.forget_job(job)
+        self.pending.drop_job(job_id)
         self.watches.drop_job(job_id)
         self._timers.cancel(_TIMER_ORPHAN, job_id)
         self._timers.cancel(_TIMER_EXPIRE, job_id)
@@ -480,22 +441,21 @@ class Scheduler:
         """Do the heavy work once for all inputs since the last pass (rule R11)."""
         if not self.is_leading or self.is_collecting:
             return
-        if (self._held or self._found) and self._touched:
-            self._take_held(now)
+        for job_id in list(self._touched):
+            if self.pending.has(job_id):
+                self._take_pending(job_id, now)
         earliest = self.dispatcher.wake_delayed(now)
         if earliest < math.inf:
             self._timers.set(_TIMER_DELAYED, b"", earliest)
         self._settle_jobs(now)
         jobs = list(self.jobs.values())
         self.dispatcher.place(jobs, now)
-        ready = 0
         for job in jobs:
-            ready += job.ready_count
             if job.changed:
                 self.watches.tell_news(job)
             if job.facts_to_spread and not self._timers.is_set(_TIMER_FACTS, b""):
                 self._timers.set(_TIMER_FACTS, b"", now + FACTS_FLUSH_S)
-        self.dispatcher.steal(ready, now)
+        self.dispatcher.steal(now)
         for entry in self.dispatcher.delayed:
             if entry[0] < earliest:
                 earliest = entry[0]

@@ -16,7 +16,7 @@ from swarm.core.effects import Effect, Message, Notify
 from swarm.core.ids import AttemptKey, NodeId, short
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.placement import choose_ahead, choose_worker, make_assignment
+from swarm.scheduler.placement import choose_ahead, choose_worker, lacking_data, make_assignment
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.task_states import ASSIGNED, Task
 from swarm.scheduler.workers import Worker
@@ -27,6 +27,7 @@ TURN: Final = 32
 ORDER_BATCH: Final = 1000
 RETRACTIONS_MAX: Final = 2
 RETRACT_PAUSE_S: Final = 0.1
+BROUGHT_RETRY_S: Final = 0.5
 
 
 class Dispatcher:
@@ -86,7 +87,7 @@ class Dispatcher:
 
     def _place_some(self, job: Job, now: float) -> bool:
         placed = 0
-        job.stall = ""
+        stall = ""
         for klass, options in enumerate(job.classes):
             if not job.ready[klass]:
                 continue
@@ -95,13 +96,18 @@ class Dispatcher:
                 workers = [worker for worker in self.workers.values() if not worker.why_unfit(options)]
                 self._fitting[options] = workers
             if not workers:
-                self._stall(job, options)
+                stall = self._why_nothing_fits(options)
             while workers and placed < TURN:
                 task = job.pop_ready(klass)
                 if task is None:
                     break
                 if task.not_before > now:
                     self.delayed.append((task.not_before, job, task))
+                    continue
+                lacking = lacking_data(job, task) if job.has_brought else -1
+                if lacking >= 0:
+                    stall = f"waiting: no node has the bytes of task {lacking}, which the client brought"
+                    self.delayed.append((now + BROUGHT_RETRY_S, job, task))
                     continue
                 worker = choose_worker(job, task, workers, self.estimates, self._config)
                 if worker is None:
@@ -110,16 +116,20 @@ class Dispatcher:
                 self._give(job, task, worker, False)
                 self._run_ahead(job, task, worker)
                 placed += 1
+        self._note_stall(job, stall)
         return placed >= TURN
 
-    def _stall(self, job: Job, options: TaskOptions) -> None:
+    def _why_nothing_fits(self, options: TaskOptions) -> str:
         reasons = [worker.why_unfit(options) for worker in self.workers.values()]
         first = reasons[0] if reasons else "no node runs tasks"
-        stall = f"waiting: no node of {len(reasons)} fits; for one, {first}"
+        return f"waiting: no node of {len(reasons)} fits; for one, {first}"
+
+    def _note_stall(self, job: Job, stall: str) -> None:
         if job.stall != stall:
             job.stall = stall
             job.changed = True
-            self._effects.append(Notify("nothing_fits", {"job": short(job.job), "reason": stall}))
+            if stall:
+                self._effects.append(Notify("job_stalled", {"job": short(job.job), "reason": stall}))
 
     def _give(self, job: Job, task: Task, worker: Worker, is_ahead: bool) -> None:
         attempt = job.start(task, worker.node, is_ahead)
@@ -144,6 +154,13 @@ class Dispatcher:
                 return
             self._give(job, follower, worker, True)
             task = follower
+
+    def forget_job(self, job: Job) -> None:
+        """Cancel what runs of a job that is gone, and forget what waits."""
+        for task in job.tasks:
+            for attempt, node in list(task.running.items()):
+                self.cancel(job, task.index, attempt, node)
+        self.delayed = [entry for entry in self.delayed if entry[1] is not job]
 
     def wake_delayed(self, now: float) -> float:
         """Make tasks whose back-off is over ready again; return when the next one is due."""
@@ -199,9 +216,9 @@ class Dispatcher:
                 for output in range(output_count):
                     rows.append([job.job, index, output])
 
-    def steal(self, ready_count: int, now: float) -> None:
-        """Ask the longest queue for what it has not started, when somebody stands idle."""
-        if ready_count or len(self.workers) < 2:
+    def steal(self, now: float) -> None:
+        """Ask the longest queue for what it has not started, when somebody stands idle after a pass."""
+        if len(self.workers) < 2:
             return
         idle: list[Worker] = []
         victim: Worker | None = None
@@ -217,7 +234,7 @@ class Dispatcher:
                 is_behind = worker.backlog_s > self._config.steal_backlog_s * worker.cores
                 if is_behind and (victim is None or worker.backlog_s > victim.backlog_s):
                     victim = worker
-        if victim is None:
+        if victim is None or not idle:
             return
         attempts = list(victim.loose)
         wanted = victim.demands[attempts[-1]]

@@ -28,7 +28,7 @@ def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list
     assert not job.verdict, "a job ends once"
     if job.failed and not job.is_session:
         job.verdict = VERDICT_FAILED
-    elif job.cancelled:
+    elif job.cancelled or (job.is_cancelled and not job.has_all_parts()):
         job.verdict = VERDICT_CANCELLED
     else:
         job.verdict = VERDICT_DONE

@@ -54,7 +54,7 @@ _TIMER_AGAIN: Final = 2
 
 @final
 class Submission:
-    """A part that a client brought: for `JobRecords.accept`, whose answer goes to :meth:`Gateway.on_taken`."""
+    """A part that a client brought, for `JobRecords.accept`; the answer goes to :meth:`Gateway.on_taken`."""
 
     def __init__(
         self, token: int, job: JobId, number: int, parts_total: int, blob: bytes, part: JobPart
@@ -145,13 +145,17 @@ class Gateway:
         if peer == self._leader and not self._timers.is_set(_TIMER_AGAIN, b""):
             self._timers.set(_TIMER_AGAIN, b"", now + AGAIN_S)
 
-    def _say_again(self) -> None:
+    def say_watches(self) -> None:
+        """Tell the leader again which jobs are watched here."""
         told: dict[JobId, bool] = {}
         for watched in self._sessions.values():
             for job in watched:
                 if job not in told:
                     told[job] = True
                     self._tell_leader(WATCH, [job, True])
+
+    def _say_again(self) -> None:
+        self.say_watches()
         for number, question in self._questions.items():
             self._ask(number, question)
 
@@ -190,8 +194,8 @@ class Gateway:
             self.counts["malformed"] += 1
 
     def _take_submission(self, session: int, body: Body) -> None:
-        request, job, number = body.take_int(), body.take_id(JOB_ID_SIZE), body.take_int()
-        blob, parts_total = body.take_bytes(), body.take_int()
+        request, job, number = body.take_int(), body.take_id(JOB_ID_SIZE), body.take_index()
+        blob, parts_total = body.take_bytes(), body.take_index()
         try:
             part = job_part_untrusted(blob)
         except DecodeError as error:
@@ -211,16 +215,14 @@ class Gateway:
             if task.kind == KIND_DATA and data_output_untrusted(task.payload).data is None:
                 name = (job, part.first_task + index, 0)
                 if name not in self._put:
-                    return f"the bytes of task {name[1]} were not brought to this node before the part that needs them"
+                    return f"the bytes of task {name[1]} were not brought to this node before their part"
         return ""
 
     def _take_call(self, question: OpenQuestion, now: float) -> None:
         if question.op in OWN_OPS:
             self._own_questions.append(question)
         elif question.op == "close":
-            body = Body([question.args.get("job"), question.args.get("parts")])
-            self._closes.append((body.take_id(JOB_ID_SIZE), body.take_int()))
-            self._reply(question, True, None)
+            self._take_close(question)
         elif question.op in LEADER_OPS:
             number = self._next_token
             self._next_token += 1
@@ -230,6 +232,18 @@ class Gateway:
         else:
             refusal: dict[str, object] = {"code": CODE_USAGE, "message": f"unknown operation {question.op!r}"}
             self._reply(question, False, refusal)
+
+    def _take_close(self, question: OpenQuestion) -> None:
+        body = Body([question.args.get("job"), question.args.get("parts")])
+        try:
+            close = (body.take_id(JOB_ID_SIZE), body.take_index())
+        except DecodeError as error:
+            self._reply(
+                question, False, {"code": CODE_USAGE, "message": f"close needs job and parts: {error}"}
+            )
+            return
+        self._closes.append(close)
+        self._reply(question, True, None)
 
     def _ask(self, number: int, question: OpenQuestion) -> None:
         op = "locate" if question.op == "fetch" else question.op

@@ -10,6 +10,7 @@ from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING
 from swarm.wire.codec import Body
+from swarm.wire.facts import Completion
 
 
 @final
@@ -47,17 +48,24 @@ class Found(Record):
         return Found(node, job, task, 0, output, body.take_id(DIGEST_SIZE))
 
 
-def adopt_found(job: Job, found: list[Found], dispatcher: Dispatcher) -> list[Found]:
+def adopt_found(
+    job: Job, found: list[Found], facts: dict[tuple[int, int, NodeId], Completion], dispatcher: Dispatcher
+) -> list[Found]:
     """Adopt the rows about a job; return those about tasks and results that are not known yet.
 
-    An attempt of a task that needs no run any more is cancelled; a copy with another digest than the
-    winner's is dropped by the node when the job ends.
+    Rows of nodes that are gone are dropped, and so are attempts that have ended since, as the facts say. An
+    attempt of a task that needs no run any more is cancelled; a copy with another digest than the winner's
+    is dropped by the node when the job ends.
     """
     left: list[Found] = []
     for row in found:
+        if row.node not in dispatcher.workers:
+            continue
         if row.task >= len(job.tasks):
             left.append(row)
         elif row.attempt:
+            if (row.task, row.attempt, row.node) in facts:
+                continue
             _adopt_attempt(job, row, dispatcher)
         elif not _adopt_copy(job, row):
             left.append(row)
@@ -66,8 +74,8 @@ def adopt_found(job: Job, found: list[Found], dispatcher: Dispatcher) -> list[Fo
 
 def _adopt_attempt(job: Job, row: Found, dispatcher: Dispatcher) -> None:
     task = job.tasks[row.task]
-    worker = dispatcher.workers.get(row.node)
-    if worker is None or task.running.get(row.attempt) == row.node:
+    worker = dispatcher.workers[row.node]
+    if task.running.get(row.attempt) == row.node:
         return
     if task.is_final() or row.attempt in task.running or task.state == ASSIGNED:
         dispatcher.cancel(job, row.task, row.attempt, row.node)

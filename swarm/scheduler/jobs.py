@@ -38,6 +38,7 @@ class Job:
         order: position among the leader's jobs, older first.
         tasks: by index.
         classes: the different options of its tasks; a task's `klass` is an index here.
+        has_brought: whether some of its data was put into the stores of nodes, and may be out of reach.
         ready: per class, a heap of (-rank, index); stale entries are skipped when popped.
         records: nodes that keep the job's record.
         updates: completions that watchers have not been told yet.
@@ -62,6 +63,7 @@ class Job:
         self.parts_total = 0
         self.parts_waiting: dict[int, JobPart] = {}
         self.is_cancelled = False
+        self.has_brought = False
         self.classes: list[TaskOptions] = []
         self.ready: list[list[tuple[float, int]]] = []
         self.ready_count = 0
@@ -157,7 +159,9 @@ class Job:
             self._end(task, CANCELLED, None)
             return
         if task.spec.kind == KIND_DATA:
-            task.outputs = [data_output_untrusted(task.spec.payload)]
+            output = data_output_untrusted(task.spec.payload)
+            self.has_brought = self.has_brought or output.data is None
+            task.outputs = [output]
             task.state = DONE
             self.done += 1
             self.data += 1
@@ -471,8 +475,15 @@ class Job:
         """Return "running" or the verdict."""
         return self.verdict or "running"
 
+    def told_reason(self) -> str:
+        """Return what people are told: why it ended as it did, or why it cannot go on at present."""
+        return self.reason or ("" if self.verdict else self.stall)
+
+    def has_all_parts(self) -> bool:
+        """Return whether the job is closed and all its parts are here."""
+        return 0 < self.parts_total <= self.parts_added
+
     def is_complete(self) -> bool:
         """Return whether all parts are here and every task is final."""
-        has_all = self.parts_total > 0 and self.parts_added >= self.parts_total
-        has_ended = has_all or self.is_cancelled or (self.fails_whole and self.failed > 0)
+        has_ended = self.has_all_parts() or self.is_cancelled or (self.fails_whole and self.failed > 0)
         return has_ended and self.done + self.failed + self.cancelled == len(self.tasks)

@@ -10,9 +10,10 @@ from swarm.core.ids import NodeId
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
-from swarm.scheduler.task_graph import is_available
+from swarm.scheduler.task_graph import is_available, producers_of
 from swarm.scheduler.task_states import ASSIGNED, DONE, WAITING, Task
 from swarm.scheduler.workers import Worker
+from swarm.wire.messages import KIND_DATA
 from swarm.wire.orders import Assignment, InputRef
 
 
@@ -48,6 +49,15 @@ def _start_delay_s(worker: Worker, cpus: float) -> float:
     if worker.cores <= 0 or worker.cpus + cpus <= worker.cores:
         return worker.backlog_s * 1e-3
     return worker.backlog_s / worker.cores
+
+
+def lacking_data(job: Job, task: Task) -> int:
+    """Return an input of a task that the client brought and no node has at present, -1 when there is none."""
+    for index in producers_of(task):
+        source = job.tasks[index]
+        if source.spec.kind == KIND_DATA and not is_available(source):
+            return index
+    return -1
 
 
 def missing_bytes(job: Job, task: Task, node: NodeId) -> int:

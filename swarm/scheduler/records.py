@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from swarm.core.effects import Effect, Erase, FetchObject, Message, Persist
+from swarm.core.effects import Effect, Erase, Message, Persist
 from swarm.core.errors import DecodeError
 from swarm.core.ids import JOB_ID_SIZE, JobId, NodeId, ObjectName
+from swarm.core.timers import Timers
 from swarm.scheduler.acceptance import Acceptances
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.job_facts import (
@@ -39,9 +40,10 @@ from swarm.scheduler.job_facts import (
     JobRecord,
     News,
 )
+from swarm.scheduler.keeping import Keeping, Promise
 from swarm.wire.codec import Body, pack, unpack_untrusted
-from swarm.wire.facts import Completion, completion_untrusted
-from swarm.wire.job_part import JobPart, data_output_untrusted, job_part_untrusted
+from swarm.wire.facts import Completion, Output, completion_untrusted
+from swarm.wire.job_part import JobPart, job_part_untrusted
 from swarm.wire.messages import (
     FACTS,
     INTENT_CANCEL,
@@ -49,7 +51,6 @@ from swarm.wire.messages import (
     JOB_ENDED,
     JOB_FORGET,
     JOB_INTENT,
-    KIND_DATA,
     RECORD_GIVE,
     RECORD_OFFER,
     RECORD_STORE,
@@ -58,6 +59,8 @@ from swarm.wire.messages import (
 )
 
 FACTS_BATCH: Final = 500
+
+_TIMER_TOMB: Final = 1
 
 
 class JobRecords:
@@ -70,8 +73,8 @@ class JobRecords:
         self._tombs: dict[JobId, str] = {}
         self._leader: NodeId = b""
         self.acceptances = Acceptances(config, node_id)
-        self._storing: dict[ObjectName, list[tuple[JobId, int]]] = {}
-        self._store_answers: dict[tuple[JobId, int], tuple[NodeId, int, int]] = {}
+        self._keeping = Keeping()
+        self._timers = Timers()
         self._effects: list[Effect] = []
         self._news: list[News] = []
         self.counts: dict[str, int] = {"malformed": 0, "conflicting_parts": 0, "jobs_refused": 0, "late": 0}
@@ -122,6 +125,11 @@ class JobRecords:
             completion = completion_untrusted(Body([unpack_untrusted(value)]).take_list())
             self._open(job).facts[(completion.task, completion.attempt, completion.node)] = completion
 
+    def start(self, now: float) -> None:
+        """Let what was restored age from now on."""
+        for job in self._tombs:
+            self._timers.set(_TIMER_TOMB, job, now + self._config.tombstone_ttl_s)
+
     def on_leader(self, leader: NodeId) -> None:
         """Take the leader, b"" for none; this node itself when it leads: then all becomes news."""
         self._leader = leader
@@ -160,7 +168,8 @@ class JobRecords:
             "" when taken; otherwise why not (nothing was kept then).
         """
         if job in self._tombs:
-            return f"this job has ended ({self._tombs[job]}) and its results have expired; submit it under a new id"
+            verdict = self._tombs[job]
+            return f"this job has ended ({verdict}) and its results have expired; submit it under a new id"
         held = self._records.get(job)
         if held is None and len(self._records) >= self._config.jobs_max:
             self.counts["jobs_refused"] += 1
@@ -176,7 +185,7 @@ class JobRecords:
 
     def intend(self, job: JobId, what: int, value: int, now: float) -> None:
         """Record that a job is closed after `value` parts, or cancelled, and pass it on."""
-        if not self._merge_intent(job, what, value):
+        if not self._merge_intent(job, what, value, True):
             return
         if self._leader and self._leader != self._me:
             self._effects.append(Message(self._leader, JOB_INTENT, [job, what, value]))
@@ -195,10 +204,14 @@ class JobRecords:
         """Send completions to a holder of the job's record."""
         self._send_facts(node, job, completions)
 
-    def forget(self, job: JobId, verdict: str) -> None:
-        """Replace everything known of a job by a tombstone."""
+    def forget(self, job: JobId, verdict: str, now: float) -> None:
+        """Replace everything known of a job by a tombstone, for `tombstone_ttl_s`."""
+        if job in self._tombs:
+            return
         self._records.pop(job, None)
+        self._keeping.forget_job(job)
         self._tombs[job] = verdict
+        self._timers.set(_TIMER_TOMB, job, now + self._config.tombstone_ttl_s)
         self._effects.append(Persist(TABLE_TOMBS, job, pack(verdict), False))
         for table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS):
             self._effects.append(Erase(table, job))
@@ -211,15 +224,33 @@ class JobRecords:
         except DecodeError:
             self.counts["malformed"] += 1
 
-    def on_object_fetched(self, name: ObjectName, now: float) -> None:
-        """Take that an object which a part refers to is in the own store now."""
-        for key in self._storing.pop(name, []):
-            self._confirm_stored(key, True)
+    def on_object_fetched(self, name: ObjectName, now: float) -> Output | None:
+        """Take that an object is in the own store now; return it when a part kept here refers to it."""
+        output = self._keeping.wanted(name)
+        for promise in self._keeping.on_fetched(name):
+            self._confirm(promise, True)
+        return output
 
     def on_object_missing(self, name: ObjectName, now: float) -> None:
         """Take that an object which a part refers to could not be had: the part is not confirmed."""
-        for key in self._storing.pop(name, []):
-            self._confirm_stored(key, False)
+        for promise in self._keeping.on_missing(name):
+            self._confirm(promise, False)
+
+    # Time
+
+    def handle_deadline(self, now: float) -> None:
+        """Replace keepers that are silent; forget tombstones that are old enough."""
+        self.acceptances.handle_deadline(now)
+        while True:
+            due = self._timers.pop_due(now)
+            if due is None:
+                return
+            if self._tombs.pop(due[1], None) is not None:
+                self._effects.append(Erase(TABLE_TOMBS, due[1]))
+
+    def next_deadline(self) -> float:
+        """Return when `handle_deadline` is wanted next."""
+        return min(self.acceptances.next_deadline(), self._timers.next_deadline())
 
     # Outputs
 
@@ -241,7 +272,8 @@ class JobRecords:
         self.acceptances.check_invariants(self._me)
         for _, job, number, _ in self.acceptances.accepted:
             record = self._records.get(job)
-            assert record is not None and number in record.parts, "R1: accepted a part that is not held"
+            assert record is not None, "R1: accepted a part of an unknown job"
+            assert number in record.parts, "R1: accepted a part that is not held"
         for job in self._tombs:
             assert job not in self._records, "R3: a forgotten job has facts"
 
@@ -262,15 +294,16 @@ class JobRecords:
             record.is_kept = True
             for completion in list(record.facts.values()):
                 self._persist_fact(job, completion)
+        # Before the part: the sync of the part's row is that of all rows before it.
+        if parts_total:
+            self._merge_intent(job, INTENT_CLOSE, parts_total, False)
         if number not in record.parts:
             record.parts[number] = blob
             self._news.append(News(NEWS_PART, job, number, part, None))
         if durable:
             self._effects.append(Persist(TABLE_PARTS, job + number.to_bytes(4, "big"), blob, True))
-        if parts_total:
-            self._merge_intent(job, INTENT_CLOSE, parts_total)
 
-    def _merge_intent(self, job: JobId, what: int, value: int) -> bool:
+    def _merge_intent(self, job: JobId, what: int, value: int, durable: bool) -> bool:
         if job in self._tombs:
             return False
         record = self._open(job)
@@ -281,7 +314,7 @@ class JobRecords:
         else:
             return False
         row = pack([record.parts_total, record.is_cancelled])
-        self._effects.append(Persist(TABLE_INTENTS, job, row, what == INTENT_CANCEL))
+        self._effects.append(Persist(TABLE_INTENTS, job, row, durable))
         self._news.append(News(NEWS_INTENT, job, what, None, None))
         return True
 
@@ -348,33 +381,40 @@ class JobRecords:
         elif kind == RECORD_WANT:
             self._on_want(sender, body)
         elif kind == RECORD_GIVE:
-            job, number, parts_total = body.take_id(JOB_ID_SIZE), body.take_int(), body.take_int()
+            job, number, parts_total = body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index()
             self._on_give(job, number, parts_total, body.take_bytes())
         elif kind == FACTS:
-            job = body.take_id(JOB_ID_SIZE)
-            for row in body.take_list():
-                completion = completion_untrusted(Body([row]).take_list())
-                if self._merge_fact(job, completion):
-                    self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
+            self._on_facts(body.take_id(JOB_ID_SIZE), body.take_list())
         elif kind == JOB_INTENT:
-            job = body.take_id(JOB_ID_SIZE)
-            what = body.take_int()
-            self._merge_intent(job, what, body.take_int())
+            job, what = body.take_id(JOB_ID_SIZE), body.take_int()
+            self._merge_intent(job, what, body.take_index(), True)
         elif kind == JOB_FORGET:
-            for row in body.take_list():
-                entry = Body([row]).take_body()
-                job = entry.take_id(JOB_ID_SIZE)
-                self.forget(job, entry.take_text())
+            self._on_forget(body.take_list(), now)
         elif kind == JOB_ENDED:
-            for item in body.take_list():
-                job = Body([item]).take_id(JOB_ID_SIZE)
-                record = self._records.get(job)
-                if record is not None and not record.is_kept and self._leader != self._me:
-                    del self._records[job]
+            self._on_ended(body.take_list())
+
+    def _on_facts(self, job: JobId, rows: list[object]) -> None:
+        for row in rows:
+            completion = completion_untrusted(Body([row]).take_list())
+            if self._merge_fact(job, completion):
+                self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
+
+    def _on_forget(self, rows: list[object], now: float) -> None:
+        for row in rows:
+            entry = Body([row]).take_body()
+            job = entry.take_id(JOB_ID_SIZE)
+            self.forget(job, entry.take_text(), now)
+
+    def _on_ended(self, rows: list[object]) -> None:
+        for row in rows:
+            job = Body([row]).take_id(JOB_ID_SIZE)
+            record = self._records.get(job)
+            if record is not None and not record.is_kept and self._leader != self._me:
+                del self._records[job]
 
     def _on_store(self, sender: NodeId, body: Body) -> None:
         request, job = body.take_int(), body.take_id(JOB_ID_SIZE)
-        number, parts_total = body.take_int(), body.take_int()
+        number, parts_total = body.take_index(), body.take_index()
         blob = body.take_bytes()
         part = job_part_untrusted(blob)
         held = self._records.get(job)
@@ -384,37 +424,23 @@ class JobRecords:
             self._effects.append(Message(sender, RECORD_STORED, [request, job, number, False]))
             return
         self._keep(job, number, parts_total, blob, part, True)
-        key = (job, number)
-        missing = 0
-        for index, task in enumerate(part.tasks):
-            if task.kind == KIND_DATA:
-                output = data_output_untrusted(task.payload)
-                if output.data is None:
-                    name = (job, part.first_task + index, 0)
-                    self._storing.setdefault(name, []).append(key)
-                    self._effects.append(FetchObject(name, output.digest, output.size, [(sender, [])]))
-                    missing += 1
-        self._store_answers[key] = (sender, request, missing)
-        if missing == 0:
-            self._confirm_stored(key, True)
+        promise = Promise(sender, request, job, number)
+        self._effects.extend(self._keeping.begin(promise, part))
+        if not promise.missing:
+            self._confirm(promise, True)
 
-    def _confirm_stored(self, key: tuple[JobId, int], ok: bool) -> None:
-        answer = self._store_answers.get(key)
-        if answer is None:
-            return
-        sender, request, missing = answer
-        if ok and missing > 1:
-            self._store_answers[key] = (sender, request, missing - 1)
-            return
-        del self._store_answers[key]
-        self._effects.append(Message(sender, RECORD_STORED, [request, key[0], key[1], ok]))
-        record = self._records.get(key[0])
+    def _confirm(self, promise: Promise, ok: bool) -> None:
+        job = promise.job
+        self._effects.append(
+            Message(promise.sender, RECORD_STORED, [promise.request, job, promise.number, ok])
+        )
+        record = self._records.get(job)
         if not ok or record is None:
             return
         if self._leader == self._me:
-            self._hear_holder(key[0], self._me)
+            self._hear_holder(job, self._me)
         elif self._leader:
-            row: list[object] = [key[0], sorted(record.parts), record.parts_total, record.is_cancelled]
+            row: list[object] = [job, sorted(record.parts), record.parts_total, record.is_cancelled]
             self._effects.append(Message(self._leader, RECORD_OFFER, [[row]]))
 
     def _on_stored(self, sender: NodeId, body: Body, now: float) -> None:
@@ -427,15 +453,15 @@ class JobRecords:
         for row in body.take_list():
             entry = Body([row]).take_body()
             job = entry.take_id(JOB_ID_SIZE)
-            numbers = [number for number in entry.take_list() if isinstance(number, int)]
-            parts_total, is_cancelled = entry.take_int(), entry.take_bool()
+            numbers = [Body([number]).take_index() for number in entry.take_list()]
+            parts_total, is_cancelled = entry.take_index(), entry.take_bool()
             if job in self._tombs:
                 self._effects.append(Message(sender, JOB_FORGET, [[[job, self._tombs[job]]]]))
                 continue
             if parts_total:
-                self._merge_intent(job, INTENT_CLOSE, parts_total)
+                self._merge_intent(job, INTENT_CLOSE, parts_total, False)
             if is_cancelled:
-                self._merge_intent(job, INTENT_CANCEL, 0)
+                self._merge_intent(job, INTENT_CANCEL, 0, False)
             held = self._open(job).parts
             missing: list[object] = [number for number in numbers if number not in held]
             if missing:

@@ -42,6 +42,7 @@ def give_back_missing(
     Nothing was given to it since its report was asked for, so what it does not name never arrived.
     """
     worker = dispatcher.workers[sender]
+    worker.retract_open = False
     present = dict.fromkeys(running, True)
     touched: list[JobId] = []
     for key in list(worker.given):

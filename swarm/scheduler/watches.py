@@ -27,6 +27,8 @@ class OutputLog:
 
     def add(self, row: list[object], size: int) -> None:
         """Keep a row [task, attempt, stream, offset, data] of `size` data bytes."""
+        if not size:
+            return
         self._rows.append(row)
         self._sizes.append(size)
         self._size += size
@@ -97,6 +99,14 @@ class Watches:
         if log is not None:
             self._effects.append(Message(node, WATCHED_OUTPUT, [job.job, log.rows()]))
 
+    def tell_forgotten(self, job: JobId, verdict: str, node: NodeId) -> None:
+        """Send that a job has ended long ago and that its results have expired."""
+        no_counts: list[object] = [0, 0, 0, 0]
+        no_completions: list[object] = []
+        reason = "it ended long ago, its results have expired"
+        body: list[object] = [job, verdict, 0, no_counts, no_completions, reason, True, 0]
+        self._effects.append(Message(node, JOB_UPDATE, body))
+
     def tell_news(self, job: Job) -> None:
         """Send what changed since the last time to all watchers."""
         watchers = self.watchers(job.job)
@@ -117,7 +127,7 @@ class Watches:
             state = job.state() if is_last else "running"
             counts = job.counts()
             for node in nodes:
-                body: list[object] = [job.job, state, job.parts_added, counts, batch, job.reason]
+                body: list[object] = [job.job, state, job.parts_added, counts, batch, job.told_reason()]
                 body.append(is_whole)
                 body.append(job.attempts)
                 self._effects.append(Message(node, JOB_UPDATE, body))
@@ -172,7 +182,7 @@ def summary_of(job: Job, now: float) -> dict[str, object]:
         "submitter": job.submitter,
         "wall_s": round(end - job.started_at, 3),
         "attempts": job.attempts,
-        "reason": job.reason,
+        "reason": job.told_reason(),
     }
 
 

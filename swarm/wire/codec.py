@@ -17,6 +17,7 @@ from swarm.core.ids import NODE_ID_SIZE, Ballot, NodeId
 from swarm.core.records import Record
 
 COUNTER_MAX: Final = 2**62
+INDEX_MAX: Final = 2**31
 
 
 @final
@@ -126,6 +127,13 @@ class Body:
         value = self._take()
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < COUNTER_MAX:
             raise DecodeError(f"field {self._next} is not a count")
+        return value
+
+    def take_index(self) -> int:
+        """Return the next field, an int in [0, 2**31): the number of a part, a task or an attempt."""
+        value = self.take_int()
+        if value >= INDEX_MAX:
+            raise DecodeError(f"field {self._next} is too large for an index")
         return value
 
     def take_bool(self) -> bool:

@@ -139,7 +139,7 @@ def completion_untrusted(fields: list[object]) -> Completion:
         DecodeError: the layout is wrong.
     """
     body = Body(fields)
-    task, attempt = body.take_int(), body.take_int()
+    task, attempt = body.take_index(), body.take_index()
     node = body.take_id(NODE_ID_SIZE)
     inputs_digest = body.take_bytes()
     duration_s = body.take_number()

@@ -198,8 +198,22 @@ def job_part_untrusted(blob: bytes) -> JobPart:
         raise DecodeError(f"a job has at most {TASKS_MAX} tasks, this one {first_task + len(rows)}")
     tasks: list[TaskSpec] = []
     for row in rows:
-        tasks.append(_task_untrusted(row, first_task + len(tasks), names, options))
+        task = _task_untrusted(row, first_task + len(tasks), names, options)
+        _check_inputs(task, tasks, first_task)
+        tasks.append(task)
     return JobPart(first_task, meta, tasks)
+
+
+def _check_inputs(task: TaskSpec, tasks: list[TaskSpec], first_task: int) -> None:
+    """Check that the outputs which a task takes from its own part exist."""
+    inputs = task.inputs
+    for position in range(0, len(inputs), 2):
+        source, output = inputs[position] - first_task, inputs[position + 1]
+        if source >= 0 and output >= tasks[source].output_count:
+            index = first_task + len(tasks)
+            raise DecodeError(
+                f"task {index} needs output {output} of task {first_task + source}, which has none of that number"
+            )
 
 
 def _options_untrusted(item: object) -> TaskOptions:
@@ -244,5 +258,7 @@ def _task_untrusted(row: object, index: int, names: list[str], options: list[Tas
         if inputs[position] >= index:
             raise DecodeError(f"task {index} needs task {inputs[position]}, which does not come before it")
     if kind == KIND_DATA:
+        if inputs or output_count != 1:
+            raise DecodeError(f"task {index} is data, which has no input and one output")
         data_output_untrusted(payload)
     return TaskSpec(kind, names[name], function, payload, inputs, output_count, options[option], is_kept)

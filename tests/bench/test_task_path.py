@@ -13,9 +13,9 @@ import statistics
 from pathlib import Path
 
 import pytest
-from tests.bench.engines import Engine, Measure, all_engines
 
 from swarm.version import is_compiled
+from tests.bench.engines import Engine, Measure, all_engines
 
 ROUNDS = 5
 SHAPES: dict[str, tuple[int, Measure]] = {

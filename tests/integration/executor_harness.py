@@ -15,7 +15,7 @@ from swarm.core.effects import ExecutorTask, InputValue
 from swarm.core.ids import ObjectName
 from swarm.exec.forkserver import PRIORITY_VARIABLE
 from swarm.exec.process import ExecutorPool
-from swarm.exec.serialize import dump_arguments, dump_function, load_value
+from swarm.exec.serialize import Reference, dump_call, dump_function, load_value
 from swarm.wire.codec import pack
 from swarm.wire.executor_frames import DONE, FAILED, OUTPUT
 from swarm.wire.facts import Failure, Output, digest_of, failure_untrusted, outputs_untrusted
@@ -110,7 +110,7 @@ class Harness:
         memory_bytes: int = 0,
     ) -> ExecutorTask:
         """Return a task of kind Python; `Ref(i)` among the arguments stands for input i."""
-        payload = dump_arguments(args, {}, lambda value: value.index if isinstance(value, Ref) else None)
+        payload, _ = dump_call(args, {}, index_of)
         name = getattr(function, "__name__", "t")
         return self.task(
             KIND_PYTHON, payload, inputs, function_value(function), output_count, memory_bytes, name
@@ -145,7 +145,7 @@ class Harness:
     async def value(self, task: ExecutorTask, executor: int = 0) -> Any:
         """Run one task that must succeed with one output; return its value."""
         (output,) = await self.outputs(task, executor)
-        return load_value(output.encoding, self.bytes_of(task, 0, output))
+        return load_value(self.bytes_of(task, 0, output), output.encoding)
 
     async def failure(self, task: ExecutorTask, executor: int = 0) -> Failure:
         """Run one task that must fail."""
@@ -163,11 +163,19 @@ class Harness:
         return data
 
 
-class Ref:
+class Ref(Reference):
     """Stands for input `index` among arguments."""
+
+    __slots__ = ("index",)
 
     def __init__(self, index: int) -> None:
         self.index = index
+
+
+def index_of(reference: Reference) -> int:
+    """Return the index of a `Ref`."""
+    assert isinstance(reference, Ref)
+    return reference.index
 
 
 def object_file(store: Path, name: ObjectName) -> Path:
@@ -179,7 +187,7 @@ def object_file(store: Path, name: ObjectName) -> Path:
 
 def function_value(function: Callable[..., Any]) -> InputValue:
     """Return a function as a task carries it."""
-    data = dump_function(function)
+    data, _ = dump_function(function)
     return InputValue((JOB, 0, 0), digest_of(data), ENCODING_RAW, data)
 
 

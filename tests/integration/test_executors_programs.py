@@ -61,7 +61,7 @@ def test_compile_and_run(tmp_path: Path) -> None:
 def test_stdin_stdout_and_streams(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         assert await h.value(h.program(["tr", "a-z", "A-Z"], [inline(b"text")], stdin=0)) == b"TEXT"
-        _, pickled = dump_value("words")
+        pickled, _, _ = dump_value("words")
         task = h.program(["cat"], [inline(pickled, ENCODING_PICKLE)], stdin=0)
         assert await h.value(task) == b"words"
 
@@ -162,7 +162,7 @@ def test_wrong_descriptions(tmp_path: Path) -> None:
             assert message in failure.message
         failure = await h.failure(h.task(KIND_PROGRAM, b"\xc1"))
         assert "cannot be read" in failure.message
-        _, pickled = dump_value({"a": 1})
+        pickled, _, _ = dump_value({"a": 1})
         failure = await h.failure(h.program(["cat"], [inline(pickled, ENCODING_PICKLE)], stdin=0))
         assert failure.message == "input 0 is a dict; a program takes bytes or text"
 

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from swarm.core.effects import InputValue
-from swarm.exec.serialize import dump_arguments, dump_value
+from swarm.exec.serialize import dump_call, dump_value
 from swarm.wire.executor_frames import DONE, OUTPUT
 from swarm.wire.messages import (
     ENCODING_PICKLE,
@@ -32,6 +32,7 @@ from tests.integration.executor_harness import (
     Harness,
     Ref,
     function_value,
+    index_of,
     inline,
     object_file,
     pickled_error,
@@ -47,7 +48,7 @@ def divide(a: int, b: int) -> float:
 def test_values_and_inputs(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         assert await h.value(h.call(divide, 6, 3)) == 2.0
-        _, pickled = dump_value({"a": [1, 2]})
+        pickled, _, _ = dump_value({"a": [1, 2]})
         inputs = [inline(b"raw"), inline(pickled, ENCODING_PICKLE)]
         task = h.call(lambda *values: values, Ref(0), {"deep": [Ref(1)]}, Ref(1), inputs=inputs)
         assert await h.value(task) == (b"raw", {"deep": [{"a": [1, 2]}]}, {"a": [1, 2]})
@@ -187,7 +188,7 @@ def test_results_that_cannot_travel(tmp_path: Path) -> None:
 
 def test_functions_and_arguments_that_cannot_load(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
-        payload = dump_arguments((), {})
+        payload, _ = dump_call((), {}, index_of)
         data = b"cno_such_module\nf\n."
         for _ in range(2):  # the second time from the cache
             task = h.task(KIND_PYTHON, payload, function=inline(data), name="f")
@@ -219,7 +220,7 @@ def test_missing_objects_are_the_nodes_fault(tmp_path: Path) -> None:
         file = stored(h.store, 78, function.data)
         path = object_file(h.store, file.name)
         path.rename(path.with_name("away"))
-        payload = dump_arguments((6, 2), {})
+        payload, _ = dump_call((6, 2), {}, index_of)
         assert (await h.failure(h.task(KIND_PYTHON, payload, function=file))).kind == ERROR_EXECUTOR_DIED
         path.with_name("away").rename(path)  # the next task finds it, although it names the digest only
         assert await h.value(h.task(KIND_PYTHON, payload, function=file)) == 3.0
@@ -389,7 +390,7 @@ def test_a_function_is_sent_once_and_many_are_forgotten_alike(tmp_path: Path) ->
             return lambda: i
 
         functions = [function_value(maker(i)) for i in range(300)]
-        payload = dump_arguments((), {})
+        payload, _ = dump_call((), {}, index_of)
         for _ in range(2):
             for i, function in enumerate(functions):
                 assert await h.value(h.task(KIND_PYTHON, payload, function=function)) == i

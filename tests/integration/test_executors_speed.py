@@ -33,7 +33,7 @@ def test_ten_thousand_tiny_tasks_in_batches(tmp_path: Path) -> None:
             outputs = h.results[task.handle]
             assert isinstance(outputs, list)
             assert outputs[0].data is not None
-            assert load_value(outputs[0].encoding, outputs[0].data) == i + 1
+            assert load_value(outputs[0].data, outputs[0].encoding) == i + 1
         assert per_task_us < 500
 
     run_with_pool(tmp_path, test, executors=2)

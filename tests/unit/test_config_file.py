@@ -17,7 +17,7 @@ from swarm.daemon.config_file import (
     parse_address,
     parse_size,
 )
-from swarm.daemon.options import DaemonOptions, parse_arguments
+from swarm.daemon.options import DaemonOptions, Descriptors, parse_arguments
 
 
 def load(
@@ -206,10 +206,13 @@ def test_options_survive_the_command_line(tmp_path: Path) -> None:
         foreground=True,
         log_json=True,
         record=True,
+        temporary=True,
     )
-    assert parse_arguments([*options.to_arguments(), "--mesh-fd=3", "--status-fd=4"]) == (options, 3, 4)
+    descriptors = ["--mesh-fd=3", "--status-fd=4", "--lifeline-fd=5"]
+    read = parse_arguments([*options.to_arguments(), *descriptors])
+    assert read == (options, Descriptors(mesh=3, status=4, lifeline=5))
     bare = DaemonOptions(home=tmp_path)
-    assert parse_arguments(bare.to_arguments()) == (bare, -1, -1)
+    assert parse_arguments(bare.to_arguments()) == (bare, Descriptors())
 
 
 def test_the_invitation_is_no_argument(tmp_path: Path) -> None:

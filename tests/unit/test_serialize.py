@@ -1,4 +1,4 @@
-"""Callables, arguments and results as bytes, and the reasons why some cannot travel."""
+"""Functions, arguments, values and exceptions as bytes, on the way there and back."""
 
 from __future__ import annotations
 
@@ -7,174 +7,184 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from swarm.client.tasks import remote
 from swarm.core.errors import SerializationError
 from swarm.exec.serialize import (
-    dump_arguments,
+    Reference,
+    dump_call,
     dump_function,
+    dump_plain_call,
     dump_value,
-    explain,
-    load_arguments,
+    function_name,
+    load_call,
+    load_exception,
     load_function,
     load_value,
     load_value_file,
 )
 from swarm.wire.messages import ENCODING_PICKLE, ENCODING_RAW
 
-LOCK = threading.Lock()
-TABLE = {"rows": [1, 2, {"lock": LOCK}]}
+
+class Mark(Reference):
+    """Stands for a result."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-class Future:
-    def __init__(self, index: int) -> None:
-        self.index = index
+class OwnType:
+    def __init__(self, value: int) -> None:
+        self.value = value
 
 
-def index_of(value: Any) -> int | None:
-    return value.index if type(value) is Future else None
+def number_of(reference: Reference) -> int:
+    assert isinstance(reference, Mark)
+    return reference.number
 
 
-class Holder:
-    """Holds something that cannot travel, in a slot of a subclass or an attribute."""
-
-    def __init__(self, thing: object) -> None:
-        self.name = "fine"
-        self.thing = thing
-
-    def method(self) -> object:
-        return self.thing
+def load(data: bytes) -> Any:
+    return load_call(data, lambda index: f"input {index}")
 
 
-class Slotted:
-    __slots__ = ("inside",)
-
-    def __init__(self, inside: object) -> None:
-        self.inside = inside
-
-
-def reason(dump: Callable[[], object]) -> str:
-    with pytest.raises(SerializationError) as caught:
-        dump()
-    return str(caught.value)
+def test_plain_arguments_go_the_fast_way() -> None:
+    data = dump_plain_call((1, "a", [b"x"]), {"k": 2.0})
+    assert data is not None
+    assert load_call(data, None) == ((1, "a", [b"x"]), {"k": 2.0})
 
 
-def test_functions_travel() -> None:
-    factor = 3
-    assert load_function(dump_function(lambda x: x * factor))(2) == 6
-    assert load_function(dump_function(len)) is len
-    assert load_function(dump_function(functools.partial(pow, 2)))(5) == 32
-    assert len(dump_function(len)) < 50
+def test_references_do_not_go_the_fast_way() -> None:
+    assert dump_plain_call(([Mark(0)],), {}) is None
 
 
-def test_what_is_no_callable() -> None:
-    with pytest.raises(TypeError, match="a int is not callable"):
-        load_function(pickle.dumps(3))
+def test_own_types_do_not_go_the_fast_way() -> None:
+    assert dump_plain_call((OwnType(1),), {}) is None
 
 
-def test_arguments_with_futures_anywhere() -> None:
+def test_references_become_inputs_at_any_depth() -> None:
+    data, is_pinned = dump_call((Mark(1), [{"a": Mark(0)}]), {"k": (Mark(1),)}, number_of)
+    assert load(data) == (("input 1", [{"a": "input 0"}]), {"k": ("input 1",)})
+    assert not is_pinned
+
+
+def test_own_types_travel_by_value_and_need_an_equal_python() -> None:
+    data, is_pinned = dump_call((OwnType(3), Mark(0)), {}, number_of)
+    (value, reference), _ = load(data)
+    assert (value.value, reference) == (3, "input 0")
+    assert is_pinned
+    assert b"cloudpickle" in data
+
+
+def test_lambdas_are_arguments_too() -> None:
+    data, is_pinned = dump_call((lambda x: x + 1,), {}, number_of)
+    assert load(data)[0][0](1) == 2
+    assert is_pinned
+
+
+def test_an_argument_that_cannot_travel_is_named() -> None:
+    with pytest.raises(SerializationError, match=r"argument 1 .*lock"):
+        dump_call((1, threading.Lock()), {}, number_of)
+    with pytest.raises(SerializationError, match=r"argument 'key' .*lock"):
+        dump_call((), {"key": [threading.Lock()]}, number_of)
+
+
+def test_each_input_is_loaded_once() -> None:
     asked: list[int] = []
 
-    def load(index: int) -> object:
+    def load_input(index: int) -> object:
         asked.append(index)
-        return f"value {index}"
+        return index
 
-    one = Future(1)
-    data = dump_arguments((one, [Future(0), {"k": one}]), {"key": (one,)}, index_of)
-    args, kwargs = load_arguments(data, load)
-    assert args == ("value 1", ["value 0", {"k": "value 1"}])
-    assert kwargs == {"key": ("value 1",)}
+    data, _ = dump_call((Mark(1), [Mark(0), Mark(1)]), {"key": (Mark(1),)}, number_of)
+    assert load_call(data, load_input) == ((1, [0, 1]), {"key": (1,)})
     assert asked == [1, 0]
-    assert load_arguments(dump_arguments((), {}), load) == ((), {})
 
 
-def test_futures_beside_things_that_travel_by_value() -> None:
-    data = dump_arguments((Future(0), lambda x: x + 1), {}, index_of)
-    args, _ = load_arguments(data, lambda index: 10 + index)
-    assert args[1](args[0]) == 11
+def test_functions_of_the_library_need_no_equal_python() -> None:
+    data, is_pinned = dump_function(sum)
+    assert load_function(data) is sum
+    assert not is_pinned
+    assert len(data) < 50
+
+
+def test_own_functions_travel_by_value() -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    data, is_pinned = dump_function(double)
+    assert load_function(data)(4) == 8
+    assert is_pinned
+    data, is_pinned = dump_function(functools.partial(pow, 2))
+    assert load_function(data)(5) == 32
+    assert not is_pinned
+
+
+def test_a_function_that_cannot_travel_names_the_culprit() -> None:
+    lock = threading.Lock()
+
+    def locked() -> bool:
+        return lock.locked()
+
+    with pytest.raises(SerializationError, match=r"'locked' cannot travel because of .*'lock'"):
+        dump_function(locked)
+
+
+def test_a_captured_future_is_named() -> None:
+    mark = Mark(0)
+    with pytest.raises(SerializationError, match=r"captures a future; pass it as an argument"):
+        dump_function(lambda: mark)
+
+
+def test_what_is_not_callable() -> None:
+    with pytest.raises(TypeError, match="a int is not callable"):
+        load_function(pickle.dumps(3))
+    with pytest.raises(SerializationError, match=r"not callable"):
+        dump_function(7)  # type: ignore[arg-type]
+
+
+def test_references_cannot_be_pickled_by_themselves() -> None:
+    with pytest.raises(SerializationError, match=r"pickle its result"):
+        pickle.dumps(Mark(0))
+    with pytest.raises(SerializationError):
+        dump_value([Mark(0)])
 
 
 def test_values() -> None:
-    assert dump_value(b"raw") == (ENCODING_RAW, b"raw")
-    encoding, data = dump_value(bytearray(b"raw"))
-    assert encoding == ENCODING_PICKLE
-    assert load_value(encoding, data) == bytearray(b"raw")
-    assert load_value(*dump_value(None)) is None
-    encoding, data = dump_value(lambda: 4)
-    assert load_value(encoding, data)() == 4
+    assert dump_value(b"raw") == (b"raw", ENCODING_RAW, False)
+    data, encoding, is_pinned = dump_value([1, 2])
+    assert (load_value(data, encoding), encoding, is_pinned) == ([1, 2], ENCODING_PICKLE, False)
+    assert dump_value(OwnType(1))[2]
+    assert load_value(b"raw", ENCODING_RAW) == b"raw"
+    with pytest.raises(SerializationError, match=r"lock"):
+        dump_value(threading.Lock())
 
 
 def test_values_in_files(tmp_path: Path) -> None:
     for number, value in enumerate((b"bytes", {"a": [1]})):
-        encoding, data = dump_value(value)
+        data, encoding, _ = dump_value(value)
         path = tmp_path / str(number)
         path.write_bytes(data)
-        assert load_value_file(encoding, path) == value
+        assert load_value_file(path, encoding) == value
 
 
-def test_reasons_name_the_innermost_variable() -> None:
-    lock = LOCK
-    nested = {"deep": [0, Holder(lock)]}
-
-    assert reason(lambda: dump_function(lambda: lock)) == (
-        "function 'test_reasons_name_the_innermost_variable.<locals>.<lambda>.<locals>.<lambda>' "
-        "cannot travel because of its variable 'lock', a _thread.lock: cannot pickle '_thread.lock' object"
-    )
-    assert "its variable 'nested' item ['deep'] item [1] attribute 'thing', a _thread.lock" in reason(
-        lambda: dump_function(lambda: nested)
-    )
-
-    def with_default(x: object = lock) -> None: ...
-
-    assert "its default value, a _thread.lock" in reason(lambda: dump_function(with_default))
-
-    def with_keyword(*, x: object = lock) -> None: ...
-
-    assert "its default value of 'x', a _thread.lock" in reason(lambda: dump_function(with_keyword))
+def test_exceptions_are_rebuilt_where_possible() -> None:
+    assert isinstance(load_exception(pickle.dumps(KeyError("a"))), KeyError)
+    assert load_exception(b"") is None
+    assert load_exception(b"nonsense") is None
+    assert load_exception(pickle.dumps(3)) is None
 
 
-def test_reasons_for_methods_and_partials() -> None:
-    assert "its object attribute 'thing', a _thread.lock" in reason(
-        lambda: dump_function(Holder(LOCK).method)
-    )
-    assert "its argument 0, a _thread.lock" in reason(lambda: dump_function(functools.partial(print, LOCK)))
-    assert "its argument 'file', a _thread.lock" in reason(
-        lambda: dump_function(functools.partial(print, file=LOCK))
-    )
-
-
-def test_reasons_for_arguments() -> None:
-    assert reason(lambda: dump_arguments((1, LOCK), {})) == (
-        "argument 1 (a _thread.lock) cannot travel: cannot pickle '_thread.lock' object"
-    )
-    assert (
-        "argument 'key' (a dict) cannot travel because of its item ['rows'] item [2] item ['lock']"
-        in reason(lambda: dump_arguments((Future(0),), {"key": TABLE}, index_of))
-    )
-    assert "its attribute 'inside', a _thread.lock" in reason(lambda: dump_arguments((Slotted(LOCK),), {}))
-
-
-def test_reasons_for_results() -> None:
-    assert reason(lambda: dump_value((i for i in "ab"), "result of 'f'")) == (
-        "result of 'f' (a generator) cannot travel: cannot pickle 'generator' object"
-    )
-    assert "item [0], a _thread.lock" in reason(lambda: dump_value({LOCK} and [LOCK]))
-
-
-def test_reasons_for_deep_and_circular_things() -> None:
-    deep: list[object] = []
-    for _ in range(100_000):
-        deep = [deep]
-    assert reason(lambda: dump_value(deep)) == "the result (a list) cannot travel: it is nested too deeply"
-    circle: list[object] = [LOCK]
-    circle.insert(0, circle)
-    assert "a _thread.lock" in explain(circle, "it")
-    while deep:  # freeing it at once would recurse as deep
-        deep = deep.pop()  # type: ignore[assignment]
+def test_names() -> None:
+    assert function_name(sum) == "sum"
+    assert function_name(functools.partial(sum, start=1)) == "sum"
+    assert function_name(remote(test_names)) == "test_names"
+    assert function_name(OwnType(1)) == "OwnType"
 
 
 SCRIPT = """
@@ -183,7 +193,7 @@ sys.path.insert(0, {root!r})
 from beside import double, Point
 LOCK = __import__("threading").Lock()
 TABLE = {{"a": LOCK}}
-from swarm.exec.serialize import dump_function, dump_arguments, dump_value
+from swarm.exec.serialize import dump_function, dump_call
 from swarm.core.errors import SerializationError
 
 class Mine:
@@ -195,7 +205,8 @@ def bad(): return TABLE
 
 with open(sys.argv[1], "wb") as file:
     import pickle
-    pickle.dump([dump_function(task), dump_function(double), dump_arguments((Point(4), Mine(5)), {{}})], file)
+    call = dump_call((Point(4), Mine(5)), {{}}, len)
+    pickle.dump([dump_function(task), dump_function(double), call], file)
 try:
     dump_function(bad)
 except SerializationError as error:
@@ -214,10 +225,12 @@ def test_a_script_and_the_modules_beside_it_travel_by_value(tmp_path: Path) -> N
     command = [sys.executable, str(folder / "job.py"), str(tmp_path / "out")]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "because of its global variable 'TABLE' item ['a'], a _thread.lock" in printed
-    task, double, arguments = pickle.loads((tmp_path / "out").read_bytes())
+    dumped = pickle.loads((tmp_path / "out").read_bytes())
+    assert [is_pinned for _, is_pinned in dumped] == [True, True, True]
+    task, double, arguments = [data for data, _ in dumped]
     assert load_function(task)(4) == 9  # here there is neither that script nor a module `beside`
     assert load_function(double)(4).x == 8
-    args, _ = load_arguments(arguments, lambda _index: None)
+    args, _ = load_call(arguments, None)
     assert (args[0].x, args[1].x) == (4, 5)
 
 

@@ -1,0 +1,38 @@
+"""Obeying the leader: what its orders make this node's execution core do."""
+
+from __future__ import annotations
+
+from swarm.core.effects import Effect, Message
+from swarm.core.ids import NodeId
+from swarm.exec.core import ExecCore
+from swarm.wire.codec import Body
+from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, RETRACTED
+from swarm.wire.orders import assignment_untrusted, attempts_untrusted
+
+
+def obey(core: ExecCore, leader: NodeId, kind: int, body: Body, now: float) -> list[Effect]:
+    """Carry out an order and return the answers to it.
+
+    Args:
+        core: does the work.
+        leader: who ordered; the fence was checked before.
+        kind: one of ORDERS of `swarm.wire.messages` but REPORT_WANTED.
+        body: of the message.
+        now: seconds.
+
+    Raises:
+        DecodeError: the body is malformed; nothing was done.
+    """
+    if kind == ASSIGN:
+        rows = body.take_list()
+        core.assign([assignment_untrusted(Body([row]).take_list()) for row in rows], now)
+        return []
+    attempts = attempts_untrusted(body.take_list())
+    if kind == CANCEL_ATTEMPTS:
+        core.cancel(attempts, now)
+    elif kind == RELEASE_OBJECTS:
+        core.release(attempts, now)
+    elif kind == RETRACT:
+        rows = [list(attempt) for attempt in core.retract(attempts, now)]
+        return [Message(leader, RETRACTED, [rows])]
+    return []

@@ -1,0 +1,47 @@
+"""Parts and intents on their way from the records into the leader's view of a job."""
+
+from __future__ import annotations
+
+from swarm.core.errors import DecodeError
+from swarm.core.ids import NodeId
+from swarm.scheduler.job_facts import JobRecord, News
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.records import JobRecords
+from swarm.wire.job_part import job_part_untrusted
+from swarm.wire.messages import INTENT_CANCEL, INTENT_CLOSE
+
+
+def take_part(job: Job, record: JobRecord, item: News, estimates: Estimates) -> bool:
+    """Take a part of a job, decoded anew when the news does not bring it; return whether it is one."""
+    part = item.part
+    if part is None:
+        try:
+            part = job_part_untrusted(record.parts[item.number])
+        except DecodeError:
+            return False
+    job.add_part(item.number, part, estimates)
+    job.parts_total = max(job.parts_total, record.parts_total)
+    if record.is_cancelled:
+        job.cancel("cancelled")
+    return True
+
+
+def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> None:
+    """Take that a job was closed or cancelled, and tell the other keepers of its record when that is news.
+
+    Args:
+        job: as the leader sees it.
+        record: its facts.
+        what: an INTENT_ of `swarm.wire.messages`; 0 when it is only read again.
+        records: sends the intent.
+    """
+    job.parts_total = max(job.parts_total, record.parts_total)
+    job.changed = True
+    holders: list[NodeId] = list(job.records)
+    if record.is_cancelled and not job.verdict:
+        job.cancel("cancelled")
+    if what == INTENT_CANCEL:
+        records.spread_intent(job.job, INTENT_CANCEL, 0, holders)
+    elif what == INTENT_CLOSE:
+        records.spread_intent(job.job, INTENT_CLOSE, record.parts_total, holders)

@@ -1,0 +1,86 @@
+"""What a completion changes: the winner and what was given ahead of it, or a retry and its pause."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.rounding import to_ms
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_states import DONE, Task
+from swarm.wire.facts import Completion, Failure
+from swarm.wire.messages import ERROR_EXECUTOR_DIED
+
+BACKOFF_MAX_S: Final = 10.0
+
+
+def take_success(
+    job: Job, task: Task, completion: Completion, dispatcher: Dispatcher, are_holders_told: bool
+) -> None:
+    """Take a success of a task.
+
+    Args:
+        job, task: what succeeded.
+        completion: the fact.
+        dispatcher: takes back what was given ahead of the task in vain.
+        are_holders_told: whether inventories will tell who has the outputs, instead of the completion, whose
+            node may have been started anew since.
+    """
+    worker = dispatcher.workers.get(completion.node)
+    speed = 1.0 if worker is None else worker.speed
+    dispatcher.estimates.observe(task.spec.name, completion.duration_s, speed)
+    is_accepted = job.accept_success(task, completion)
+    if not is_accepted and task.state != DONE:
+        dispatcher.recall_ahead(job, task)
+    won = job.won
+    job.won = []
+    if is_accepted and task.index not in won:
+        won.append(task.index)
+    for index in won:
+        winner = job.tasks[index]
+        if winner.state != DONE:
+            continue
+        dispatcher.recall_stray(job, winner)
+        if winner.has_data():
+            continue
+        if are_holders_told:
+            winner.holders = {}
+            continue
+        for node in list(winner.holders):
+            if node not in dispatcher.workers:
+                del winner.holders[node]
+        job.revive_if_lost(winner)
+
+
+def take_failure(
+    job: Job,
+    task: Task,
+    completion: Completion,
+    failure: Failure,
+    dispatcher: Dispatcher,
+    config: SchedulerConfig,
+    now: float,
+) -> None:
+    """Take a failure of a task: it is tried again after a pause, or has failed for good.
+
+    An attempt that killed its executor counts against another bound than one that failed by itself.
+    """
+    was_running = task.running.get(completion.attempt) == completion.node
+    job.stop(task, completion.attempt, completion.node)
+    if task.is_final():
+        return
+    job.facts_to_spread.append(completion)
+    if failure.kind == ERROR_EXECUTOR_DIED:
+        task.deaths += 1
+        is_over = task.deaths >= config.executor_deaths_max
+    else:
+        task.failures += 1
+        is_over = task.failures > task.spec.options.retries
+        pause = config.retry_backoff_s * 2.0 ** min(task.failures - 1, 16)
+        task.not_before = now + to_ms(min(pause, BACKOFF_MAX_S))
+    dispatcher.recall_ahead(job, task)
+    if is_over:
+        job.fail(task, failure)
+    elif was_running:
+        job.give_back(task, completion.attempt)
