@@ -35,32 +35,17 @@ from swarm.core.effects import (
     SendPacket,
 )
 from swarm.core.errors import DecodeError
-from swarm.core.ids import (
-    EVERYWHERE,
-    NO_BALLOT,
-    Address,
-    Ballot,
-    NodeId,
-    ObjectName,
-)
+from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName
 from swarm.core.rng import Rng
 from swarm.core.timers import Timers
-from swarm.election.core import Election
-from swarm.election.council import choose_council, grace_left_s
-from swarm.exec.core import ExecCore
 from swarm.exec.frames import take_executor_frame
-from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
 from swarm.node_exchange import pass_on, take_object
-from swarm.node_members import PRESENT, view_of
+from swarm.node_members import PRESENT, tell_election, view_of
 from swarm.node_orders import obey
+from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, report_rows
-from swarm.node_restore import remembered_addresses, stored_ballot
-from swarm.node_views import mesh_status, node_row, own_facts
-from swarm.scheduler.core import Scheduler
-from swarm.scheduler.gateway import Gateway
-from swarm.scheduler.invariants import check_scheduler
-from swarm.scheduler.records import JobRecords
+from swarm.node_views import node_row
 from swarm.wire.codec import Body, Frame, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
@@ -81,13 +66,16 @@ from swarm.wire.messages import (
 
 ROUNDS_MAX: Final = 10_000
 LEAST_WAIT_S: Final = 0.001
+REPORT_PAUSE_S: Final = 0.003
+"""How long a node that has more work gathers reports: a chain then costs a message every few hops."""
 REFRESH_PAUSE_S: Final = 0.02
 
 _TIMER_COUNCIL: Final = 1
-_TIMER_MEMBERS: Final = 2
+_TIMER_REPORT: Final = 2
+_TIMER_MEMBERS: Final = 3
 
 
-class Node:
+class Node(NodeParts):
     """A member of the mesh; see the module's text. All times are seconds of one clock that counts sleep."""
 
     def __init__(self, config: NodeConfig, restored: Sequence[tuple[str, bytes, bytes]], rng: Rng) -> None:
@@ -98,39 +86,17 @@ class Node:
             restored: rows (table, key, value) of the journal, all of them intact.
             rng: source of every random choice.
         """
-        self._config: Final = config
-        self._me: Final = config.node_id
+        super().__init__(config, list(restored), rng)
         self._now = 0.0
         self._timers = Timers()
         self._out: list[Effect] = []
+        self._reported_at = -REPORT_PAUSE_S
         self._own: list[Effect] = []
         self._inbox: list[tuple[int, list[object]]] = []
         self._members_changed = True
         self._refreshed_at = -math.inf
         self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
-        self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
-        rows = list(restored)
-        facts = own_facts(config)
-        self._facts = facts
-        remembered = remembered_addresses(rows)
-        self.gossip = Gossip(
-            config.gossip,
-            config.node_id,
-            config.name,
-            list(config.addresses),
-            facts,
-            config.incarnation,
-            rng,
-            remembered,
-        )
-        fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
-        self.election = Election(config.election, config.node_id, rng, fence, promise)
-        self.records = JobRecords(config.scheduler, config.node_id)
-        self.records.restore(rows)
-        self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
-        self.gateway = Gateway(config.scheduler, config.node_id, config.name)
-        self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
 
     # Life
 
@@ -152,9 +118,7 @@ class Node:
     def drain(self, now: float) -> None:
         """Start no more tasks; what runs goes on. `is_idle` in :meth:`status` tells when nothing runs."""
         self._advance(now)
-        self._facts["draining"] = True
-        self.gossip.set_facts(self._facts, now)
-        self.exec.drain(now)
+        self.start_to_drain(now)
 
     def wake(self, now: float) -> None:
         """The clock jumped (the host slept): believe nothing about others' liveness, lead nobody."""
@@ -293,26 +257,16 @@ class Node:
     def handle_deadline(self, now: float) -> None:
         """Let everything that is due happen."""
         self._advance(now)
-        self.gossip.handle_deadline(now)
-        self.election.handle_deadline(now)
-        self.records.handle_deadline(now)
-        self.scheduler.handle_deadline(now)
-        self.gateway.handle_deadline(now)
-        self.exec.handle_deadline(now)
-        while self._timers.pop_due(now) is not None:
-            self._members_changed = True
+        self.handle_parts_deadline(now)
+        due = self._timers.pop_due(now)
+        while due is not None:
+            if due[0] != _TIMER_REPORT:
+                self._members_changed = True
+            due = self._timers.pop_due(now)
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next, `math.inf` for never."""
-        return min(
-            self.gossip.next_deadline(),
-            self.election.next_deadline(),
-            self.records.next_deadline(),
-            self.scheduler.next_deadline(),
-            self.gateway.next_deadline(),
-            self.exec.next_deadline(),
-            self._timers.next_deadline(),
-        )
+        return min(self.next_parts_deadline(), self._timers.next_deadline())
 
     def take_effects(self) -> list[Effect]:
         """Finish the batch and return its effects, to be performed in this order."""
@@ -326,43 +280,6 @@ class Node:
                 self._out = []
                 return effects
         raise AssertionError("N1: routing does not end")
-
-    # Views
-
-    def status(self) -> dict[str, object]:
-        """Return what `swarm status --json` shows, without what only the daemon knows."""
-        running, _ = self.exec.inventory()
-        value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
-        jobs: dict[str, int] = {}
-        for job in self.scheduler.jobs.values():
-            jobs[job.state()] = jobs.get(job.state(), 0) + 1
-        value["jobs"] = jobs if self.scheduler.is_leading else {"known": len(self.records.jobs())}
-        value["running"] = len(running)
-        value["is_idle"] = not running
-        value["draining"] = self._facts.get("draining") is True
-        value["clients"] = self.gateway.session_count()
-        return value
-
-    def statistics(self) -> dict[str, object]:
-        """Return the counters of all parts, by part."""
-        return {
-            "node": dict(self.counts),
-            "gossip": self.gossip.statistics(),
-            "election": self.election.statistics(),
-            "records": dict(self.records.counts),
-            "scheduler": dict(self.scheduler.counts),
-            "gateway": dict(self.gateway.counts),
-            "exec": self.exec.statistics(),
-        }
-
-    def check_invariants(self) -> None:
-        """Audit every part; raises AssertionError with the number of the broken invariant."""
-        self.gossip.check_invariants()
-        self.election.check_invariants()
-        self.records.check_invariants()
-        check_scheduler(self.scheduler)
-        self.exec.check_invariants()
-        assert not self.scheduler.is_leading or self.election.is_leader(), "N2: orders without leadership"
 
     # Routing
 
@@ -498,11 +415,8 @@ class Node:
         view = view_of(self.gossip.members(), self._me, now)
         for member in view.members:
             self.scheduler.on_member(member.node_id, member.name, member.facts, member.state in PRESENT, now)
-        council = choose_council(view.candidates, self.election.leader(), self._config.election)
-        grace_s = grace_left_s(view.candidates, self._config.election)
+        grace_s = tell_election(view, self.election, self._config.election, now)
         self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
-        self.election.on_members(view.reachable, now)
-        self.election.on_council(council, now)
         self.records.acceptances.on_keepers(view.mine, view.keepers, now)
         self.exec.set_addresses(view.addresses)
         self.gateway.set_peers(view.peers, view.names)
@@ -520,10 +434,19 @@ class Node:
         self.gateway.say_watches()
 
     def _send_reports(self) -> None:
+        """Tell the leader what happened here: at once, or with the next batch while there is more to do."""
         leader = self.election.leader()
         if not leader:
             return
+        due = self._reported_at + REPORT_PAUSE_S
+        if self._now < due and self.exec.attempt_count() > 0:
+            if not self._timers.is_set(_TIMER_REPORT, b""):
+                self._timers.set(_TIMER_REPORT, b"", due)
+            return
         reports = self.exec.take_reports()
+        if reports.is_empty():
+            return
+        self._reported_at = self._now
         if leader != self._me:
             for job, completion in reports.completions:
                 self.records.add_completion(job, completion)

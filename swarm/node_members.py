@@ -6,7 +6,9 @@ from typing import Final, final
 
 from swarm.core.hosts import address_for_others
 from swarm.core.ids import EVERYWHERE, Address, NodeId
-from swarm.election.council import Candidate
+from swarm.election.config import ElectionConfig
+from swarm.election.core import Election
+from swarm.election.council import Candidate, choose_council, grace_left_s
 from swarm.gossip.members import Member
 from swarm.scheduler.replication import Keeper
 
@@ -35,6 +37,14 @@ class MembersView:
         self.addresses: dict[NodeId, list[Address]] = {}
         self.names: dict[NodeId, str] = {}
         self.peers: list[list[object]] = []
+
+
+def tell_election(view: MembersView, election: Election, config: ElectionConfig, now: float) -> float:
+    """Tell election who is reachable and who forms the council; return the seconds until that changes."""
+    council = choose_council(view.candidates, election.leader(), config)
+    election.on_members(view.reachable, now)
+    election.on_council(council, now)
+    return grace_left_s(view.candidates, config)
 
 
 def view_of(members: list[Member], me: NodeId, now: float) -> MembersView:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from swarm.core.hosts import address_for_others, address_text
 from swarm.core.ids import NodeId, short
 from swarm.election.core import Election
+from swarm.exec.core import ExecCore
 from swarm.gossip.members import Member
 from swarm.node_config import NodeConfig
+from swarm.scheduler.core import Scheduler
+from swarm.scheduler.records import JobRecords
 
 
 def count_states(members: list[Member]) -> dict[str, int]:
@@ -37,6 +40,16 @@ def mesh_status(me: NodeId, name: str, members: list[Member], election: Election
         "ballot": [ballot[0], short(ballot[1]) if ballot[1] else ""],
         "members": count_states(members),
     }
+
+
+def work_status(scheduler: Scheduler, records: JobRecords, core: ExecCore) -> dict[str, object]:
+    """Return what this node knows of jobs and what it runs."""
+    running, _ = core.inventory()
+    jobs: dict[str, int] = {}
+    for job in scheduler.jobs.values():
+        jobs[job.state()] = jobs.get(job.state(), 0) + 1
+    known = jobs if scheduler.is_leading else {"known": len(records.jobs())}
+    return {"jobs": known, "running": len(running), "is_idle": not running}
 
 
 def node_row(member: Member, leader: NodeId) -> dict[str, object]:

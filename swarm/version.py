@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 __version__ = "0.1.0"
 
 _WITNESS = "swarm.core.timers"
@@ -14,6 +12,8 @@ def is_compiled() -> bool:
 
     All compiled modules form one group, so one of them stands for all.
     """
+    import importlib.util  # not at the top: the command line imports this module when it starts
+
     spec = importlib.util.find_spec(_WITNESS)
     assert spec is not None, f"{_WITNESS} is part of every installation"
     assert spec.origin is not None, f"{_WITNESS} has a file"

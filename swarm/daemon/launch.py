@@ -169,7 +169,7 @@ def stop_daemon(home: Home, drain: bool = False, timeout_s: float = STOP_TIMEOUT
     """
     pid = running_pid(home)
     if pid is None:
-        raise ConnectFailed(f"no node runs in {home.root}")
+        raise ConnectFailed(f"no node runs in {home.root}, so none was stopped; name another with --home")
     try:
         call_local(home, "leave" if drain else "stop", {"timeout_s": timeout_s}, timeout_s=timeout_s)
     except (ConnectFailed, ProtocolError):

@@ -407,8 +407,6 @@ class ExecCore:
             self._dispatcher.unready(run)
             run.state = RunState.WAITING
 
-    # Time, effects, reports
-
     def handle_deadline(self, now: float) -> None:
         """Do what is due."""
         self._advance_clock(now)
@@ -465,8 +463,6 @@ class ExecCore:
         self._now = now
         self._is_dirty = True
 
-    # Views
-
     def inventory(
         self, jobs: list[JobId] | None = None
     ) -> tuple[list[AttemptKey], list[tuple[ObjectName, bytes, int, int]]]:
@@ -483,6 +479,10 @@ class ExecCore:
             if entry.is_present:
                 objects.append((entry.name, entry.digest, entry.size, entry.encoding))
         return [run.key() for run in runs], objects
+
+    def attempt_count(self) -> int:
+        """Return how many attempts are here, waiting ones too."""
+        return len(self._runs)
 
     def statistics(self) -> dict[str, int]:
         """Return counters since the start and, with names in `_now`, how things stand."""

@@ -148,7 +148,7 @@ async def dial(
     """Return an open WebSocket to the node at `address`, and its id.
 
     Args:
-        address: host (may be a name) and port.
+        address: host (may be a name) and port; link-local without scope means each interface.
         context: from `Credentials.client_context(ALPN_SWARM)`.
         path: "/client" or "/peer".
         peer: the node that is meant; None when any node of the mesh will do.
@@ -159,7 +159,10 @@ async def dial(
         DialError: with the reason, for people.
     """
     with trio.move_on_after(timeout_s):
-        stream, identity = await open_tls(address, context, peer)
+        if interfaces.is_link_local(address[0]) and "%" not in address[0]:
+            stream, identity = await race_tls([address], context, peer)
+        else:
+            stream, identity = await open_tls(address, context, peer)
         websocket, _ = await upgrade_stream(stream, path, boot)
         return websocket, identity
     raise DialError(f"{address[0]} port {address[1]}: no answer within {timeout_s:g} s")

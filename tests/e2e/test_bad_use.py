@@ -15,7 +15,7 @@ import swarm
 from swarm.client.mesh import Mesh
 from swarm.core.errors import GraphError, SerializationError, SwarmError, TaskError
 from swarm.net.invitation import new_secret
-from tests.mesh_processes import Host, finished, finished_json, finished_well, new_invitation
+from tests.mesh_processes import Host, finished, finished_well, new_invitation, wait_for
 
 WRONG_USAGE = 2
 UNREACHABLE = 3
@@ -226,9 +226,13 @@ def test_a_result_that_cannot_be_pickled(place: Place, mesh: Mesh) -> None:
 
 def test_no_mesh(place: Place) -> None:
     host = place.host
-    for words in (["status"], ["nodes"], ["jobs"], ["submit", "--command", "--", "true"], ["invite"], ["stop"]):
+    home = str(host.folder / "none")
+    for words in (["status"], ["nodes"], ["jobs"], ["submit", "--command", "--", "true"], ["invite"]):
         code, out, err = finished(host.swarm(*words))
-        check_line(code, out, err, UNREACHABLE, ["swarm join", str(host.folder / "none")])
+        check_line(code, out, err, UNREACHABLE, ["swarm join", home])
+    for command in ("stop", "leave"):
+        code, out, err = finished(host.swarm(command))
+        check_line(code, out, err, UNREACHABLE, ["--home", home])
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -287,22 +291,17 @@ def test_programs_that_fail(place: Place) -> None:
     assert "Traceback" not in err
     code, out, _ = place.swarm("run", "--all", "--", "sh", "-c", "echo $((2 + 3)); exit 4")
     assert (code, out) == (4, "node | 5\n")
-    failed = json.loads(finished_well(place.host.swarm("jobs", "--json", "--home", str(place.node.home.root))))
-    assert all(row["reason"] for row in failed if row["state"] == "failed")
+    rows = json.loads(finished_well(place.host.swarm("jobs", "--json", "--home", str(place.node.home.root))))
+    assert not [row for row in rows if row["state"] == "failed" and not row["reason"]]
 
 
 def test_what_nobody_can_run_says_so(place: Place) -> None:
-    job = json.loads(place.swarm("submit", "--json", "--detach", "--cpus", "64", "--command", "--", "true")[1])
-
-    def reason() -> str:
-        value = finished_json(place.host.swarm("job", job["job"], "--json", "--mesh", place.invitation))
-        return str(value["reason"])
-
-    from tests.mesh_processes import wait_for
-
-    text = wait_for(reason, 5.0, "a reason")
+    words = ["submit", "--json", "--detach", "--cpus", "64", "--command", "--", "true"]
+    job = json.loads(place.swarm(*words)[1])["job"]
+    text = wait_for(lambda: str(place.node.ask("job", {"job": job})["reason"]), 2.0, "a reason")
     assert "64" in text
-    assert place.swarm("cancel", job["job"])[0] == 0
+    assert place.swarm("cancel", job)[0] == 0
+    assert (job, "cancelled") in place.jobs()
 
 
 def test_errors_of_the_library_are_one_line(tmp_path: Path) -> None:

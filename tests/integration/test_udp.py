@@ -283,6 +283,10 @@ def test_virtual_interfaces_are_skipped_unless_named() -> None:
 def test_own_addresses_leave_out_what_others_cannot_use() -> None:
     assert own_hosts([ETH]) == ["10.0.0.5", "fd00::5"]
     assert own_hosts([Interface("eth0", 2, False, [], ["fe80::5"])]) == ["fe80::5"]
+    fallback = Interface("eth0", 2, False, [("169.254.7.7", "")], ["fd00::5", "fe80::5"])
+    assert own_hosts([fallback]) == ["fd00::5"]
+    assert own_hosts([fallback, ETH]) == ["10.0.0.5", "fd00::5", "fd00::5"]
+    assert own_hosts([LO]) == ["127.0.0.1", "::1"]
     assert own_hosts([]) == []
 
 

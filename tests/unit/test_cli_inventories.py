@@ -55,13 +55,13 @@ def test_ansible_inventory(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["nodes", "--ansible"]) == 0
     inventory = json.loads(capsys.readouterr().out)
     variables = inventory["_meta"]["hostvars"]
-    assert list(variables) == ["laptop", "pi-otherothe", "pi-idpixxxx", "zero"]
+    assert list(variables) == ["laptop", "pi-otheroth", "pi-idpixxxx", "zero"]
     assert variables["pi-idpixxxx"]["ansible_host"] == "fd00::2"
     assert variables["laptop"]["swarm_leader"] is True
     assert variables["laptop"]["swarm_tags"] == ["kind=big"]
     assert inventory["all"]["children"] == ["ungrouped", "swarm", "tag_kind_big"]
     assert inventory["swarm"]["hosts"] == list(variables)
-    assert inventory["tag_kind_big"]["hosts"] == ["laptop", "pi-otherothe"]
+    assert inventory["tag_kind_big"]["hosts"] == ["laptop", "pi-otheroth"]
 
 
 def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:

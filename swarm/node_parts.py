@@ -1,0 +1,105 @@
+"""The parts of a node: how they are made, and what is asked of all of them alike."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarm.core.rng import Rng
+from swarm.election.core import Election
+from swarm.exec.core import ExecCore
+from swarm.gossip.core import Gossip
+from swarm.node_config import NodeConfig
+from swarm.node_restore import remembered_addresses, stored_ballot
+from swarm.node_views import mesh_status, own_facts, work_status
+from swarm.scheduler.core import Scheduler
+from swarm.scheduler.gateway import Gateway
+from swarm.scheduler.invariants import check_scheduler
+from swarm.scheduler.records import JobRecords
+
+
+class NodeParts:
+    """Gossip, election, records, scheduler, gateway and execution of one node; `swarm.node` connects them.
+
+    Args:
+        config: identity, capacity and settings.
+        rows: what an earlier run persisted: (table, key, value).
+        rng: source of every random choice.
+    """
+
+    def __init__(self, config: NodeConfig, rows: list[tuple[str, bytes, bytes]], rng: Rng) -> None:
+        self._config: Final = config
+        self._me: Final = config.node_id
+        self._facts = own_facts(config)
+        self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
+        self.gossip = Gossip(
+            config.gossip,
+            config.node_id,
+            config.name,
+            list(config.addresses),
+            self._facts,
+            config.incarnation,
+            rng,
+            remembered_addresses(rows),
+        )
+        fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
+        self.election = Election(config.election, config.node_id, rng, fence, promise)
+        self.records = JobRecords(config.scheduler, config.node_id)
+        self.records.restore(rows)
+        self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
+        self.gateway = Gateway(config.scheduler, config.node_id, config.name)
+        self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
+
+    def start_to_drain(self, now: float) -> None:
+        """Tell the mesh that this node takes no more tasks, and give back those that have not started."""
+        self._facts = {**self._facts, "draining": True}
+        self.gossip.set_facts(self._facts, now)
+        self.exec.drain(now)
+
+    def handle_parts_deadline(self, now: float) -> None:
+        """Let everything that is due in a part happen."""
+        self.gossip.handle_deadline(now)
+        self.election.handle_deadline(now)
+        self.records.handle_deadline(now)
+        self.scheduler.handle_deadline(now)
+        self.gateway.handle_deadline(now)
+        self.exec.handle_deadline(now)
+
+    def next_parts_deadline(self) -> float:
+        """Return when a part wants :meth:`handle_parts_deadline` next, `math.inf` for never."""
+        return min(
+            self.gossip.next_deadline(),
+            self.election.next_deadline(),
+            self.records.next_deadline(),
+            self.scheduler.next_deadline(),
+            self.gateway.next_deadline(),
+            self.exec.next_deadline(),
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return what `swarm status --json` shows, without what only the daemon knows."""
+        value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
+        value.update(work_status(self.scheduler, self.records, self.exec))
+        value["draining"] = self._facts.get("draining") is True
+        value["clients"] = self.gateway.session_count()
+        return value
+
+    def statistics(self) -> dict[str, object]:
+        """Return the counters of all parts, by part."""
+        return {
+            "node": dict(self.counts),
+            "gossip": self.gossip.statistics(),
+            "election": self.election.statistics(),
+            "records": dict(self.records.counts),
+            "scheduler": dict(self.scheduler.counts),
+            "gateway": dict(self.gateway.counts),
+            "exec": self.exec.statistics(),
+        }
+
+    def check_invariants(self) -> None:
+        """Audit every part; raises AssertionError with the number of the broken invariant."""
+        self.gossip.check_invariants()
+        self.election.check_invariants()
+        self.records.check_invariants()
+        check_scheduler(self.scheduler)
+        self.exec.check_invariants()
+        assert not self.scheduler.is_leading or self.election.is_leader(), "N2: orders without leadership"
