@@ -1,4 +1,4 @@
-"""A simulated client: submits a job through any node, follows it, and goes on through another when that dies."""
+"""A simulated client: submits a job through any node, follows it, and goes on when that node dies."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ class SimulatedClient:
             running = [host.index for host in self._cluster.hosts if host.node is not None]
             if not running:
                 return
-            later = [index for index in running if index > self.attached]
+            least = self.attached if self._session < 0 else self.attached + 1
+            later = [index for index in running if index >= least]
             self.attach(later[0] if later else running[0])
         for payload in self._cluster.take_client_frames(self.attached, self._session):
             self._take(payload)

@@ -24,6 +24,7 @@ from swarm.core.effects import (
     LeaveFinished,
     Notify,
     Persist,
+    RecallTasks,
     RunTasks,
     SendHello,
     SendMessage,
@@ -39,6 +40,7 @@ from swarm.gossip.config import GossipConfig
 from swarm.node import Node
 from swarm.node_config import NodeConfig
 from swarm.scheduler.config import SchedulerConfig
+from swarm.wire.executor_frames import RECALLED
 
 PORT: Final = 7117
 FSYNC_S: Final = 0.002
@@ -55,6 +57,8 @@ _RESULT: Final = 7
 _FETCHED: Final = 8
 _REFUSED: Final = 9
 _FLUSH: Final = 10
+_EXIT: Final = 11
+_RECALL: Final = 12
 
 
 @final
@@ -134,25 +138,30 @@ class Cluster:
         self._pump(host)
 
     def kill(self, index: int, power: bool = False) -> None:
-        """Kill a node's process; with `power` the whole host goes dark and unsynced writes are lost."""
+        """Kill a node's process: rows not synced yet are lost, its streams break, its port refuses.
+
+        With `power` the whole host goes dark instead: nobody is told, and nothing there answers any more.
+        """
         host = self.hosts[index]
         if host.node is None:
             return
         host.node = None
-        if power:
-            host.disk.lose_unsynced()
-        else:
-            host.disk.sync()
-            for other in list(host.links):
-                if self.network.connects(other, index):
-                    when = self.engine.now + self.network.delay_s()
-                    peer = self.hosts[other]
-                    self.engine.schedule(
-                        when, _LINK_LOST, other, Arrival(peer.epoch, index, b"refused"), None
-                    )
+        host.is_dark = power
+        host.disk.lose_unsynced()
         for other in list(host.links):
             self.hosts[other].links.pop(index, None)
+            if not power and self.network.connects(other, index):
+                when = self.engine.now + self.network.delay_s()
+                arrival = Arrival(self.hosts[other].epoch, index, b"refused")
+                self.engine.schedule(when, _LINK_LOST, other, arrival, None)
         host.links = {}
+
+    def leave(self, index: int) -> None:
+        """Let a node say goodbye; it stops by itself shortly after."""
+        host = self.hosts[index]
+        assert host.node is not None, f"host {index} is down"
+        host.node.leave(self.engine.now)
+        self._pump(host)
 
     def cut_links(self) -> None:
         """Let streams break that the network does not carry any more; both ends notice after a while."""
@@ -190,8 +199,7 @@ class Cluster:
         engine = self.engine
         while engine.next_time() <= time_s:
             self._step()
-        if engine.now < time_s:
-            engine.now = time_s
+        engine.now = max(engine.now, time_s)
 
     def running(self) -> list[Node]:
         """Return the nodes that run, by host number."""
@@ -215,7 +223,7 @@ class Cluster:
         return leader in expected
 
     def wait_converged(self, limit_s: float, step_s: float = 0.1) -> float:
-        """Run until :meth:`is_converged`, looking every `step_s`; return the seconds it took, -1 when over limit."""
+        """Run until :meth:`is_converged`, asked every `step_s`; return the seconds it took, -1 for never."""
         begin = self.engine.now
         while self.engine.now - begin < limit_s:
             if self.is_converged():
@@ -248,7 +256,7 @@ class Cluster:
     def _arrive(self, now: float, kind: int, host: Host, arrival: Arrival, extra: object) -> None:
         node = host.node
         if node is None or arrival.epoch not in (host.epoch, -1):
-            if node is None and kind == _PACKET and arrival.source >= 0:
+            if node is None and kind == _PACKET and not host.is_dark:
                 self._refuse(now, host, arrival.source)
             return
         self.trace.add(now, kind, host.index, arrival.payload)
@@ -268,16 +276,28 @@ class Cluster:
             waiting = host.waiting
             host.waiting = []
             self._perform(host, waiting)
-        elif kind == _EXECUTOR:
+        else:
+            self._arrive_local(now, kind, host, node, arrival, extra)
+        self._pump(host)
+
+    def _arrive_local(
+        self, now: float, kind: int, host: Host, node: Node, arrival: Arrival, extra: object
+    ) -> None:
+        """Take what comes from the host itself: its executors and its store."""
+        if kind == _EXECUTOR:
             if arrival.source in host.executors:
                 node.on_executor_ready(arrival.source, 1000 + arrival.source, now)
+        elif kind == _EXIT:
+            node.on_executor_exit(arrival.source, "killed", "", now)
         elif kind == _RESULT:
             assert isinstance(extra, ExecutorTask), "a result belongs to a task"
             self._finish_task(now, host, node, arrival.source, extra)
         elif kind == _FETCHED:
             assert isinstance(extra, FetchObject), "a fetch carries its effect"
             self._end_fetch(now, host, node, extra)
-        self._pump(host)
+        elif kind == _RECALL:
+            assert isinstance(extra, RecallTasks), "a recall carries its effect"
+            self._recall_tasks(now, host, node, extra)
 
     def _refuse(self, now: float, host: Host, source: int) -> None:
         sender = self.hosts[source]
@@ -325,10 +345,12 @@ class Cluster:
                 for other in self.hosts:
                     if other.index != host.index and self.network.hears_multicast(other.index):
                         self._send_packet(host.index, other.index, effect.payload)
+            elif isinstance(effect, (RunTasks, RecallTasks, SpawnExecutor, KillExecutor)):
+                self._perform_work(host, effect, now)
             else:
                 self._perform_local(host, effect, now)
 
-    def _perform_local(self, host: Host, effect: Effect, now: float) -> None:
+    def _perform_work(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, RunTasks):
             queue = host.executors.get(effect.executor)
             if queue is not None:
@@ -336,16 +358,18 @@ class Cluster:
                 queue.extend(effect.tasks)
                 if was_idle:
                     self._start_task(host, effect.executor, now)
+        elif isinstance(effect, RecallTasks):
+            self.engine.schedule(now, _RECALL, host.index, Arrival(host.epoch, effect.executor, b""), effect)
         elif isinstance(effect, SpawnExecutor):
             host.executors[effect.executor] = []
             arrival = Arrival(host.epoch, effect.executor, b"")
             self.engine.schedule(now + SPAWN_S, _EXECUTOR, host.index, arrival, None)
         elif isinstance(effect, KillExecutor):
             host.executors.pop(effect.executor, None)
-            if host.node is not None:
-                host.node.on_executor_exit(effect.executor, "killed", "", now)
-                self._pump(host)
-        elif isinstance(effect, FetchObject):
+            self.engine.schedule(now, _EXIT, host.index, Arrival(host.epoch, effect.executor, b""), None)
+
+    def _perform_local(self, host: Host, effect: Effect, now: float) -> None:
+        if isinstance(effect, FetchObject):
             seconds = self.network.delay_s() + effect.size / self.network.config.bandwidth_bytes_s
             self.engine.schedule(now + seconds, _FETCHED, host.index, Arrival(host.epoch, -1, b""), effect)
         elif isinstance(effect, DropObject):
@@ -373,7 +397,7 @@ class Cluster:
         if target is None or not effect.addresses:
             return
         peer = self.hosts[target]
-        if not self.network.connects(host.index, target):
+        if peer.is_dark or not self.network.connects(host.index, target):
             when = self.engine.now + self.network.config.connect_timeout_s
             self.engine.schedule(when, _LINK_LOST, host.index, Arrival(host.epoch, target, b""), None)
         elif peer.node is None:
@@ -400,6 +424,15 @@ class Cluster:
         seconds, _, _ = pretend(task)
         arrival = Arrival(host.epoch, executor, b"")
         self.engine.schedule(now + seconds, _RESULT, host.index, arrival, task)
+
+    def _recall_tasks(self, now: float, host: Host, node: Node, effect: RecallTasks) -> None:
+        """Give back what the executor has not begun: all but the first of its queue."""
+        queue = host.executors.get(effect.executor)
+        if queue is None:
+            return
+        recalled = [task.handle for task in queue[1:] if task.handle in effect.handles]
+        queue[1:] = [task for task in queue[1:] if task.handle not in recalled]
+        node.receive_executor_frames(effect.executor, [[RECALLED, recalled]], now)
 
     def _finish_task(self, now: float, host: Host, node: Node, executor: int, task: ExecutorTask) -> None:
         queue = host.executors.get(executor)

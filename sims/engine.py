@@ -30,8 +30,7 @@ class Engine:
     def schedule(self, time_s: float, kind: int, target: int, first: object, second: object) -> None:
         """Let an event happen at `time_s`, not before now."""
         self._order += 1
-        when = time_s if time_s > self.now else self.now
-        heapq.heappush(self._heap, (when, self._order, kind, target, first, second))
+        heapq.heappush(self._heap, (max(time_s, self.now), self._order, kind, target, first, second))
 
     def next_time(self) -> float:
         """Return the time of the next event, infinity when there is none."""

@@ -104,6 +104,7 @@ def run_faults(seed: int) -> FaultReport:
         for _ in range(STEPS):
             client.poll()
             cluster.run_until(cluster.engine.now + rng.uniform(0.05, 0.6))
+            _check(cluster)
             _inject(cluster, client, rng, faults)
         problem = _heal_and_judge(cluster, client, size_bytes)
     except AssertionError as error:
@@ -138,6 +139,11 @@ def _inject(cluster: Cluster, client: SimulatedClient, rng: Rng, faults: list[st
         faults.append(f"{when} heal")
 
 
+def _check(cluster: Cluster) -> None:
+    for node in cluster.running():
+        node.check_invariants()
+
+
 def _heal_and_judge(cluster: Cluster, client: SimulatedClient, size_bytes: int) -> str:
     cluster.network.heal()
     for host in cluster.hosts:
@@ -146,8 +152,7 @@ def _heal_and_judge(cluster: Cluster, client: SimulatedClient, size_bytes: int) 
     has_ended = client.wait_final(END_LIMIT_S)
     if cluster.wait_converged(HEAL_LIMIT_S) < 0:
         return f"no agreement {HEAL_LIMIT_S:g} s after healing; leaders {cluster.leaders()}"
-    for node in cluster.running():
-        node.check_invariants()
+    _check(cluster)
     if not has_ended:
         return f"the job did not end: {client.state} {client.counts} {client.reason} {client.refused}"
     if client.state != "done":

@@ -42,7 +42,7 @@ class Disk:
         self._unsynced = []
 
     def lose_unsynced(self) -> None:
-        """The power failed."""
+        """The process was killed: what its driver had not written yet is gone."""
         self._unsynced = []
 
     def load(self) -> list[tuple[str, bytes, bytes]]:
@@ -58,6 +58,7 @@ class Host:
         index: its number.
         address: where its node is reached.
         node: the running node, None while it is down.
+        is_dark: whether the whole host is without power, not only its node down.
         epoch: number of starts; events for an earlier epoch are stale.
         store: objects on disk: name -> (digest, size).
         waiting: effects behind a durable write.
@@ -71,6 +72,7 @@ class Host:
         self.config = config
         self.seed: Final = seed
         self.node: Node | None = None
+        self.is_dark = False
         self.epoch = 0
         self.disk: Final = Disk()
         self.store: dict[ObjectName, tuple[bytes, int]] = {}
@@ -84,6 +86,7 @@ class Host:
     def boot(self) -> Node:
         """Make a new node from what is on disk, as the daemon does at a start."""
         self.epoch += 1
+        self.is_dark = False
         rows = self.disk.load()
         incarnation = self.epoch
         for table, key, value in rows:
@@ -117,8 +120,8 @@ class Host:
 def pretend(task: ExecutorTask) -> tuple[float, list[object], list[tuple[ObjectName, bytes, int]]]:
     """Return how long a simulated task takes, the frame its executor sends, and what it leaves in the store.
 
-    The payload is msgpack: [seconds, size of each output ..., fails?]. Outputs are a digest of the task's name
-    and its inputs' digests, so that they depend on what was computed and on nothing else.
+    The payload is msgpack: [seconds, size of each output ..., fails?]. Outputs are a digest of the task's
+    name and its inputs' digests, so that they depend on what was computed and on nothing else.
     """
     try:
         body = Body([unpack_untrusted(task.payload)]).take_body()

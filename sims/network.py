@@ -109,7 +109,6 @@ class Network:
         """Return when a message sent now on the stream from `source` to `target` arrives, in order."""
         when = now + self.delay_s() + size / self.config.bandwidth_bytes_s
         last = self._last_arrival.get((source, target), 0.0)
-        if when < last:
-            when = last
+        when = max(when, last)
         self._last_arrival[(source, target)] = when
         return when

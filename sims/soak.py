@@ -37,7 +37,7 @@ def main() -> int:
                 failed.append(report)
                 print(f"\nseed {report.seed}: {report.problem}\n  " + "\n  ".join(report.faults), flush=True)
     print(
-        f"{options.seeds} seeds from {options.first}: {len(failed)} with problems, {attempts} attempts of tasks"
+        f"{options.seeds} seeds from {options.first}: {len(failed)} with problems, {attempts} attempts"
     )
     return 1 if failed else 0
 

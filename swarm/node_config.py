@@ -25,6 +25,7 @@ class NodeConfig:
         memory_bytes: that tasks may ask for together, 0 for no bound.
         facts: what the mesh is told about it (python, arch, platform, speed, tags, host, fitness …); cores
             and memory are added.
+        is_amnesiac: rows of the journal are lost, so that this node may have promised what it does not know.
         gossip, election, scheduler, exec: settings of the cores.
     """
 
@@ -35,6 +36,7 @@ class NodeConfig:
     cores: float
     memory_bytes: int
     facts: dict[str, object]
+    is_amnesiac: bool = False
     gossip: GossipConfig = field(default_factory=GossipConfig)
     election: ElectionConfig = field(default_factory=ElectionConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

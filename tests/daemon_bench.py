@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from swarm.core.effects import Effect, FetchObject, LeaveFinished, RunTasks, SendPacket
+from swarm.core.effects import Effect, FetchObject, LeaveFinished, RecallTasks, RunTasks, SendPacket
 from swarm.core.errors import StorageError
 from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.daemon.clock import Watch
@@ -152,6 +152,9 @@ class NotedWorld:
 
     def run_tasks(self, effect: RunTasks) -> None:
         self.done.append(("run", effect.executor))
+
+    def recall_tasks(self, effect: RecallTasks) -> None:
+        self.done.append(("recall", effect.executor, effect.handles))
 
     def kill_executor(self, executor: int, reason: str) -> None:
         self.done.append(("kill", executor, reason))

@@ -199,7 +199,7 @@ class Node:
         return int(value)
 
     def kill(self) -> float:
-        """End it with SIGKILL, if it runs, wait until all its processes are gone, and return when that began."""
+        """End it with SIGKILL, if it runs, wait until nothing of it is left, and return when that began."""
         pid = running_pid(self.home)
         killed_at = time.monotonic()
         if pid is not None:
@@ -224,14 +224,14 @@ def finished(process: subprocess.Popen[str], seconds: float = COMMAND_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
-        raise AssertionError(f"{process.args} did not end in {seconds:g} s:\n{out}\n{err}") from None
+        raise AssertionError(f"{process.args!r} did not end in {seconds:g} s:\n{out}\n{err}") from None
     return process.returncode, out, err
 
 
 def finished_well(process: subprocess.Popen[str], seconds: float = COMMAND_TIMEOUT_S) -> str:
     """Return the stdout of a program that ends with code 0."""
     code, out, err = finished(process, seconds)
-    assert code == 0, f"{process.args} ended with {code}:\n{out}\n{err}"
+    assert code == 0, f"{process.args!r} ended with {code}:\n{out}\n{err}"
     return out
 
 
@@ -241,7 +241,7 @@ def finished_json(process: subprocess.Popen[str], seconds: float = COMMAND_TIMEO
 
 
 def agreed_leader(nodes: Sequence[Node], alive: int = 0) -> str:
-    """Return the name of the leader when all nodes see `alive` members (default: each other) and agree on it."""
+    """Return the leader when all nodes agree on it and see `alive` members (default: each other), else ""."""
     answers = [node.ask("status") for node in nodes]
     leaders = {str(answer["leader"]) for answer in answers}
     ballots = {json.dumps(answer["ballot"]) for answer in answers}

@@ -65,14 +65,14 @@ def join_command(
     if options.foreground:
         run_in_foreground(options)
     started = start_daemon(options)
+    if started.damage:
+        click.echo(f"swarm: {started.damage}", err=True)
     printed = _invitation(started.home.root, False) if started.is_founded else ""
     if as_json:
         founded = {"invitation": printed} if printed else {}
         print_json({**started.ready, "mesh": started.mesh, "founded": started.is_founded, **founded})
         return
     ready = started.ready
-    if started.damage:
-        click.echo(f"swarm: {started.damage}", err=True)
     click.echo(f"node {ready['name']} is ready in mesh {started.mesh} at {ready['host']}:{ready['port']}")
     if printed:
         click.echo(f"\nThis founded the mesh. On every other computer run:\n\n  swarm join {printed}\n")

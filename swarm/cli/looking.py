@@ -261,7 +261,9 @@ def save_results(rows: list[dict[str, Any]], folder: Path) -> None:
             ending = ".pickle" if row["encoding"] == ENCODING_PICKLE else ""
             (folder / f"{row['task']}-{name}{number}{ending}").write_bytes(row["data"])
     except OSError as error:
-        raise StorageError(f"cannot write into {folder}: {error.strerror}") from None
+        raise StorageError(
+            f"cannot write into {folder}: {error.strerror}; choose another directory with -o"
+        ) from None
 
 
 def _loaded(row: dict[str, Any]) -> object:

@@ -90,7 +90,7 @@ def choose_nodes(rows: list[dict[str, Any]], selected: tuple[str, ...]) -> list[
     living = [row for row in rows if row.get("state") in ("alive", "suspect")]
     if not selected:
         if not living:
-            raise ConnectFailed("no node of the mesh is alive")
+            raise ConnectFailed("no node of the mesh is alive; see `swarm nodes`")
         return living
     chosen: dict[str, dict[str, Any]] = {}
     for word in [part.strip() for text in selected for part in text.split(",") if part.strip()]:

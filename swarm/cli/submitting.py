@@ -112,7 +112,7 @@ class _Prepared:
                     f"{words[0]!r} is no script (.py), no workflow (.json, .toml); a program needs --command"
                 )
             if len(words) > 1:
-                raise click.UsageError(f"a workflow takes no arguments, but {words[1]!r} is given")
+                raise click.UsageError(f"a workflow takes no arguments: leave out {words[1]!r}")
             read_graph(words[0])
 
     def fill(self, job: ClientJob) -> dict[Hashable, BaseFuture[Any]]:

@@ -210,18 +210,24 @@ class Engine:
             failures: list[str] = []
             link = await self._race(self._candidates(dead), failures)
             if link is None:
-                found = await self._transport.discover()
-                link = await self._race(
-                    [address for address in found if address not in self._known], failures
-                )
-                if link is None and not found:
-                    failures.append("nobody answers a call on the local network")
+                link = await self._race(await self._discover(failures), failures)
             if link is not None:
                 return link
             if trio.current_time() >= give_up_at:
                 raise ConnectFailed(f"no node of mesh {self._mesh!r} can be reached: {'; '.join(failures)}")
             await trio.sleep(wait_s * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads retries
             wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    async def _discover(self, failures: list[str]) -> list[Address]:
+        """Return addresses found nearby that were not known; adds to `failures` when there is nobody."""
+        try:
+            found = await self._transport.discover()
+        except ConnectFailed as error:
+            failures.append(str(error))
+            return []
+        if not found:
+            failures.append("nobody answers a call on the local network")
+        return [address for address in found if address not in self._known]
 
     def _candidates(self, dead: Address) -> list[Address]:
         """Return whom to dial: where we were told to go first, the one just lost last."""

@@ -14,7 +14,7 @@ from typing import Final, Protocol, final
 import trio
 
 from swarm.client.reach import Reach
-from swarm.core.errors import DecodeError
+from swarm.core.errors import ConnectFailed, DecodeError
 from swarm.core.ids import NO_BALLOT, Address, NodeId, ObjectName
 from swarm.net.dial import dial
 from swarm.net.keys import ALPN_SWARM, MeshKeys
@@ -62,7 +62,7 @@ class Transport(Protocol):
         ...
 
     async def discover(self) -> list[Address]:
-        """Return addresses of nodes that answer nearby, none when nobody does."""
+        """Return addresses of nodes that answer nearby, none when nobody does; ConnectFailed without a way."""
         ...
 
     async def aclose(self) -> None:
@@ -97,7 +97,10 @@ class NetTransport:
     async def discover(self) -> list[Address]:
         """See :class:`Transport`."""
         if self._reach.keys is None:
-            return []
+            raise ConnectFailed(
+                "a client's invitation cannot call on the local network, and its addresses are out of date:"
+                " get another with `swarm invite --client`"
+            )
         return await _discover(self._reach.keys, self._reach.credentials.identity)
 
     async def aclose(self) -> None:

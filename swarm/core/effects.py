@@ -358,6 +358,23 @@ class RunTasks(Effect):
 
 
 @final
+class RecallTasks(Effect):
+    """Take back those of the tasks, by their handles, that an executor has not begun.
+
+    Answered by a frame `RECALLED` with the handles that will not run.
+    """
+
+    __slots__ = ("executor", "handles")
+
+    def __init__(self, executor: int, handles: list[int]) -> None:
+        self.executor: Final = executor
+        self.handles: Final = handles
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.executor, self.handles)
+
+
+@final
 class KillExecutor(Effect):
     """Kill an executor and everything it started, at once; answered by `on_executor_exit`."""
 

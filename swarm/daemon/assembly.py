@@ -88,13 +88,16 @@ class Assembly:
         journal = Journal(self.home.journal)
         loaded = journal.open()
         self._exit.callback(journal.close)
+        stored = _stored_incarnation(loaded.rows)
         self.damage: str = loaded.damage
-        self.incarnation: int = _stored_incarnation(loaded.rows) + 1
+        if not self.damage and not stored and not self.mesh.is_new_here:
+            self.damage = f"the journal {self.home.journal} is gone or empty: this node forgot its jobs"
+        self.incarnation: int = stored + 1
         row = Persist(NODE_TABLE, INCARNATION_KEY, pack(self.incarnation), True)
         journal.commit([row], durable=True)
         self.log.bind(self.key.node_id, self.incarnation)
-        if loaded.damage:
-            self.log.event("journal_damaged", {"damage": loaded.damage, "lost": loaded.lost_count})
+        if self.damage:
+            self.log.event("journal_damaged", {"damage": self.damage, "lost": loaded.lost_count})
         self._make_node(journal, loaded.rows)
 
     def _make_node(self, journal: Journal, rows: list[Row]) -> None:
@@ -118,6 +121,7 @@ class Assembly:
             cores=self.settings.cores,
             memory_bytes=self.settings.memory_bytes,
             facts=facts,
+            is_amnesiac=bool(self.damage),
         )
         recorder = None
         if self.settings.record:
@@ -129,6 +133,7 @@ class Assembly:
                 "cores": config.cores,
                 "memory_bytes": config.memory_bytes,
                 "facts": facts,
+                "is_amnesiac": config.is_amnesiac,
             }
             recorder = Recorder(self.home.recording, [seed, [list(row) for row in rows], about])
         self.node: Node = Node(config, rows, Rng(f"{seed}:{self.settings.name}"))

@@ -28,6 +28,7 @@ from swarm.core.effects import (
     LeaveFinished,
     Notify,
     Persist,
+    RecallTasks,
     RunTasks,
     SendHello,
     SendMessage,
@@ -90,6 +91,10 @@ class World(Protocol):
 
     def run_tasks(self, effect: RunTasks) -> None:
         """Queue tasks for an executor."""
+        ...
+
+    def recall_tasks(self, effect: RecallTasks) -> None:
+        """Take back tasks that an executor has not begun; answered by a frame `RECALLED`."""
         ...
 
     def kill_executor(self, executor: int, reason: str) -> None:
@@ -350,6 +355,8 @@ class Driver:
                 world.drop_object(effect.name)
             case SpawnExecutor():
                 world.spawn_executor(effect.executor)
+            case RecallTasks():
+                world.recall_tasks(effect)
             case KillExecutor():
                 world.kill_executor(effect.executor, effect.reason)
             case _:

@@ -10,7 +10,7 @@ from typing import Final, final
 
 import trio
 
-from swarm.core.effects import FetchObject, RunTasks
+from swarm.core.effects import FetchObject, RecallTasks, RunTasks
 from swarm.core.errors import TransportError
 from swarm.core.ids import Address, NodeId, ObjectName, object_path
 from swarm.daemon.api import LocalApi
@@ -116,6 +116,10 @@ class MeshWorld:
     def run_tasks(self, effect: RunTasks) -> None:
         """Queue tasks for an executor."""
         self._pool.run_nowait(effect.executor, effect.tasks)
+
+    def recall_tasks(self, effect: RecallTasks) -> None:
+        """Take back tasks that an executor has not begun."""
+        self._pool.recall_nowait(effect.executor, effect.handles)
 
     def kill_executor(self, executor: int, reason: str) -> None:
         """Kill an executor."""

@@ -56,7 +56,13 @@ class Election:
     """The election of one node. Inputs take `now`, seconds that never fall; see `take_effects`."""
 
     def __init__(
-        self, config: ElectionConfig, node_id: NodeId, rng: Rng, fence: Ballot, promise: Ballot
+        self,
+        config: ElectionConfig,
+        node_id: NodeId,
+        rng: Rng,
+        fence: Ballot,
+        promise: Ballot,
+        is_amnesiac: bool = False,
     ) -> None:
         """Restore a node.
 
@@ -66,10 +72,13 @@ class Election:
             rng: source of the random part of waits.
             fence: as last persisted, NO_BALLOT when never.
             promise: as last persisted, NO_BALLOT when never.
+            is_amnesiac: what was persisted may be lost. Then this node neither votes nor stands for a lease
+                after its start, in which it hears the fence of whoever is there.
         """
         assert len(node_id) == NODE_ID_SIZE, "a node id has 16 bytes"
         self._config: Final = config
         self._node_id: Final = node_id
+        self._is_amnesiac: Final = is_amnesiac
         self._voter: Final = Voter(config, fence, promise)
         self._fence: Final = self._voter.fence
         self._watch: Final = self._voter.watch
@@ -88,7 +97,9 @@ class Election:
     def start(self, now: float) -> None:
         """Begin: stand after a short while in which nodes that started together find each other."""
         self._advance(now)
-        self._seat.start(now)
+        not_before = now + self._config.lease_s if self._is_amnesiac else now
+        self._voter.withhold(not_before)
+        self._seat.start(now, not_before)
 
     def on_council(self, council: list[tuple[NodeId, Address]], now: float) -> None:
         """Replace the council.
@@ -276,7 +287,7 @@ class Election:
 
     def _grant_vote(self, ballot: Ballot, now: float) -> bool:
         """Promise `ballot` unless it is below the fence; asking again for a promise is granted again."""
-        if ballot < self._fence.ballot:
+        if ballot < self._fence.ballot or self._voter.is_withheld(now):
             return False
         if ballot > self._fence.ballot:
             self._hear_new(ballot, True, now)
@@ -322,7 +333,9 @@ class Election:
         self._hear(ballot, 0, True, now)
         if ballot != self._fence.ballot or self._seat.role is Role.CANDIDATE:
             self._counters["packets_stale"] += 1
-        elif self._seat.role is Role.RETIRED or not self._seat.may_stand():
+        elif (
+            self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._voter.is_withheld(now)
+        ):
             self._counters["packets_unexpected"] += 1
         else:
             self._start_round(False, now)

@@ -35,6 +35,7 @@ class Seat:
         self.council: list[tuple[NodeId, Address]] = []
         self.council_ids: list[NodeId] = []
         self.is_started = False
+        self._not_before = 0.0
 
     def may_stand(self) -> bool:
         """Return whether this node takes part: it runs and is a member of its council."""
@@ -45,10 +46,16 @@ class Seat:
         self.council = council
         self.council_ids = [member for member, _ in council]
 
-    def start(self, now: float) -> None:
-        """Begin to take part, with waits in which nodes that start together find each other."""
+    def start(self, now: float, not_before: float = 0.0) -> None:
+        """Begin to take part, with waits in which nodes that start together find each other.
+
+        Args:
+            now: seconds.
+            not_before: the earliest time to stand, whatever happens.
+        """
         assert not self.is_started, "an election starts once"
         self.is_started = True
+        self._not_before = not_before
         self.timeout.begin(self._config.start_wait_s, self._config.alone_wait_s, now)
         self.set_election_timer(now)
 
@@ -77,6 +84,6 @@ class Seat:
         """Let the waiting follower wait as long as its present rank demands."""
         if self.role is Role.FOLLOWER and self.may_stand():
             when = self.timeout.deadline(self.council, self._fence.ballot[1], now)
-            self.timers.set(TIMER_ELECTION, b"", when)
+            self.timers.set(TIMER_ELECTION, b"", max(when, self._not_before))
         else:
             self.timers.cancel(TIMER_ELECTION, b"")

@@ -22,6 +22,7 @@ class Voter:
         self.fence: Final = Fence(fence, promise)
         self.watch: Final = BeatWatch()
         self._hold_until = 0.0
+        self._withheld_until = 0.0
 
     def is_jump(self, ballot: Ballot) -> bool:
         """Return whether `ballot` is too far above the fence to be believed."""
@@ -40,12 +41,20 @@ class Voter:
         """Refuse pre-votes for a while: somebody stands."""
         self._hold_until = now + self._config.vote_hold_s
 
+    def withhold(self, until: float) -> None:
+        """Vote for nobody before `until`: what this node promised in an earlier life is lost."""
+        self._withheld_until = until
+
+    def is_withheld(self, now: float) -> bool:
+        """Return whether this node votes for nobody at present, see :meth:`withhold`."""
+        return now < self._withheld_until
+
     def would_vote(self, ballot: Ballot, now: float) -> bool:
         """Return whether a vote for `ballot`, which its owner considers to stand for, would be welcome.
 
         Promises nothing. Whoever stands above its own ballot cannot lead under it: it is distrusted at once.
         """
-        if ballot <= self.fence.ballot:
+        if ballot <= self.fence.ballot or self.is_withheld(now):
             return False
         if ballot[1] == self.fence.ballot[1]:
             self.watch.distrust()

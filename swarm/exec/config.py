@@ -18,8 +18,8 @@ class ExecConfig:
         pipeline_max: tasks that an executor may hold at once, >= 1; only tiny ones are given ahead. 16 tasks
             of 0.1 ms hide a round trip between node and executor of 1 ms.
         pipeline_task_max_s: a task is tiny when tasks of its name took less on average, seconds >= 0.
-        pipeline_stall_s: when the first of an executor's tasks runs longer than this, the ones given ahead
-            are taken back and run elsewhere, seconds > 0. It may even wait for one of them.
+        pipeline_stall_s: when the first of an executor's tasks takes longer than this, the ones given ahead
+            are recalled and run elsewhere, seconds > 0. It may even wait for one of them.
         respawn_min_s, respawn_max_s: pause after executors that ended before they were ready, doubling from
             the first to the second, 0 < min <= max.
         attempts_max: attempts held at once, >= 1; further ones are given back. About 1 kB each.

@@ -9,8 +9,8 @@ a whole needs no word from the leader. States are in `swarm.exec.states`, object
 What ends is told by `take_reports`; who was cancelled, retracted or forgotten is not. A run that waits for
 an output that will never come (its maker failed or was cancelled) waits until the leader cancels it.
 
-Effects: SpawnExecutor, RunTasks, KillExecutor, FetchObject, DropObject, Notify. Dispatching is done once per
-batch of inputs, when effects are taken.
+Effects: SpawnExecutor, RunTasks, RecallTasks, KillExecutor, FetchObject, DropObject, Notify. Dispatching is
+done once per batch of inputs, when effects are taken.
 
 Timers: TIMEOUT of an executor's first task; IDLE, STALL and RESPAWN of all executors together.
 
@@ -20,7 +20,7 @@ Invariants (`swarm.exec.invariants`; T1..T5 are the table's):
     I3  READY: in its lane's heap. The lane's count is the number of its READY runs.
     I4  SENT or RUNNING: in the queue of exactly one BUSY executor, under its present handle; RUNNING if and
         only if it is the first. Its objects are present.
-    I5  An executor is BUSY if and only if its queue is not empty; the first of a queue is no ghost.
+    I5  An executor is BUSY if and only if its queue is not empty; its first is no ghost, or one recalled.
     I6  Slots and memory used are the sums over BUSY and DYING executors; slots used <= slots.
     I7  Queues longer than one belong to tiny executors of the work lane and are at most pipeline_max long.
     I8  A TIMEOUT timer is set if and only if the executor's first run has a timeout.
@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from swarm.core.effects import Effect, Notify
+from swarm.core.effects import Effect
 from swarm.core.ids import Address, AttemptKey, JobId, NodeId, ObjectName
 from swarm.core.timers import Timers
 from swarm.exec.config import ExecConfig
@@ -47,6 +47,7 @@ from swarm.exec.reports import (
     failure_of_count,
     failure_of_death,
     failure_of_timeout,
+    not_started,
     statistics_of,
 )
 from swarm.exec.runs import EndedAttempts, Runs
@@ -157,9 +158,12 @@ class ExecCore:
             self._counts.repeated += 1
             self._completions.append((job, completion))
             return
-        width = self._width_of(assignment.cpus)
-        is_full = len(self._runs) >= self._config.attempts_max
-        if self._is_draining or is_full or width > self._slots.slot_count:
+        width = self._slots.width_of(assignment.cpus)
+        if (
+            self._is_draining
+            or len(self._runs) >= self._config.attempts_max
+            or width > self._slots.slot_count
+        ):
             self._give_back(key)
             return
         self._order += 1
@@ -182,13 +186,6 @@ class ExecCore:
         if self._table.settled or self._table.displaced:
             self._settle()
         return is_here
-
-    def _width_of(self, cpus: float) -> int:
-        if cpus <= 0:
-            return 0
-        whole = int(cpus)
-        width = whole if whole == cpus else whole + 1
-        return max(1, min(width, self._slots.slot_count))
 
     def _give_back(self, key: AttemptKey) -> None:
         self._counts.returned += 1
@@ -213,8 +210,7 @@ class ExecCore:
             self._counts.stray += 1
             return
         if place.state is ExecutorState.STARTING:
-            values: dict[str, object] = {"executor": executor, "reason": reason, "output": last_output}
-            self._effects.append(Notify("executor_not_started", values))
+            self._effects.append(not_started(executor, reason, last_output))
         run = self._dispatcher.on_exit(place, now)
         if run is not None:
             self._end(run, max(0.0, now - place.head_since), None, failure_of_death(reason, last_output))
@@ -231,11 +227,10 @@ class ExecCore:
         # The executor goes on first: the new outputs may kill it, because what is next in it uses old ones.
         self._dispatcher.advance(self._dispatcher.detach(run), now)
         self._dispatcher.durations.observe(assignment.name, duration_s)
-        wanted_count = assignment.output_count
-        if len(outputs) == wanted_count:
+        if len(outputs) == assignment.output_count:
             self._end(run, duration_s, outputs, None)
         else:
-            self._end(run, duration_s, None, failure_of_count(len(outputs), wanted_count))
+            self._end(run, duration_s, None, failure_of_count(len(outputs), assignment.output_count))
 
     def on_task_failed(
         self, executor: int, handle: int, failure: Failure, duration_s: float, now: float
@@ -246,6 +241,13 @@ class ExecCore:
         if run is not None:
             self._dispatcher.advance(self._dispatcher.detach(run), now)
             self._end(run, duration_s, None, failure)
+
+    def on_tasks_recalled(self, executor: int, handles: list[int], now: float) -> None:
+        """These tasks of an executor will not run there: it had not begun them when they were recalled."""
+        self._advance_clock(now)
+        place = self._slots.find(executor)
+        if place is not None and place.state in (ExecutorState.IDLE, ExecutorState.BUSY):
+            self._dispatcher.on_recalled(place, handles, now)
 
     def on_task_output(self, executor: int, handle: int, stream: int, data: bytes, now: float) -> None:
         """A run printed something on stream 1 or 2."""
@@ -420,7 +422,7 @@ class ExecCore:
             elif kind == TIMER_IDLE:
                 self._dispatcher.kill_idle(now)
             elif kind == TIMER_STALL:
-                self._dispatcher.take_back_stalled(now)
+                self._dispatcher.recall_stalled(now)
             # TIMER_RESPAWN only makes a pass happen.
 
     def _on_timeout(self, number: int, now: float) -> None:

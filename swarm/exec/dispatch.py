@@ -5,17 +5,27 @@ tiny ones ahead to executors that hold few, then starts executors for what is le
 not fit stops the pass: a wide task is not overtaken for ever by narrow ones.
 
 Three things can go wrong with tasks given ahead. The first of the queue may take long after all, or even
-wait for one behind it: after `pipeline_stall_s` those behind go back to the ready ones, and the executor
-is killed before it comes to their *ghosts*. One may be cancelled: it becomes a ghost too. The executor may
-die with several: nobody knows which one did it, so all run again, each alone. In any case an answer counts
-only under the handle of the present giving.
+wait for one behind it, or the executor gets no processor: after `pipeline_stall_s` those behind are recalled,
+and what the executor has not begun goes back to the ready ones. One may be cancelled: it becomes a *ghost*
+and is recalled too; a ghost that the executor had begun all the same costs it its life when its turn comes.
+The executor may die with several: what it had not begun is given back before, and should it still hold more
+than one, nobody knows which one did it, so all run again, each alone. In any case an answer counts only
+under the handle of the present giving.
 """
 
 from __future__ import annotations
 
 from typing import Final, final
 
-from swarm.core.effects import Effect, ExecutorTask, InputValue, KillExecutor, RunTasks, SpawnExecutor
+from swarm.core.effects import (
+    Effect,
+    ExecutorTask,
+    InputValue,
+    KillExecutor,
+    RecallTasks,
+    RunTasks,
+    SpawnExecutor,
+)
 from swarm.core.rounding import to_ms
 from swarm.core.timers import Timers
 from swarm.exec.config import ExecConfig
@@ -83,17 +93,24 @@ class Dispatcher:
         return executor
 
     def withdraw(self, run: Run, reason: str) -> None:
-        """Take an unwanted run from its executor: killed when it is running, else left as a ghost."""
+        """Take an unwanted run from its executor: killed when it is running, else recalled as a ghost."""
         executor = self.slots.executors[run.executor]
         if run.state is RunState.RUNNING:
             self.detach(run)
             self.kill(executor, reason)
         else:
+            handle = run.handle
             self._unsend(run)
             executor.has_ghosts = True
+            self._recall(executor, [handle])
 
     def advance(self, executor: Executor, now: float) -> None:
         """The first run of a busy executor has ended: the next one runs now, or none."""
+        self._go_on(executor, now)
+        if executor.state is ExecutorState.BUSY and len(executor.queue) <= self._config.pipeline_max // 2:
+            self._mark_thirsty(executor)
+
+    def _go_on(self, executor: Executor, now: float) -> None:
         if not executor.queue:
             self._timers.cancel(TIMER_TIMEOUT, executor.subject)
             self.slots.to_idle(executor, now)
@@ -102,13 +119,13 @@ class Dispatcher:
             return
         run = self.sent.get(executor.queue[0])
         if run is None:
-            self.kill(executor, "what comes next was taken back")
+            self._timers.cancel(TIMER_TIMEOUT, executor.subject)
+            if executor.recall_count == 0:
+                self.kill(executor, "what comes next was cancelled")
             return
         if run.state is RunState.SENT:
             self._timers.cancel(TIMER_TIMEOUT, executor.subject)
             self._begin(executor, run, now)
-        if len(executor.queue) <= self._config.pipeline_max // 2:
-            self._mark_thirsty(executor)
 
     def restart(self, run: Run, reason: str) -> None:
         """Kill the executor of a run whose input changed under it; the run is ready again."""
@@ -161,23 +178,41 @@ class Dispatcher:
         self.slots.to_absent(executor)
         return blamed
 
-    def take_back_stalled(self, now: float) -> None:
-        """Make ready again what waits behind a first task that takes long."""
+    def recall_stalled(self, now: float) -> None:
+        """Recall what waits behind a first task that takes long."""
         is_wanted = False
         for executor in self.slots.lanes[WORK_LANE].executors:
-            if len(executor.queue) < 2 or executor.has_ghosts:
+            if len(executor.queue) < 2:
                 continue
-            if now - executor.head_since < self._config.pipeline_stall_s:
-                is_wanted = True
+            is_wanted = True
+            if executor.recall_count == 0 and now - executor.head_since >= self._config.pipeline_stall_s:
+                self._recall(executor, executor.queue[1:])
+        if is_wanted:
+            self._timers.set(TIMER_STALL, b"", now + self._config.pipeline_stall_s)
+
+    def on_recalled(self, executor: Executor, handles: list[int], now: float) -> None:
+        """Tasks that an executor had not begun are back: ready again, unless they were cancelled."""
+        if executor.recall_count > 0:
+            executor.recall_count -= 1
+        for handle in handles:
+            if handle not in executor.queue:
                 continue
-            executor.has_ghosts = True
-            for handle in executor.queue[1:]:
-                run = self.sent[handle]
+            executor.queue.remove(handle)
+            run = self.sent.get(handle)
+            if run is not None:
                 self.taken_back_count += 1
                 self._unsend(run)
                 self.make_ready(run)
-        if is_wanted:
-            self._timers.set(TIMER_STALL, b"", now + self._config.pipeline_stall_s)
+        executor.has_ghosts = False
+        for handle in executor.queue:
+            if handle not in self.sent:
+                executor.has_ghosts = True
+        if executor.state is ExecutorState.BUSY:
+            self._go_on(executor, now)
+
+    def _recall(self, executor: Executor, handles: list[int]) -> None:
+        executor.recall_count += 1
+        self._effects.append(RecallTasks(executor.number, handles))
 
     def kill_idle(self, now: float) -> None:
         """Kill executors that were idle for long, and look again when the next one may be."""
@@ -252,7 +287,8 @@ class Dispatcher:
         share = fair_share(lane.ready_count, self.slots.slot_count)
         for executor in self._thirsty:
             executor.is_thirsty = False
-            if executor.state is ExecutorState.BUSY and executor.is_tiny and not executor.has_ghosts:
+            is_open = executor.state is ExecutorState.BUSY and executor.is_tiny
+            if is_open and not executor.has_ghosts and executor.recall_count == 0:
                 self._fill_one(executor, lane, min(share, self._config.pipeline_max - len(executor.queue)))
                 if len(executor.queue) > 1 and not self._timers.is_set(TIMER_STALL, b""):
                     self._timers.set(TIMER_STALL, b"", now + self._config.pipeline_stall_s)

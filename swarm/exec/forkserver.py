@@ -36,8 +36,8 @@ KILL: Final = 2
 ENDED: Final = 3
 """[generation, wait status, words] from the server; the words say why when it never started"""
 
-DESCRIPTOR_COUNT: Final = 4
-"""With a SPAWN: channel, standard output, standard error, shared page."""
+DESCRIPTOR_COUNT: Final = 5
+"""With a SPAWN: channel, standard output, standard error, shared page, permits."""
 
 PRIORITY_VARIABLE: Final = "SWARM_EXECUTOR_PRIORITY"
 """``normal`` leaves executors their priority, for machines that do nothing else and for tests on busy ones:

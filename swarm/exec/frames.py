@@ -5,7 +5,7 @@ from __future__ import annotations
 from swarm.core.errors import DecodeError
 from swarm.exec.core import ExecCore
 from swarm.wire.codec import Body
-from swarm.wire.executor_frames import DONE, FAILED, OUTPUT
+from swarm.wire.executor_frames import DONE, FAILED, OUTPUT, RECALLED
 from swarm.wire.facts import failure_untrusted, outputs_untrusted
 
 
@@ -16,7 +16,12 @@ def take_executor_frame(core: ExecCore, executor: int, fields: list[object], now
         DecodeError: this is no frame of an executor; nothing was changed.
     """
     body = Body(fields)
-    kind, handle = body.take_int(), body.take_int()
+    kind = body.take_int()
+    if kind == RECALLED:
+        handles = [Body([item]).take_int() for item in body.take_list()]
+        core.on_tasks_recalled(executor, handles, now)
+        return
+    handle = body.take_int()
     if kind == DONE:
         outputs = outputs_untrusted(body.take_list())
         core.on_task_done(executor, handle, outputs, body.take_number(), now)

@@ -173,9 +173,14 @@ class PythonRunner:
         del args, kwargs
         return _outputs_of(name, result, output_count, writer)
 
+    def note_function(self, function: TaskInput) -> None:
+        """Keep a function for tasks to come, whose own task will not run here."""
+        if self._functions.get(function.digest) is None:
+            self._functions.put(function.digest, function)
+
     def _load_function(self, name: str, function: TaskInput) -> Callable[..., Any]:
         known = self._functions.get(function.digest)
-        if known is None or isinstance(known, TaskInput):
+        if known is None or isinstance(known, TaskInput):  # not loaded yet, or its file was missing
             known = _load_function(name, function if known is None else known)
             self._functions.put(function.digest, known)
         if isinstance(known, TaskInput):

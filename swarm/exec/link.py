@@ -1,4 +1,4 @@
-"""The node's end of one executor: its channel, its output pipes, its shared page.
+"""The node's end of one executor: its channel, its permits, its output pipes, its shared page.
 
 Everything is non-blocking; the tasks that wait for descriptors belong to `swarm.exec.process`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,17 @@ import trio
 from swarm.core.effects import ExecutorTask, InputValue
 from swarm.core.ids import object_path, short
 from swarm.exec.outbox import OutboxPage, create_page
+from swarm.exec.permits import PermitPipe
 from swarm.exec.recent import RecentFunctions
-from swarm.wire.executor_frames import DONE, FAILED, OUTPUT, RUN, ExecutorFrameReader, pack_executor_frame
+from swarm.wire.executor_frames import (
+    DONE,
+    FAILED,
+    OUTPUT,
+    RECALLED,
+    RUN,
+    ExecutorFrameReader,
+    pack_executor_frame,
+)
 
 RECEIVE_SIZE: Final = 256 * 1024
 RAW_SIZE: Final = 65536
@@ -59,11 +69,16 @@ class ExecutorLink:
             out, err = _open_pipe(opened), _open_pipe(opened)
             page = create_page(home.parent)
             opened.callback(os.close, page)
+            reader, writer = _open_pipe(opened)
+            theirs_reader = os.dup(reader)
+            opened.callback(os.close, theirs_reader)
             self._page = OutboxPage(page)
             opened.pop_all()
         self._channel = ours
         self._pipes = (out[0], err[0])
-        self._child_ends = [theirs.detach(), out[1], err[1], page]
+        self._permits = PermitPipe(reader, writer)
+        self._recalled: list[int] = []
+        self._child_ends = [theirs.detach(), out[1], err[1], page, theirs_reader]
         self._reader = ExecutorFrameReader()
         self._received = 0
         self._functions: RecentFunctions[bool] = RecentFunctions()
@@ -73,8 +88,11 @@ class ExecutorLink:
         self._tail = b""
         self._tail_of: object = 0
         self._channel.setblocking(False)
-        for pipe in self._pipes:
+        for pipe in (*self._pipes, reader, writer):
             os.set_blocking(pipe, False)
+        self._printed = select.poll()
+        for pipe in self._pipes:
+            self._printed.register(pipe, select.POLLIN)
 
     def take_child_ends(self) -> list[int]:
         """Return the descriptors for the executor; whoever takes them closes them."""
@@ -88,23 +106,37 @@ class ExecutorLink:
         data = b"".join([pack_executor_frame(self._run_frame(task)) for task in tasks])
         if len(self._backlog) + len(data) > BACKLOG_SIZE_MAX and self._backlog:
             return False
+        self._permits.give([task.handle for task in tasks])
         sent = 0
         if not self._backlog:
-            with contextlib.suppress(OSError):
+            try:
                 sent = self._channel.send(data)
+            except OSError:
+                sent = 0  # full, or broken: `write` finds out
         if sent < len(data):
             self._backlog += memoryview(data)[sent:]
             self._wake.set()
         return True
 
+    def recall(self, handles: list[int]) -> None:
+        """Take back those of the tasks that the executor has not begun; see :meth:`tell_recalled`."""
+        self._recalled += self._permits.recall(handles)
+
+    def tell_recalled(self) -> None:
+        """Deliver the frame about the tasks that were recalled."""
+        if self.is_open:
+            recalled, self._recalled = self._recalled, []
+            self._deliver(self, [[RECALLED, recalled]])
+
     def _run_frame(self, task: ExecutorTask) -> list[object]:
         function: list[object] | None = None
         if task.function is not None:
-            function = _wire_input(task.function)
-            if self._functions.get(task.function.digest):
-                function[2] = function[3] = None
+            digest = task.function.digest
+            if self._functions.get(digest):
+                function = [digest, task.function.encoding, None, None]
             else:
-                self._functions.put(task.function.digest, True)
+                function = _wire_input(task.function)
+                self._functions.put(digest, True)
         inputs = [_wire_input(value) for value in task.inputs]
         if task.job != self._job[0]:
             self._job = (task.job, short(task.job))
@@ -173,6 +205,9 @@ class ExecutorLink:
             for stream in (1, 2):
                 self._receive_output(stream)
             self._hand_over(self._reader.feed(self._page.rest(self._received)))
+            self._recalled += self._permits.recall()
+            if self._recalled:
+                self.tell_recalled()
         finally:
             self.close()
 
@@ -189,6 +224,7 @@ class ExecutorLink:
         for pipe in self._pipes:
             trio.lowlevel.notify_closing(pipe)
             os.close(pipe)
+        self._permits.close()
         self._page.close()
 
     def last_output(self) -> str:
@@ -205,8 +241,9 @@ class ExecutorLink:
             return 0
         self._received += len(data)
         frames = self._reader.feed(data)
-        for stream in (1, 2):  # what was printed before a result is told before it
-            self._receive_output(stream)
+        if self._printed.poll(0):  # what was printed before a result is told before it
+            for stream in (1, 2):
+                self._receive_output(stream)
         self._hand_over(frames)
         return len(data)
 
@@ -236,6 +273,7 @@ class ExecutorLink:
             elif kind == OUTPUT:
                 self._remember(frame[1], frame[3])
         if frames:
+            self._permits.push()
             self._deliver(self, frames)
 
     def _remember(self, handle: object, data: object) -> None:

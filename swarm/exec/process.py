@@ -4,7 +4,7 @@ The fork server (`swarm.exec.forkserver`) makes the processes; this module keeps
 the node asks is synchronous and immediate; answers come by callback, from trio tasks, one at a time:
 
 * ``on_ready(executor, pid)`` once per successful start;
-* ``on_frame(executor, frames)`` with DONE, FAILED and OUTPUT frames, in order;
+* ``on_frame(executor, frames)`` with DONE, FAILED, OUTPUT and RECALLED frames, in order;
 * ``on_exit(executor, reason, last_output)`` once per :meth:`ExecutorPool.spawn_nowait`, after everything the
   executor said, and after its whole process group was killed.
 
@@ -87,7 +87,16 @@ class ExecutorPool:
         self._cancel = trio.CancelScope()
         self._finished = trio.Event()
         self._server: subprocess.Popen[bytes] | None = None
-        names = ("spawned", "killed", "ended", "queue_full", "bad_frames", "servers", "server_failures")
+        names = (
+            "spawned",
+            "killed",
+            "recalled",
+            "ended",
+            "queue_full",
+            "bad_frames",
+            "servers",
+            "server_failures",
+        )
         self._counts = dict.fromkeys(names, 0)
 
     # What the node asks
@@ -122,6 +131,18 @@ class ExecutorPool:
             self._counts["queue_full"] += 1
             self.kill_nowait(executor, "did not take its tasks: too many bytes are waiting")
 
+    def recall_nowait(self, executor: int, handles: list[int]) -> None:
+        """Take back those of the tasks that an executor has not begun; `on_frame` gets RECALLED with them.
+
+        Of an executor that has ended, or is being killed, `on_exit` tells instead.
+        """
+        link = self._links.get(executor)
+        if link is None or link.kill_reason or self._nursery is None:
+            return
+        link.recall(handles)
+        self._counts["recalled"] += 1
+        self._nursery.start_soon(_tell_recalled, link)
+
     def kill_nowait(self, executor: int, reason: str) -> None:
         """Kill an executor and everything it started; `on_exit` tells `reason`.
 
@@ -143,7 +164,7 @@ class ExecutorPool:
         return 0 if self._server is None else self._server.pid
 
     def statistics(self) -> dict[str, int]:
-        """Return counts of executors spawned, killed, ended; of full queues, bad frames, fork servers."""
+        """Return counts of executors spawned, killed, ended; of recalls, full queues, bad frames, servers."""
         return dict(self._counts)
 
     # Life
@@ -339,6 +360,10 @@ class ExecutorPool:
 async def _until_closed(work: Callable[..., Any], *args: object) -> None:
     with contextlib.suppress(trio.ClosedResourceError):
         await work(*args)
+
+
+async def _tell_recalled(link: ExecutorLink) -> None:
+    link.tell_recalled()
 
 
 def _wait_or_kill(server: subprocess.Popen[bytes]) -> None:

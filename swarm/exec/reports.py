@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from swarm.core.effects import Effect, Notify
 from swarm.core.ids import AttemptKey, JobId, ObjectName
 from swarm.core.records import Record
 from swarm.exec.dispatch import Dispatcher
@@ -76,6 +77,12 @@ def failure_of_count(output_count: int, wanted_count: int) -> Failure:
     """Return the failure of an attempt that ended with a wrong number of outputs."""
     message = f"the task has {output_count} outputs and should have {wanted_count}"
     return Failure(ERROR_RESULT, "", message, "", b"")
+
+
+def not_started(executor: int, reason: str, last_output: str) -> Effect:
+    """Return the note about an executor that ended before it was ready."""
+    values: dict[str, object] = {"executor": executor, "reason": reason, "output": last_output}
+    return Notify("executor_not_started", values)
 
 
 @final

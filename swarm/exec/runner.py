@@ -1,4 +1,4 @@
-"""The life of an executor: take a frame, run the task, say how it went.
+"""The life of an executor: take a frame and its permit, run the task, say how it went.
 
 One thread, so that a task has the main thread as in any script. Results of tiny tasks leave together: when
 nothing is queued, or a millisecond after the first, even while the next task runs (see `swarm.exec.outbox`).
@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from swarm.core.errors import DecodeError
 from swarm.exec import priority
 from swarm.exec.functions import AttemptFailed, OutputWriter, PythonRunner, TaskInput, failure_of
 from swarm.exec.outbox import Outbox, TaskStream, wait_until_read
+from swarm.exec.permits import Permits
 from swarm.exec.programs import remove_folder, run_program, run_script
 from swarm.wire.executor_frames import (
     DONE,
@@ -47,12 +49,16 @@ class Runner:
     Args:
         channel: stream socket to the node.
         page: descriptor of the page of memory shared with the node.
+        permits: descriptor of the pipe that says which tasks to begin.
         store: where the node keeps objects as files.
         home: this executor's scratch folder; made here, removed by the node.
     """
 
-    def __init__(self, channel: socket.socket, page: int, store: Path, home: Path) -> None:
+    def __init__(self, channel: socket.socket, page: int, permits: int, store: Path, home: Path) -> None:
         self._channel = channel
+        self._permits = Permits(permits)
+        self._reader = ExecutorFrameReader()
+        self._frames: deque[list[Any]] = deque()
         self._outbox = Outbox(channel, page, lambda: os._exit(0))
         self._store = store
         self._home = home
@@ -66,18 +72,38 @@ class Runner:
         self._take_over_streams()
         self._outbox.put(pack_executor_frame([READY, os.getpid()]))
         self._outbox.flush()
-        reader = ExecutorFrameReader()
+        while (frame := self._next_frame()) is not None:
+            self._run(frame)
+
+    def _next_frame(self) -> list[Any] | None:
+        """Return the frame of the task to run next, skipping recalled ones; None when the node hung up."""
+        permitted = 0
         while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                if frame[0] != RUN:
+                    continue
+                permitted = permitted or self._take_permit()
+                if permitted < 0:
+                    return None
+                if frame[1] == permitted:
+                    return frame
+                if frame[4] is not None:  # tasks behind it may name its function without the bytes
+                    self._python.note_function(TaskInput(frame[4], self._store))
             data = self._receive()
             if not data:
-                return
+                return None
             try:
-                frames = reader.feed(data)
+                self._frames.extend(self._reader.feed(data))
             except DecodeError:
-                return
-            for frame in frames:
-                if frame[0] == RUN:
-                    self._run(frame)
+                return None
+
+    def _take_permit(self) -> int:
+        """Return the handle of the task to run next, waiting when all in hand were recalled; -1 at the end."""
+        while (handle := self._permits.take()) == 0:
+            self._outbox.flush()
+            self._permits.wait()
+        return handle
 
     def _receive(self) -> bytes:
         """Return what the node has sent, after giving it everything finished when that is nothing yet."""
@@ -114,7 +140,10 @@ class Runner:
             self._outbox.flush_within(RESULT_DELAY_S)
         start = time.perf_counter()
         try:
-            with priority.limited_memory(memory_bytes):
+            if memory_bytes > 0:
+                with priority.limited_memory(memory_bytes):
+                    outputs = self._outputs_of(frame)
+            else:
                 outputs = self._outputs_of(frame)
         except AttemptFailed as error:
             self._finish([FAILED, handle, error.failure.to_wire(), time.perf_counter() - start])
@@ -159,11 +188,11 @@ def run_executor(descriptors: Sequence[int], executor: int, store: str, home: st
     """Be executor number `executor` until the node hangs up; returns then.
 
     Args:
-        descriptors: the channel, the pipes that become standard output and error, the shared page.
+        descriptors: the channel, the pipes that become standard output and error, the shared page, permits.
         executor: number of this executor, for its process name.
         store, home: see :class:`Runner`.
     """
-    channel, stdout, stderr, page = descriptors
+    channel, stdout, stderr, page, permits = descriptors
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.close(stdout)
@@ -171,4 +200,4 @@ def run_executor(descriptors: Sequence[int], executor: int, store: str, home: st
     priority.set_process_name(f"swarm-exec-{executor}")
     priority.adopt_orphans()
     priority.forbid_core_dumps()
-    Runner(socket.socket(fileno=channel), page, Path(store), Path(home)).serve()
+    Runner(socket.socket(fileno=channel), page, permits, Path(store), Path(home)).serve()

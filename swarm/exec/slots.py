@@ -94,6 +94,13 @@ class Slots:
         """Return the lane that runs it."""
         return self.lanes[SCRIPT_LANE if run.width == 0 else WORK_LANE]
 
+    def width_of(self, cpus: float) -> int:
+        """Return how many slots a task that asks for so many cores takes; 0 when it asks for none."""
+        if cpus <= 0:
+            return 0
+        whole = int(cpus)
+        return max(1, min(whole if whole == cpus else whole + 1, self.slot_count))
+
     def has_room(self, width: int, memory_bytes: int) -> bool:
         """Return whether a task with these wishes may start now.
 
@@ -165,6 +172,7 @@ class Slots:
         executor.state = ExecutorState.ABSENT
         executor.pid = 0
         executor.known.clear()
+        executor.recall_count = 0
         heapq.heappush(lane.absent, executor.number)
 
     def _free(self, executor: Executor) -> None:

@@ -10,7 +10,7 @@ A *run* is one attempt of a task on this node. Who moves it, and when::
     READY     RUNNING   dispatch: given to an idle executor
     READY     SENT      dispatch: given to an executor ahead of time
     SENT      RUNNING   the task before it ended
-    SENT      READY     its executor was killed or died, or its queue was taken back
+    SENT      READY     its executor was killed or died, or gave it back unbegun
     RUNNING   READY     its executor was killed for something else, or died with more than one task
     any       ENDED     completed, failed, cancelled, retracted, job forgotten
 
@@ -119,8 +119,8 @@ class Executor:
     Attributes:
         lane: 0 for tasks that take slots, 1 for tasks that ask for no cpu.
         queue: handles of the tasks it holds, oldest first; the first is running. A handle that is not in
-            the core's table any more is a *ghost*: its run was cancelled or taken back, and when it
-            comes to the front the executor is killed.
+            the core's table any more is a *ghost*: its run was cancelled, and unless the executor gives
+            it back unbegun, it is killed when the ghost comes to the front.
         width, memory_bytes: what it occupies of the node, while BUSY and until it has gone when DYING.
         head_since, idle_since: when its first task came to the front, when it became idle.
         known: digests of the functions it was given, in order of giving.
@@ -128,6 +128,7 @@ class Executor:
         subject: its name among the timers.
         is_tiny: all it holds are tiny tasks: more may be added.
         has_ghosts: nothing more may be added.
+        recall_count: recalls that were ordered and not answered.
     """
 
     __slots__ = (
@@ -143,6 +144,7 @@ class Executor:
         "outbox",
         "pid",
         "queue",
+        "recall_count",
         "state",
         "subject",
         "width",
@@ -164,3 +166,4 @@ class Executor:
         self.is_tiny = False
         self.is_thirsty = False
         self.has_ghosts = False
+        self.recall_count = 0

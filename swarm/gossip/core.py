@@ -456,6 +456,7 @@ class Gossip:
         if (
             len(self._membership.queue) > 0
             and not self._context.timers.is_set(SPREAD, b"")
+            and len(self._membership.table.listed()) > 1  # whoever is alone waits for somebody to tell
             and self._is_running()
         ):
             self._context.timers.set(SPREAD, b"", max(now + _SPREAD_DELAY_S, self._next_spread))

@@ -25,7 +25,7 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import finish_job
+from swarm.scheduler.endings import finish_job, spread_facts
 from swarm.scheduler.intake import take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
@@ -34,7 +34,15 @@ from swarm.scheduler.outcomes import take_failure, take_success
 from swarm.scheduler.pending import Pending
 from swarm.scheduler.questions import answer_question, find_job
 from swarm.scheduler.records import JobRecords
-from swarm.scheduler.reports import give_back_missing, take_lost, take_output, take_release, take_retracted
+from swarm.scheduler.reports import (
+    give_back_lost,
+    give_back_missing,
+    take_lost,
+    take_output,
+    take_release,
+    take_retracted,
+)
+from swarm.scheduler.task_states import Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
 from swarm.wire.facts import Completion, completion_untrusted
@@ -65,6 +73,7 @@ _TIMER_DELAYED: Final = 3
 _TIMER_EXPIRE: Final = 4
 _TIMER_ORPHAN: Final = 5
 _TIMER_FACTS: Final = 6
+_TIMER_DOUBT: Final = 7
 
 
 class Scheduler:
@@ -83,6 +92,7 @@ class Scheduler:
         self.watches = Watches(config.output_bytes_max)
         self.names: dict[NodeId, str] = {}
         self.pending = Pending()
+        self._doubtful: list[tuple[Job, Task]] = []
         self._questions: list[tuple[NodeId, list[object]]] = []
         self._touched: dict[JobId, bool] = {}
         self._timers = Timers()
@@ -106,6 +116,7 @@ class Scheduler:
         self.dispatcher = Dispatcher(self._config)
         self.watches = Watches(self._config.output_bytes_max)
         self.pending = Pending()
+        self._doubtful = []
         self._questions = []
         self._touched = {}
         self._timers = Timers()
@@ -151,15 +162,7 @@ class Scheduler:
         if worker is None:
             return
         self.pending.drop_node(node)
-        for job_id, index, attempt in list(worker.given):
-            job = self.jobs.get(job_id)
-            if job is not None and job.tasks[index].running.get(attempt) == node:
-                job.give_back(job.tasks[index], attempt)
-                self._touched[job_id] = True
-        for job in self.jobs.values():
-            job.drop_holder(node)
-            job.records.pop(node, None)
-            self._touched[job.job] = True
+        self._touch(give_back_lost(self.jobs, worker))
         self._check_collected(now)
 
     # Facts
@@ -204,7 +207,7 @@ class Scheduler:
         if record is not None:
             take_intent(self._job(job_id, now), record, what, self._records)
 
-    def _take_completion(self, job_id: JobId, completion: Completion, is_held: bool, now: float) -> None:
+    def _take_completion(self, job_id: JobId, completion: Completion, is_live: bool, now: float) -> None:
         job = self.jobs.get(job_id)
         if self.is_collecting or job is None or completion.task >= len(job.tasks):
             self.pending.hold(job_id, completion)
@@ -214,7 +217,10 @@ class Scheduler:
         self.dispatcher.end_attempt(completion.node, (job_id, task.index, completion.attempt))
         task.attempts = max(task.attempts, completion.attempt)
         if completion.failure is None:
-            take_success(job, task, completion, self.dispatcher, is_held)
+            doubtful = take_success(job, task, completion, self.dispatcher, is_live)
+            if doubtful:
+                self._doubtful.extend([(job, winner) for winner in doubtful])
+                self._timers.set(_TIMER_DOUBT, b"", now + self._config.collect_s)
         else:
             take_failure(job, task, completion, completion.failure, self.dispatcher, self._config, now)
 
@@ -235,7 +241,7 @@ class Scheduler:
 
     def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
         if kind == COMPLETIONS:
-            self._take_completions(body, now)
+            self._take_completions(sender, body, now)
         elif kind == INVENTORY:
             self._take_inventory(sender, body, now)
         elif kind == RETRACTED:
@@ -254,13 +260,17 @@ class Scheduler:
         elif kind == ASK:
             self._take_question(sender, body, now)
 
-    def _take_completions(self, body: Body, now: float) -> None:
+    def _take_completions(self, sender: NodeId, body: Body, now: float) -> None:
         for row in body.take_list():
             entry = Body([row]).take_body()
             job_id = entry.take_id(JOB_ID_SIZE)
             completion = completion_untrusted(entry.take_list())
             if self._records.add_completion(job_id, completion):
-                self._take_completion(job_id, completion, False, now)
+                is_live = completion.node == sender
+                self._take_completion(job_id, completion, is_live, now)
+                job = self.jobs.get(job_id)
+                if is_live and (job is None or not job.is_final_task(completion.task)):
+                    self.pending.note_outputs(job_id, completion)
             else:
                 self.counts["duplicates"] += 1
 
@@ -272,14 +282,11 @@ class Scheduler:
                 self._questions.append((sender, [request, op, args]))
             return
         if op == "cancel":
-            self._cancel_job(args, now)
+            found = find_job(self.jobs, args.get("job"))
+            if isinstance(found, Job):
+                self._records.intend(found.job, INTENT_CANCEL, 0, now)
         ok, value = answer_question(self.jobs, self.watches, self.names, op, args, now)
         self._effects.append(Message(sender, ANSWER, [request, ok, value]))
-
-    def _cancel_job(self, args: dict[str, object], now: float) -> None:
-        found = find_job(self.jobs, args.get("job"))
-        if isinstance(found, Job):
-            self._records.intend(found.job, INTENT_CANCEL, 0, now)
 
     def _touch(self, jobs: list[JobId]) -> None:
         for job_id in jobs:
@@ -312,14 +319,12 @@ class Scheduler:
             self.counts["late"] += 1
             return
         attempts = [Found.running_untrusted(sender, row) for row in body.take_list()]
-        objects = body.take_list()
+        copies = [Found.copy_untrusted(sender, row) for row in body.take_list()]
         worker.has_reported = True
         self._timers.cancel(_TIMER_REPORT, sender)
         self._touch(give_back_missing(self.jobs, self.dispatcher, sender, [row.key() for row in attempts]))
-        for attempt in attempts:
-            self._note_found(attempt)
-        for row in objects:
-            self._note_found(Found.copy_untrusted(sender, row))
+        for found in attempts + copies:
+            self._note_found(found)
         self._check_collected(now)
 
     def _note_found(self, found: Found) -> None:
@@ -368,14 +373,22 @@ class Scheduler:
         job = self.jobs.get(job_id)
         if job is None:
             return
-        are_taken = False
         for completion in self.pending.take_held(job_id):
-            are_taken = are_taken or completion.task < len(job.tasks)
-            self._take_completion(job_id, completion, True, now)
+            self._take_completion(job_id, completion, False, now)
         self._adopt(job_id)
-        if are_taken:
-            for task in job.tasks:
-                job.revive_if_lost(task)
+
+    def _settle_doubts(self, is_waiting: bool) -> None:
+        """Let tasks run again whose outputs nobody has, once everybody who might have them has reported."""
+        if is_waiting:
+            for worker in self.dispatcher.workers.values():
+                if not worker.has_reported:
+                    return
+        doubtful = self._doubtful
+        self._doubtful = []
+        self._timers.cancel(_TIMER_DOUBT, b"")
+        for job, task in doubtful:
+            job.revive_if_lost(task)
+            self._touched[job.job] = True
 
     # Time
 
@@ -394,8 +407,10 @@ class Scheduler:
                 self._expire(subject, now)
             elif kind == _TIMER_ORPHAN:
                 self._end_orphan(subject, now)
+            elif kind == _TIMER_DOUBT:
+                self._settle_doubts(False)
             elif kind == _TIMER_FACTS:
-                self._spread_facts()
+                spread_facts(self.jobs, self._records, self._me)
 
     def _end_orphan(self, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
@@ -427,14 +442,6 @@ class Scheduler:
         self._timers.cancel(_TIMER_ORPHAN, job_id)
         self._timers.cancel(_TIMER_EXPIRE, job_id)
 
-    def _spread_facts(self) -> None:
-        for job in self.jobs.values():
-            if job.facts_to_spread:
-                for node in job.records:
-                    if node != self._me:
-                        self._records.send_facts(node, job.job, job.facts_to_spread)
-                job.facts_to_spread = []
-
     # Passes
 
     def run_pass(self, now: float) -> None:
@@ -444,6 +451,8 @@ class Scheduler:
         for job_id in list(self._touched):
             if self.pending.has(job_id):
                 self._take_pending(job_id, now)
+        if self._doubtful:
+            self._settle_doubts(True)
         earliest = self.dispatcher.wake_delayed(now)
         if earliest < math.inf:
             self._timers.set(_TIMER_DELAYED, b"", earliest)
@@ -472,7 +481,7 @@ class Scheduler:
                 self.dispatcher.cancel(job, index, attempt, node)
             job.stopped = []
             if not job.verdict and job.is_complete():
-                self._spread_facts()
+                spread_facts(self.jobs, self._records, self._me)
                 self._timers.set(_TIMER_EXPIRE, job_id, now + self._config.results_ttl_s)
                 self._effects.extend(finish_job(job, self.dispatcher, self._me, now))
             for index in job.released:

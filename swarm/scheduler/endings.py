@@ -1,12 +1,23 @@
-"""The end of a job: its verdict, and what nobody needs to keep from then on."""
+"""Facts for the keepers of records, and the end of a job: what nobody needs to keep from then on."""
 
 from __future__ import annotations
 
 from swarm.core.effects import Effect, Message
-from swarm.core.ids import NodeId
+from swarm.core.ids import JobId, NodeId
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, Job
+from swarm.scheduler.records import JobRecords
 from swarm.wire.messages import JOB_ENDED, KIND_DATA
+
+
+def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
+    """Send the completions that keepers of jobs' records were not sent yet."""
+    for job in jobs.values():
+        if job.facts_to_spread:
+            for node in job.records:
+                if node != me:
+                    records.send_facts(node, job.job, job.facts_to_spread)
+            job.facts_to_spread = []
 
 
 def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list[Effect]:

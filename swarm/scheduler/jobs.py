@@ -190,30 +190,36 @@ class Job:
             digests.append(source.outputs[output].digest)
         return digest_of_inputs(digests)
 
-    def accept_success(self, task: Task, completion: Completion) -> bool:
+    def accept_success(self, task: Task, completion: Completion, is_holder: bool) -> bool:
         """Take a success; return whether it is now (or was already) among the winners.
 
         One whose inputs have no winners yet is set aside and tried again when they do.
+
+        Args:
+            task: what succeeded.
+            completion: the fact.
+            is_holder: whether its node tells it now, and so has the outputs; since an old success, or one
+                that was set aside, it may have been started anew.
         """
         outputs = completion.outputs
         assert outputs is not None, "J4: a success has outputs"
         self.stop(task, completion.attempt, completion.node)
         if task.state == DONE:
-            return self._accept_duplicate(task, completion)
+            return self._accept_duplicate(task, completion, is_holder)
         if task.state in (FAILED, CANCELLED):
             return False
         if len(outputs) != task.spec.output_count:
             self._leave_running(task)
             return False
-        is_winner = self._judge(task, completion, outputs)
+        is_winner = self._judge(task, completion, outputs, is_holder)
         while self._hopeful:
             index = self._hopeful.pop()
             for early in self.early.pop(index, []):
                 if not self.tasks[index].is_final() and early.outputs is not None:
-                    self._judge(self.tasks[index], early, early.outputs)
+                    self._judge(self.tasks[index], early, early.outputs, False)
         return is_winner
 
-    def _judge(self, task: Task, completion: Completion, outputs: list[Output]) -> bool:
+    def _judge(self, task: Task, completion: Completion, outputs: list[Output], is_holder: bool) -> bool:
         """Let a success win when its inputs are the winners' (P3); keep it when they have none yet."""
         expected = self.expected_inputs_digest(task)
         if expected is None:
@@ -223,10 +229,10 @@ class Job:
         if expected != completion.inputs_digest:
             self._leave_running(task)
             return False
-        self._win(task, completion, outputs)
+        self._win(task, completion, outputs, is_holder)
         return True
 
-    def _accept_duplicate(self, task: Task, completion: Completion) -> bool:
+    def _accept_duplicate(self, task: Task, completion: Completion, is_holder: bool) -> bool:
         self.duplicates += 1
         if task.outputs is None or completion.outputs is None:
             return False
@@ -234,10 +240,11 @@ class Job:
         if mine != [output.digest for output in completion.outputs]:
             task.is_unsure = True
             return False
-        task.holders[completion.node] = True
+        if is_holder:
+            task.holders[completion.node] = True
         return True
 
-    def _win(self, task: Task, completion: Completion, outputs: list[Output]) -> None:
+    def _win(self, task: Task, completion: Completion, outputs: list[Output], is_holder: bool) -> None:
         self._stop_all(task)
         if task.state == READY:
             self.ready_count -= 1
@@ -246,7 +253,7 @@ class Job:
         task.outputs = outputs
         task.is_released = False
         task.inputs_digest = completion.inputs_digest
-        task.holders = {completion.node: True}
+        task.holders = {completion.node: True} if is_holder else {}
         self.done += 1
         self.changed = True
         self.won.append(task.index)
@@ -474,6 +481,10 @@ class Job:
     def state(self) -> str:
         """Return "running" or the verdict."""
         return self.verdict or "running"
+
+    def is_final_task(self, index: int) -> bool:
+        """Return whether a task is known and nothing more is to be done for it."""
+        return index < len(self.tasks) and self.tasks[index].is_final()
 
     def told_reason(self) -> str:
         """Return what people are told: why it ended as it did, or why it cannot go on at present."""

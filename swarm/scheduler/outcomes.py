@@ -8,6 +8,7 @@ from swarm.core.rounding import to_ms
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
+from swarm.scheduler.task_graph import is_available
 from swarm.scheduler.task_states import DONE, Task
 from swarm.wire.facts import Completion, Failure
 from swarm.wire.messages import ERROR_EXECUTOR_DIED
@@ -16,41 +17,34 @@ BACKOFF_MAX_S: Final = 10.0
 
 
 def take_success(
-    job: Job, task: Task, completion: Completion, dispatcher: Dispatcher, are_holders_told: bool
-) -> None:
+    job: Job, task: Task, completion: Completion, dispatcher: Dispatcher, is_live: bool
+) -> list[Task]:
     """Take a success of a task.
 
     Args:
         job, task: what succeeded.
         completion: the fact.
         dispatcher: takes back what was given ahead of the task in vain.
-        are_holders_told: whether inventories will tell who has the outputs, instead of the completion, whose
-            node may have been started anew since.
+        is_live: whether the node that ran it tells it now, and so has the outputs. Of an old fact,
+            inventories tell who has them.
+
+    Returns:
+        The tasks that are DONE now, and whose outputs nobody is known to have.
     """
     worker = dispatcher.workers.get(completion.node)
     speed = 1.0 if worker is None else worker.speed
     dispatcher.estimates.observe(task.spec.name, completion.duration_s, speed)
-    is_accepted = job.accept_success(task, completion)
-    if not is_accepted and task.state != DONE:
+    if not job.accept_success(task, completion, is_live and worker is not None) and task.state != DONE:
         dispatcher.recall_ahead(job, task)
     won = job.won
     job.won = []
-    if is_accepted and task.index not in won:
-        won.append(task.index)
+    doubtful: list[Task] = []
     for index in won:
         winner = job.tasks[index]
-        if winner.state != DONE:
-            continue
         dispatcher.recall_stray(job, winner)
-        if winner.has_data():
-            continue
-        if are_holders_told:
-            winner.holders = {}
-            continue
-        for node in list(winner.holders):
-            if node not in dispatcher.workers:
-                del winner.holders[node]
-        job.revive_if_lost(winner)
+        if not is_available(winner):
+            doubtful.append(winner)
+    return doubtful
 
 
 def take_failure(

@@ -47,6 +47,11 @@ class Pending:
         self._found_count += 1
         self._found.setdefault(found.job, []).append(found)
 
+    def note_outputs(self, job: JobId, completion: Completion) -> None:
+        """Note who has the outputs of a success that waits, as an inventory would tell."""
+        for number, output in enumerate(completion.outputs or []):
+            self.note(Found(completion.node, job, completion.task, 0, number, output.digest))
+
     def has(self, job: JobId) -> bool:
         """Return whether anything waits for a job."""
         return job in self._held or job in self._found

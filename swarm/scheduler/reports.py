@@ -7,6 +7,7 @@ from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.task_states import ASSIGNED
 from swarm.scheduler.watches import Watches
+from swarm.scheduler.workers import Worker
 from swarm.wire.codec import Body
 
 
@@ -32,6 +33,18 @@ def take_retracted(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeI
         dispatcher.recall_ahead(job, job.tasks[index])
         touched.append(job.job)
     return touched
+
+
+def give_back_lost(jobs: dict[JobId, Job], worker: Worker) -> list[JobId]:
+    """Give back what a node that is gone was given, and forget what it held; return the jobs concerned."""
+    for job_id, index, attempt in list(worker.given):
+        job = jobs.get(job_id)
+        if job is not None and job.tasks[index].running.get(attempt) == worker.node:
+            job.give_back(job.tasks[index], attempt)
+    for job in jobs.values():
+        job.drop_holder(worker.node)
+        job.records.pop(worker.node, None)
+    return list(jobs)
 
 
 def give_back_missing(

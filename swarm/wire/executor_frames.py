@@ -1,12 +1,13 @@
 """Frames between a node and its executors: u32 little-endian length, then one msgpack array.
 
-To an executor: ``[RUN, handle, kind, name, function | nil, payload, inputs, output_count, stem, memory_bytes]``
-where function and each input are ``[digest, encoding, data | nil, file name | nil]`` and `stem` is
-``<job>.<task>``: output i larger than INLINE_SIZE_MAX is written to ``<store>/<stem>.<i>``. A function's
-data and file name are nil when this executor was given it before.
+To an executor: ``[RUN, handle, kind, name, function | nil, payload, inputs, output_count, stem,
+memory_bytes]`` where function and each input are ``[digest, encoding, data | nil, file name | nil]`` and
+`stem` is ``<job>.<task>``: output i larger than INLINE_SIZE_MAX is written to ``<store>/<stem>.<i>``. A
+function's data and file name are nil when this executor was given it before.
 
 From an executor: ``[READY, pid]``, ``[DONE, handle, outputs, duration_s]`` (outputs as in
-`swarm.wire.facts`), ``[FAILED, handle, failure, duration_s]``, ``[OUTPUT, handle, stream, data]``.
+`swarm.wire.facts`), ``[FAILED, handle, failure, duration_s]``, ``[OUTPUT, handle, stream, data]``. The node's
+end of the channel adds ``[RECALLED, handles]``: tasks that the executor will not run (`swarm.exec.permits`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ READY: Final = 2
 DONE: Final = 3
 FAILED: Final = 4
 OUTPUT: Final = 5
+RECALLED: Final = 6
 
 FRAME_SIZE_MAX: Final = 256 * 1024 * 1024
 _PREFIX: Final = 4

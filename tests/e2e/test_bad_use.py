@@ -1,4 +1,4 @@
-"""What people get wrong: one clear line that names it and says what to do, the right exit code, and no harm."""
+"""What people get wrong: one clear line that names it and its cure, the right exit code, and no harm."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_graphs_that_are_none(place: Place) -> None:
 def test_a_cycle_in_a_networkx_graph(place: Place, mesh: Mesh) -> None:
     import networkx
 
-    graph = networkx.DiGraph([("mow", "rake"), ("rake", "bag"), ("bag", "mow")])
+    graph: networkx.DiGraph[str] = networkx.DiGraph([("mow", "rake"), ("rake", "bag"), ("bag", "mow")])
     for node in graph:
         graph.nodes[node]["task"] = swarm.program(["true"])
     before = place.jobs()

@@ -238,6 +238,22 @@ def test_a_damaged_journal_is_told(homes: Callable[[str], Path]) -> None:
     assert "the journal was damaged" in started.damage
     assert "journal_damaged" in Home(path).log.read_text()
     assert len(list(path.glob("journal.db.damaged-*"))) == 1
+    started_at = time.monotonic()
+    wait_until(lambda: call_local(Home(path), "status")["leader"] != "")
+    assert time.monotonic() - started_at > 2.0, "who forgot its promises waits for a lease before it stands"
+
+
+def test_a_journal_that_is_gone_is_told(homes: Callable[[str], Path]) -> None:
+    path = homes("a")
+    assert start(path).damage == ""
+    stop_daemon(Home(path))
+    for file in path.glob("journal.db*"):
+        file.unlink()
+    started = start(path, new=False)
+    assert started.damage.startswith("the journal ")
+    assert "is gone or empty" in started.damage
+    stop_daemon(Home(path))
+    assert start(path, new=False).damage == ""
 
 
 def test_three_nodes_meet_by_invitation(homes: Callable[[str], Path]) -> None:

@@ -96,9 +96,7 @@ def check_replayed(said: str, tasks: int) -> None:
 
 
 def test_wordcount(host: Host) -> None:
-    process = host.spawn(
-        sys.executable, str(EXAMPLES / "wordcount.py"), "--local", "2", "--megabytes", "20"
-    )
+    process = host.spawn(sys.executable, str(EXAMPLES / "wordcount.py"), "--local", "2", "--megabytes", "20")
     said = finished_well(process, 120.0)
     assert float(said.split(" MB of text")[0]) >= 20
     assert said.splitlines()[-1] == "the same as counted by this process alone: yes"

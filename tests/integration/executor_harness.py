@@ -17,7 +17,7 @@ from swarm.exec.forkserver import PRIORITY_VARIABLE
 from swarm.exec.process import ExecutorPool
 from swarm.exec.serialize import Reference, dump_call, dump_function, load_value
 from swarm.wire.codec import pack
-from swarm.wire.executor_frames import DONE, FAILED, OUTPUT
+from swarm.wire.executor_frames import DONE, FAILED, OUTPUT, RECALLED
 from swarm.wire.facts import Failure, Output, digest_of, failure_untrusted, outputs_untrusted
 from swarm.wire.messages import ENCODING_RAW, KIND_PROGRAM, KIND_PYTHON, KIND_SCRIPT
 
@@ -37,6 +37,7 @@ class Harness:
         self.durations: dict[int, float] = {}
         self.output: dict[int, dict[int, bytes]] = {}
         self.order: list[tuple[int, int]] = []
+        self.recalled: list[list[int]] = []
         self._handle = 0
         self._changed = trio.Event()
         self.pool = ExecutorPool(
@@ -60,6 +61,10 @@ class Harness:
     def _on_frame(self, executor: int, frames: list[list[object]]) -> None:
         for kind, handle, *rest in frames:
             assert isinstance(kind, int)
+            if kind == RECALLED:
+                assert isinstance(handle, list)
+                self.recalled.append(handle)
+                continue
             assert isinstance(handle, int)
             self.order.append((kind, handle))
             if kind == OUTPUT:

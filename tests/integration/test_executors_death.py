@@ -96,6 +96,7 @@ def test_results_before_a_crash_count_and_the_culprit_is_the_first_without(tmp_p
             await next_exit(h)
             assert all(isinstance(h.results.get(task.handle), list) for task in good)
             assert not [task for task in [bad, *behind] if task.handle in h.results]
+            assert h.recalled.pop() == [task.handle for task in behind]
             h.pool.spawn_nowait(0)
         await h.wait(lambda: 0 in h.ready)
 

@@ -376,7 +376,7 @@ def test_executors_inherit_nothing_of_the_daemon(tmp_path: Path) -> None:
             found: dict[str, Any] = await h.value(h.call(descriptors), executor)
             sockets = [target for target in found.values() if target.startswith("socket:")]
             assert len(sockets) == 1, repr(sorted(found.items()))  # its own channel
-            assert len([target for target in found.values() if target.startswith("pipe:")]) == 2, found
+            assert len([target for target in found.values() if target.startswith("pipe:")]) == 3, found
         for listeners in open_sockets:
             for listener in listeners:
                 await listener.aclose()

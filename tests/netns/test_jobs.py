@@ -116,7 +116,7 @@ def test_wordcount_from_a_host_that_is_no_member(mesh: Mesh) -> None:
 
 
 def test_every_way_to_name_the_mesh(mesh: Mesh) -> None:
-    """By option, by variable, by login, and with an invitation that has no address: somebody answers a call."""
+    """By option, variable and login, and by an invitation without an address: somebody answers a call."""
     invitation = mesh.invitation(mesh.nodes[1])
     for_clients = mesh.nodes[1].ask("invite", {"client": True})["invitation"]
     home = {"SWARM_HOME": str(mesh.client.folder / "mine")}
@@ -164,7 +164,9 @@ def test_a_node_is_killed_in_mid_job(mesh: Mesh, victim: str, record_property: A
     led_s = time.monotonic() - killed_at
     report = finished_json(program)
     took_s = time.monotonic() - started_at
-    print(f"{victim}: gone in {gone_s:.2f} s, {leader} leads {led_s:.2f} s after the kill, job took {took_s:.2f} s")
+    print(
+        f"{victim}: gone in {gone_s:.2f} s, {leader} leads {led_s:.2f} s after the kill, job: {took_s:.2f} s"
+    )
     record_property("led_again_s", round(led_s, 3))
     record_property("job_s", round(took_s, 3))
     assert report["answer"] == ANSWER

@@ -28,7 +28,9 @@ def lab() -> Iterator[Lab]:
 
 def check_agreed(nodes: list[Node], timing: Timing, record: object) -> None:
     """Check that it was quick, and that every node lists the same three living members and one leader."""
-    print(f"agreed {timing.from_ready_s:.2f} s after the last was ready, {timing.from_start_s:.2f} s after its start")
+    print(
+        f"{timing.from_ready_s:.2f} s after the last was ready, {timing.from_start_s:.2f} s after its start"
+    )
     assert callable(record)
     record("agreed_from_ready_s", round(timing.from_ready_s, 3))
     record("agreed_from_start_s", round(timing.from_start_s, 3))

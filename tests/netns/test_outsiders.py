@@ -84,7 +84,8 @@ def client_hello():
     except ssl.SSLWantReadError:
         return outgoing.read()
 hello = client_hello()
-pieces = [hello[: len(hello) // 2], hello[:5], hello + os.urandom(50), os.urandom(4000), b"GET / HTTP/1.1\\r\\n\\r\\n"]
+pieces = [hello[: len(hello) // 2], hello[:5], hello + os.urandom(50), os.urandom(4000)]
+pieces += [b"GET / HTTP/1.1\\r\\n\\r\\n"]
 for piece in pieces:
     with plain() as sock:
         sock.sendall(piece)
@@ -171,7 +172,7 @@ class Siege:
         return check
 
     def check_unharmed(self) -> None:
-        """Check that nobody new is seen, the leadership is the same, and a job from outside gets its answer."""
+        """Check that nobody new is seen, the leadership is the same, and jobs get their answers."""
         assert agreed_leader(self.nodes) == self.leader
         for node in self.nodes:
             status = node.ask("status")
@@ -299,7 +300,9 @@ def test_nobody_connects_and_says_nothing_for_ever(siege: Siege) -> None:
     with_nothing = HEAD + "sock = plain(); print('open', flush=True); sock.settimeout(30); ends(sock)"
     host, port = siege.target.address
     check = siege.rises(1, "server", "tls_timed_out")
-    silent = siege.stranger.spawn(sys.executable, "-c", with_nothing, json.dumps({"host": host, "port": port}))
+    silent = siege.stranger.spawn(
+        sys.executable, "-c", with_nothing, json.dumps({"host": host, "port": port})
+    )
     assert silent.stdout is not None
     assert silent.stdout.readline() == "open\n"
     siege.check_unharmed()

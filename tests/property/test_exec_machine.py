@@ -48,8 +48,17 @@ class ExecMachine(RuleBasedStateMachine):
         bytes_max=st.sampled_from([0, 1000, 100_000]),
         pipeline_max=st.sampled_from([1, 2, 4]),
         ended=st.sampled_from([0, 3]),
+        answers_at_once=st.booleans(),
     )
-    def start(self, cpus: float, memory_bytes: int, bytes_max: int, pipeline_max: int, ended: int) -> None:
+    def start(
+        self,
+        cpus: float,
+        memory_bytes: int,
+        bytes_max: int,
+        pipeline_max: int,
+        ended: int,
+        answers_at_once: bool,
+    ) -> None:
         config = ExecConfig(
             script_count_max=2,
             bytes_max=bytes_max,
@@ -59,6 +68,7 @@ class ExecMachine(RuleBasedStateMachine):
             functions_known_max=1,
         )
         self.node = FakeNode(config, cpus, memory_bytes)
+        self.node.answers_at_once = answers_at_once
         self.slot_count = int(cpus)
         self.live: dict[AttemptKey, Assignment] = {}
         self.arrival: dict[AttemptKey, int] = {}
@@ -152,6 +162,17 @@ class ExecMachine(RuleBasedStateMachine):
             self.node.core.on_executor_exit(executor, "no", "", self.node.now)
             self.node.pump()
 
+    @rule(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
+        """From now on executors are that far in their queues when something is recalled."""
+        self.node.begun_count = count
+
+    @precondition(lambda self: self.node.recalled)
+    @rule()
+    def tell_recalled(self) -> None:
+        self.node.tell_recalled()
+        self.node.pump()
+
     @precondition(lambda self: self.node.dying)
     @rule()
     def bury(self) -> None:
@@ -199,11 +220,13 @@ class ExecMachine(RuleBasedStateMachine):
     # What must hold
 
     def executing(self, first_only: bool = False) -> list[AttemptKey]:
-        """What executors hold; behind the first there may be ghosts that were taken back."""
+        """What executors hold or have just given back; behind the first there may be ghosts."""
         keys: list[AttemptKey] = []
         for queue in self.node.queues.values():
             tasks = queue[:1] if first_only else queue
             keys.extend([(task.job, task.task, task.attempt) for task in tasks])
+        for _, recalled in [] if first_only else self.node.recalled:
+            keys.extend([(task.job, task.task, task.attempt) for task in recalled])
         return keys
 
     @invariant()
@@ -290,6 +313,8 @@ class ExecMachine(RuleBasedStateMachine):
             busy = [executor for executor, queue in sorted(node.queues.items()) if queue]
             if node.starting:
                 node.start_executors()
+            elif node.recalled:
+                node.tell_recalled()
             elif node.dying:
                 node.bury()
             elif node.fetches:

@@ -13,6 +13,7 @@ from swarm.core.effects import (
     FetchObject,
     KillExecutor,
     Notify,
+    RecallTasks,
     RunTasks,
     SpawnExecutor,
 )
@@ -95,6 +96,11 @@ class FakeNode:
         self.queues: dict[int, list[ExecutorTask]] = {}
         self.functions: dict[int, set[bytes]] = {}
         self.dying: list[int] = []
+        self.begun_count = (
+            1  # tasks of each queue that an executor has begun, by the time it is recalled from
+        )
+        self.answers_at_once = True
+        self.recalled: list[tuple[int, list[ExecutorTask]]] = []
         self.fetches: dict[ObjectName, FetchObject] = {}
         self.files: dict[ObjectName, bytes] = {}
         self.log: list[Effect] = []
@@ -109,6 +115,12 @@ class FakeNode:
         for effect in effects:
             self._perform(effect)
         self.log.extend(effects)
+        while self.recalled and self.answers_at_once:
+            self.tell_recalled()
+            answers = self.core.take_effects()
+            for effect in answers:
+                self._perform(effect)
+            self.log.extend(answers)
         reports = self.core.take_reports()
         if not reports.is_empty():
             self.reports.append(reports)
@@ -127,8 +139,11 @@ class FakeNode:
             for task in effect.tasks:
                 self._check_task(effect.executor, task)
                 self.queues[effect.executor].append(task)
+        elif isinstance(effect, RecallTasks):
+            self._recall(effect)
         elif isinstance(effect, KillExecutor):
             assert self.queues.pop(effect.executor, None) is not None
+            self.recalled = [answer for answer in self.recalled if answer[0] != effect.executor]
             self.dying.append(effect.executor)
         elif isinstance(effect, FetchObject):
             assert effect.name not in self.fetches
@@ -138,6 +153,18 @@ class FakeNode:
             self.files.pop(effect.name, None)
         else:
             assert isinstance(effect, Notify)
+
+    def _recall(self, effect: RecallTasks) -> None:
+        queue = self.queues[effect.executor]
+        unbegun = queue[self.begun_count :]
+        recalled = [task for task in unbegun if task.handle in effect.handles]
+        self.queues[effect.executor] = [task for task in queue if task not in recalled]
+        self.recalled.append((effect.executor, recalled))
+
+    def tell_recalled(self) -> None:
+        """Answer the oldest recall; what it causes is not performed."""
+        executor, tasks = self.recalled.pop(0)
+        self.core.on_tasks_recalled(executor, [task.handle for task in tasks], self.now)
 
     def _check_task(self, executor: int, task: ExecutorTask) -> None:
         for value in task.inputs:
@@ -180,6 +207,7 @@ class FakeNode:
     def die(self, executor: int, last_output: str = "") -> None:
         """An executor ends by itself."""
         del self.queues[executor]
+        self.recalled = [answer for answer in self.recalled if answer[0] != executor]
         self.core.on_executor_exit(executor, "killed by signal 11", last_output, self.now)
         self.pump()
 
@@ -234,6 +262,9 @@ class FakeNode:
             busy = [executor for executor, queue in sorted(self.queues.items()) if queue]
             if self.starting:
                 self.start_executors()
+            elif self.recalled:
+                self.tell_recalled()
+                self.pump()
             elif self.dying:
                 self.bury()
             elif busy:

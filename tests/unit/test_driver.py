@@ -15,6 +15,7 @@ from swarm.core.effects import (
     LeaderChanged,
     Notify,
     Persist,
+    RecallTasks,
     RunTasks,
     SendHello,
     SendMessage,
@@ -52,6 +53,7 @@ def test_every_effect_is_performed_in_order(tmp_path: Path) -> None:
             DropObject(NAME),
             SpawnExecutor(2),
             RunTasks(2, []),
+            RecallTasks(2, [7]),
             KillExecutor(2, "over time"),
             Notify("thing_happened", {"member": PEER}),
         )
@@ -65,6 +67,7 @@ def test_every_effect_is_performed_in_order(tmp_path: Path) -> None:
             ("drop", NAME),
             ("spawn", 2),
             ("run", 2),
+            ("recall", 2, [7]),
             ("kill", 2, "over time"),
         ]
         assert bench.events() == ["thing_happened"]

@@ -87,10 +87,43 @@ def test_what_waits_behind_a_long_task_is_taken_back() -> None:
     node.fire()
     assert node.core.statistics()["taken_back"] == 5
     assert node.core.statistics()["ready_now"] == 5
+    assert node.running() == {0: [1]}
     node.finish(0, duration_s=0.3)
-    assert node.log[-1] == KillExecutor(0, "what comes next was taken back")
     node.run_all()
     assert [completion.task for completion in node.completions] == [1, 2, 3, 4, 5, 6]
+    assert node.core.statistics()["kills"] == 0
+
+
+def test_what_a_starved_executor_had_begun_is_left_to_it() -> None:
+    node = bag(6)
+    node.begun_count = 3  # it has begun the third; nothing of that came back yet
+    node.fire()
+    assert node.running() == {0: [1, 2, 3]}
+    assert node.core.statistics()["taken_back"] == 3
+    node.advance(1.0)
+    node.core.handle_deadline(node.now)
+    node.pump()
+    assert node.core.statistics()["taken_back"] == 3
+    node.run_all()
+    assert [completion.task for completion in node.completions] == [1, 2, 3, 4, 5, 6]
+    assert node.core.statistics()["kills"] == 0
+
+
+def test_a_late_answer_to_a_recall_does_no_harm() -> None:
+    node = bag(4, timeout_s=5.0)
+    node.answers_at_once = False
+    node.fire()
+    node.finish(0)  # the node believes that the second runs now, and it is on its way back
+    assert node.running() == {}
+    assert node.core.statistics()["sent_now"] == 3
+    node.tell_recalled()
+    node.pump()
+    assert node.running() == {0: [2, 3, 4]}
+    node.run_all()
+    assert [completion.task for completion in node.completions] == [1, 2, 3, 4]
+    node.core.on_tasks_recalled(0, [1, 2, 3], node.now)  # asked by nobody
+    node.core.on_tasks_recalled(77, [1], node.now)
+    node.pump()
 
 
 def test_a_stall_is_looked_for_as_long_as_tasks_are_given_ahead() -> None:
@@ -101,7 +134,7 @@ def test_a_stall_is_looked_for_as_long_as_tasks_are_given_ahead() -> None:
     assert node.core.statistics()["taken_back"] == 0
     node.fire()
     assert node.core.statistics()["taken_back"] == 1
-    assert node.running() == {0: [2, 3]}
+    assert node.running() == {0: [2]}
 
 
 def test_taken_back_tasks_run_on_another_executor() -> None:
@@ -114,21 +147,60 @@ def test_taken_back_tasks_run_on_another_executor() -> None:
     node.advance(0.2)
     node.finish(1)
     node.fire()
-    assert node.running() == {0: [1, 2, 3, 4, 5], 1: [2, 3, 4]}
+    assert node.running() == {0: [1], 1: [2, 3, 4]}
     assert node.core.statistics()["taken_back"] == 4
     for _ in range(4):
         node.finish(1)
     assert [completion.task for completion in node.completions] == [6, 7, 8, 2, 3, 4, 5]
 
 
-def test_a_cancelled_task_in_a_queue_is_killed_when_its_turn_comes() -> None:
+def test_a_cancelled_task_in_a_queue_is_recalled() -> None:
     node = bag(4)
     node.cancel((JOB, 2, 1))
-    assert node.dying == []
-    node.finish(0)
-    assert node.dying == [0]
+    assert node.running() == {0: [1, 3, 4]}
     node.run_all()
     assert [completion.task for completion in node.completions] == [1, 3, 4]
+    assert node.core.statistics()["kills"] == 0
+
+
+def test_a_cancelled_task_that_was_begun_is_killed_when_its_turn_comes() -> None:
+    node = bag(4)
+    node.begun_count = 2
+    node.cancel((JOB, 2, 1))
+    assert node.running() == {0: [1, 2, 3, 4]}
+    node.finish(0)
+    assert node.dying == [0]
+    assert node.log[-1] == KillExecutor(0, "what comes next was cancelled")
+    node.run_all()
+    assert [completion.task for completion in node.completions] == [1, 3, 4]
+
+
+def test_a_cancelled_task_at_the_front_waits_for_the_answer_of_its_recall() -> None:
+    node = bag(4, timeout_s=1.0)
+    node.answers_at_once = False
+    node.cancel((JOB, 2, 1))
+    node.finish(0)
+    assert node.dying == []
+    node.advance(5.0)
+    node.core.handle_deadline(node.now)  # nothing runs as far as anybody knows: no timeout
+    node.pump()
+    node.tell_recalled()
+    node.pump()
+    assert node.running() == {0: [3, 4]}
+    node.finish(0)
+    node.finish(0)
+    assert [completion.task for completion in node.completions] == [1, 3, 4]
+    assert node.core.statistics()["kills"] == 0
+
+
+def test_a_death_with_one_task_begun_is_blamed_on_it() -> None:
+    node = bag(3)
+    handles = [task.handle for task in node.queues[0]]
+    node.core.on_tasks_recalled(0, handles[1:], node.now)
+    node.die(0)
+    assert [completion.task for completion in node.completions] == [1]
+    node.run_all()
+    assert [completion.task for completion in node.completions] == [1, 2, 3]
 
 
 def test_cancelling_the_running_task_saves_those_behind_it() -> None:
