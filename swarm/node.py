@@ -439,7 +439,7 @@ class Node(NodeParts):
         if not leader:
             return
         due = self._reported_at + REPORT_PAUSE_S
-        if self._now < due and self.exec.attempt_count() > 0:
+        if self._now < due and len(self.exec.attempts) > 0:
             if not self._timers.is_set(_TIMER_REPORT, b""):
                 self._timers.set(_TIMER_REPORT, b"", due)
             return

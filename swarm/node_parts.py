@@ -42,9 +42,7 @@ class NodeParts:
             remembered_addresses(rows),
         )
         fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
-        self.election = Election(
-            config.election, config.node_id, rng, fence, promise, config.is_amnesiac
-        )
+        self.election = Election(config.election, config.node_id, rng, fence, promise, config.is_amnesiac)
         self.records = JobRecords(config.scheduler, config.node_id)
         self.records.restore(rows)
         self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)

@@ -117,13 +117,15 @@ class Host:
         self.nodes.append(made)
         return made
 
-    def spawn(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def spawn(
+        self, *words: str, environment: Mapping[str, str] | None = None, takes_input: bool = False
+    ) -> subprocess.Popen[str]:
         """Start a program here; it is killed in the end if it still runs."""
         process = subprocess.Popen(
             [*self.prefix, *words],
             cwd=self.folder,
             env=clean_environment(**{"SWARM_HOME": str(self.folder / "none"), **(environment or {})}),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

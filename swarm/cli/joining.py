@@ -37,8 +37,8 @@ from swarm.cli.shared import home_option, json_option, print_json
     "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Written when ready (JSON)."
 )
 @click.option("--foreground", is_flag=True, help="Stay, and say on stderr what happens.")
-@click.option("--log-json", is_flag=True, help="Say it as JSON lines.")
-@click.option("--record", is_flag=True, help="Keep a file of every input, for `python -m sims replay`.")
+@click.option("--log-json", is_flag=True, help="With --foreground: say it as JSON lines.")
+@click.option("--record", is_flag=True, help="Keep a file of every input in the home, for developers.")
 def join_command(
     invitation: str,
     home: Path | None,
@@ -50,8 +50,8 @@ def join_command(
 ) -> None:
     """Start this node in the background, in the mesh of INVITATION.
 
-    Without an invitation: the mesh that this home already belongs to, or a new one, whose invitation is
-    printed.
+    Without an invitation: in the mesh that this home already belongs to; else in a new one, whose invitation
+    is printed, unless another mesh is heard nearby: then say how to join that (exit code 4).
     """
     from swarm.client.reach import parse_address
     from swarm.daemon.launch import run_in_foreground, start_daemon
@@ -137,7 +137,7 @@ def login_command(invitation: str, home: Path | None, as_json: bool) -> None:
     type=click.FloatRange(min=0),
     default=3600.0,
     show_default=True,
-    help="Seconds for running tasks.",
+    help="Seconds that running tasks may take.",
 )
 def leave_command(home: Path | None, as_json: bool, timeout: float) -> None:
     """Let running tasks end, take no more, then stop this node."""

@@ -44,8 +44,17 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
             click.echo(f"reason   {item}")
 
 
-@click.command("nodes")
-@click.option("--sh", "as_sh", is_flag=True, help="Print the addresses of the living ones, with spaces between.")
+@click.command(
+    "nodes",
+    epilog="""\b
+for host in $(swarm nodes --sh); do ssh $host uptime; done
+mpirun --hostfile <(swarm nodes --mpi) ./program
+swarm nodes --ansible > inventory.json
+""",
+)
+@click.option(
+    "--sh", "as_sh", is_flag=True, help="Print the addresses of the living ones, with spaces between."
+)
 @click.option("--mpi", "as_mpi", is_flag=True, help="Print an MPI hostfile of the living ones.")
 @click.option("--ansible", "as_ansible", is_flag=True, help="Print an Ansible inventory (JSON).")
 @mesh_options
@@ -53,13 +62,7 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
 def nodes_command(
     as_sh: bool, as_mpi: bool, as_ansible: bool, home: Path | None, mesh: str, as_json: bool
 ) -> None:
-    """List the members of the mesh, or print the living ones for another program.
-
-    \b
-    for host in $(swarm nodes --sh); do ssh $host uptime; done
-    mpirun --hostfile <(swarm nodes --mpi) ./program
-    swarm nodes --ansible > inventory.json
-    """
+    """List the members of the mesh, or print the living ones for another program."""
     if as_sh + as_mpi + as_ansible + as_json > 1:
         raise click.UsageError("--json, --sh, --mpi and --ansible exclude each other: give one")
     rows = ask("nodes", {}, home, mesh)
@@ -178,7 +181,7 @@ def logs_command(
 ) -> int:
     """Show what the tasks of a job printed, or one TASK of it."""
     if follow:
-        return _follow(identity, task, home, mesh)
+        return _follow(identity, task, home, mesh, as_json)
     rows = ask("logs", {"job": identity, "task": task}, home, mesh)
     if as_json:
         print_json(rows)
@@ -188,12 +191,16 @@ def logs_command(
     return 0
 
 
-def _follow(identity: str, task: int | None, home: Path | None, mesh: str) -> int:
+def _follow(identity: str, task: int | None, home: Path | None, mesh: str, as_json: bool) -> int:
     from swarm.client.job import ClientJob
     from swarm.core.ids import JOB_ID_SIZE, parse_short
 
-    def on_output(number: int, _attempt: int, stream: int, data: bytes) -> None:
-        if task is None or number == task:
+    def on_output(number: int, attempt: int, stream: int, data: bytes) -> None:
+        if task is not None and number != task:
+            return
+        if as_json:
+            print_json({"task": number, "attempt": attempt, "stream": stream, "data": data})
+        else:
             write_stream(stream, data)
 
     with connect(home, mesh, "swarm logs") as opened:

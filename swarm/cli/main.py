@@ -39,8 +39,18 @@ COMMANDS: Final = {
 """Where each command lives, and what `swarm --help` says of it without importing it."""
 
 
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; stands for KeyboardInterrupt, after which click prints an empty line."""
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -83,7 +93,11 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, is_asked: bo
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A mesh of computers that compute together, without a central server.",
-    epilog="Start with `swarm join` on each computer; the first one prints the invitation for the others.",
+    epilog=(
+        "Start with `swarm join` on each computer; the first one prints the invitation for the others. "
+        "Exit codes: 0 fine, 1 the job or command failed, 2 wrong usage, 3 no mesh or node reachable, "
+        "4 not allowed, 130 interrupted."
+    ),
 )
 @click.option(
     "--version",
@@ -116,11 +130,10 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are one line on stderr."""
     try:
         value = cli.main(arguments, prog_name="swarm", standalone_mode=False)
-    except click.exceptions.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
+    except (Interrupted, KeyboardInterrupt, click.exceptions.Abort):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # behind the ^C that the terminal shows
+        return complain("interrupted", INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return WRONG_USAGE

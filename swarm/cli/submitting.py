@@ -84,7 +84,7 @@ def submit_command(
 
             with contextlib.suppress(SwarmError, TimeoutError):
                 opened.call("cancel", {"job": job.job}, CANCEL_TIMEOUT_S)
-                click.echo("the job is cancelled; --detach leaves a job behind", err=True)
+                click.echo("swarm: the job is cancelled; --detach leaves a job behind", err=True)
             raise
         results = _results(opened, job, kept, output) if job.state == "done" else {}
         return _report(job, results, time.monotonic() - started, as_json, submission.is_script)

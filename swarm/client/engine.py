@@ -214,7 +214,10 @@ class Engine:
             if link is not None:
                 return link
             if trio.current_time() >= give_up_at:
-                raise ConnectFailed(f"no node of mesh {self._mesh!r} can be reached: {'; '.join(failures)}")
+                raise ConnectFailed(
+                    f"no node of mesh {self._mesh!r} can be reached ({'; '.join(dict.fromkeys(failures))}):"
+                    " start one with `swarm join`, or get an invitation with its present address"
+                )
             await trio.sleep(wait_s * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads retries
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 

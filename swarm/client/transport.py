@@ -62,7 +62,7 @@ class Transport(Protocol):
         ...
 
     async def discover(self) -> list[Address]:
-        """Return addresses of nodes that answer nearby, none when nobody does; ConnectFailed without a way."""
+        """Return addresses of nodes that answer nearby, none when nobody does; ConnectFailed: no way to ask."""
         ...
 
     async def aclose(self) -> None:
@@ -98,8 +98,8 @@ class NetTransport:
         """See :class:`Transport`."""
         if self._reach.keys is None:
             raise ConnectFailed(
-                "a client's invitation cannot call on the local network, and its addresses are out of date:"
-                " get another with `swarm invite --client`"
+                "a client's invitation only says where nodes were: a newer one comes from"
+                " `swarm invite --client`"
             )
         return await _discover(self._reach.keys, self._reach.credentials.identity)
 

@@ -2,9 +2,9 @@
 
 The daemon is started as ``python -m swarm.daemon`` in a session of its own, its output in ``daemon.log`` of
 its home. The invitation goes to it through a pipe (arguments and environments can be read by others), and
-through another pipe comes one line of JSON when it is ready or has failed, so nobody has to poll. A third pipe,
-the lifeline, is there on demand: the kernel closes our end however we end, and the daemon stops. Standard
-library only.
+through another pipe comes one line of JSON when it is ready or has failed, so nobody has to poll. A third
+pipe, the lifeline, is there on demand: the kernel closes our end however we end, and the daemon stops.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _children: list[subprocess.Popen[bytes]] = []
 """Daemons started by this process that may still run; kept so that dead ones can be reaped."""
 
 _lifelines: dict[int, int] = {}
-"""Descriptors of our ends of lifelines, by pid of the daemon; closed by :func:`cut_lifeline` or the kernel."""
+"""Our ends of lifelines by pid of the daemon; closed by :func:`cut_lifeline` or the kernel."""
 
 
 class StartFailed(SwarmError):
@@ -132,7 +132,7 @@ def start_daemon(
 
 
 def cut_lifeline(pid: int) -> None:
-    """Close our end of the lifeline of the daemon `pid`, which stops if it still runs; harmless without one."""
+    """Close our end of the lifeline of a daemon, which stops if it still runs; harmless without one."""
     _close(_lifelines.pop(pid, -1))
 
 

@@ -39,7 +39,7 @@ class DaemonOptions:
         ready_file: is written like ``ready.json`` of the home when the node is ready.
         foreground: stay, and say on stderr what happens.
         log_json: say it as JSON lines.
-        record: keep a file of every input for `python -m sims replay`.
+        record: keep a file of every input in the home, for developers.
         temporary: the home is removed when the node ends; only for homes made for this start.
     """
 

@@ -333,9 +333,7 @@ class Election:
         self._hear(ballot, 0, True, now)
         if ballot != self._fence.ballot or self._seat.role is Role.CANDIDATE:
             self._counters["packets_stale"] += 1
-        elif (
-            self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._voter.is_withheld(now)
-        ):
+        elif self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._voter.is_withheld(now):
             self._counters["packets_unexpected"] += 1
         else:
             self._start_round(False, now)

@@ -78,6 +78,7 @@ class ExecCore:
         self._effects: Final[list[Effect]] = []
         self._timers: Final = Timers()
         self._runs: Final = Runs()
+        self.attempts: Final = self._runs  # how many are here, for the node: len() only
         self._ended: Final = EndedAttempts(config.ended_count_max, config.ended_bytes_max)
         self._slots: Final = Slots(
             whole if whole == cpus else whole + 1, config.script_count_max, memory_bytes
@@ -481,10 +482,6 @@ class ExecCore:
             if entry.is_present:
                 objects.append((entry.name, entry.digest, entry.size, entry.encoding))
         return [run.key() for run in runs], objects
-
-    def attempt_count(self) -> int:
-        """Return how many attempts are here, waiting ones too."""
-        return len(self._runs)
 
     def statistics(self) -> dict[str, int]:
         """Return counters since the start and, with names in `_now`, how things stand."""

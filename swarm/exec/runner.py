@@ -99,7 +99,7 @@ class Runner:
                 return None
 
     def _take_permit(self) -> int:
-        """Return the handle of the task to run next, waiting when all in hand were recalled; -1 at the end."""
+        """Return the handle of the next task, waiting when all in hand were recalled; -1 at the end."""
         while (handle := self._permits.take()) == 0:
             self._outbox.flush()
             self._permits.wait()

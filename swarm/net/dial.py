@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from swarm.core.errors import ConnectFailed, RemoteProtocolError
+from swarm.core.hosts import is_link_local
 from swarm.core.ids import Address, NodeId, short
 from swarm.net import interfaces
 from swarm.net.keys import ROLE_NODE, peer_identity
@@ -159,7 +160,7 @@ async def dial(
         DialError: with the reason, for people.
     """
     with trio.move_on_after(timeout_s):
-        if interfaces.is_link_local(address[0]) and "%" not in address[0]:
+        if is_link_local(address[0]) and "%" not in address[0]:
             stream, identity = await race_tls([address], context, peer)
         else:
             stream, identity = await open_tls(address, context, peer)
@@ -206,7 +207,7 @@ async def _connect(address: Address) -> trio.SocketStream:
 
 def _expand(addresses: Sequence[Address]) -> list[Address]:
     """Return what to try: a link-local address without scope means each interface."""
-    if not any(interfaces.is_link_local(host) and "%" not in host for host, _ in addresses):
+    if not any(is_link_local(host) and "%" not in host for host, _ in addresses):
         return list(addresses[:ADDRESS_COUNT_MAX])
     usable = interfaces.choose_usable(interfaces.list_interfaces())
     targets: list[Address] = []

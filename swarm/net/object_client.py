@@ -29,8 +29,9 @@ IDLE_COUNT_MAX: Final = 16
 """Connections kept for later; the one not used for longest is closed."""
 IDLE_TIMEOUT_S: Final = 30.0
 """Half of what a server waits, so that a kept connection is still good."""
-STALL_TIMEOUT_S: Final = 20.0
-"""A transfer without progress for so long goes on at another source."""
+STALL_TIMEOUT_S: Final = 15.0
+"""A transfer without a byte for so long goes on at another source. With `dial.DIAL_TIMEOUT_S` it bounds how
+long a silent source can take; there is no bound on a transfer that moves."""
 WRITE_SIZE: Final = 1024 * 1024
 _ANSWER_SIZE_MAX: Final = 4096
 _COUNTERS: Final = (
@@ -231,7 +232,8 @@ class ObjectClient:
             with data.open("rb") as file:
                 while piece := await trio.to_thread.run_sync(file.read, READ_SIZE):
                     await self._send_piece(http, piece)
-        await http.send(h11.EndOfMessage())
+        with trio.fail_after(STALL_TIMEOUT_S):
+            await http.send(h11.EndOfMessage())
 
     async def _send_piece(self, http: HttpStream, piece: bytes) -> None:
         with trio.fail_after(STALL_TIMEOUT_S):
@@ -246,11 +248,10 @@ class ObjectClient:
         return event
 
     async def _body(self, http: HttpStream) -> bytes:
-        """Return the body of a short answer; what is too long is cut."""
+        """Return the body of a short answer; what is too long is cut and spoils the connection."""
         body = b""
-        while isinstance(event := await self._event(http), h11.Data):
-            if len(body) < _ANSWER_SIZE_MAX:
-                body += bytes(event.data)
+        while len(body) < _ANSWER_SIZE_MAX and isinstance(event := await self._event(http), h11.Data):
+            body += bytes(event.data)
         return body
 
     async def _event(self, http: HttpStream) -> object:
@@ -276,11 +277,12 @@ class ObjectClient:
         is_good = False
         try:
             target = f"/objects/{file_name}".encode()
-            await http.send(
-                h11.Request(method=method, target=target, headers=[(b"host", b"swarm"), *headers])
-            )
-            if method == b"GET":
-                await http.send(h11.EndOfMessage())
+            with trio.fail_after(STALL_TIMEOUT_S):
+                await http.send(
+                    h11.Request(method=method, target=target, headers=[(b"host", b"swarm"), *headers])
+                )
+                if method == b"GET":
+                    await http.send(h11.EndOfMessage())
             yield http
             is_good = http.connection.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
         except h11.ProtocolError as error:

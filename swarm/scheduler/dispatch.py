@@ -16,7 +16,13 @@ from swarm.core.effects import Effect, Message, Notify
 from swarm.core.ids import AttemptKey, NodeId, short
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.placement import choose_ahead, choose_worker, lacking_data, make_assignment
+from swarm.scheduler.placement import (
+    choose_ahead,
+    choose_worker,
+    lacking_data,
+    make_assignment,
+    why_lacking,
+)
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.task_states import ASSIGNED, Task
 from swarm.scheduler.workers import Worker
@@ -104,10 +110,7 @@ class Dispatcher:
                 if task.not_before > now:
                     self.delayed.append((task.not_before, job, task))
                     continue
-                lacking = lacking_data(job, task) if job.has_brought else -1
-                if lacking >= 0:
-                    stall = f"waiting: no node has the bytes of task {lacking}, which the client brought"
-                    self.delayed.append((now + BROUGHT_RETRY_S, job, task))
+                if job.has_brought and self._lacks_data(job, task, now):
                     continue
                 worker = choose_worker(job, task, workers, self.estimates, self._config)
                 if worker is None:
@@ -116,8 +119,18 @@ class Dispatcher:
                 self._give(job, task, worker, False)
                 self._run_ahead(job, task, worker)
                 placed += 1
-        self._note_stall(job, stall)
+        self._note_stall(job, stall or why_lacking(job))
         return placed >= TURN
+
+    def _lacks_data(self, job: Job, task: Task, now: float) -> bool:
+        """Let a task wait whose client's bytes no node has at present; return whether it does."""
+        lacking = lacking_data(job, task)
+        if lacking < 0:
+            job.lacking.pop(task.index, None)
+            return False
+        job.lacking[task.index] = lacking
+        self.delayed.append((now + BROUGHT_RETRY_S, job, task))
+        return True
 
     def _why_nothing_fits(self, options: TaskOptions) -> str:
         reasons = [worker.why_unfit(options) for worker in self.workers.values()]

@@ -18,9 +18,15 @@ from typing import Final, final
 
 from swarm.core.ids import JobId, NodeId
 from swarm.scheduler.ranking import Estimates, rank_new_tasks
-from swarm.scheduler.task_graph import dependency_failure, is_available, missing_output, producers_of
+from swarm.scheduler.task_graph import (
+    dependency_failure,
+    expected_inputs_digest,
+    is_available,
+    missing_output,
+    producers_of,
+)
 from swarm.scheduler.task_states import ASSIGNED, CANCELLED, DONE, FAILED, READY, WAITING, Task
-from swarm.wire.facts import Completion, Failure, Output, digest_of_inputs
+from swarm.wire.facts import Completion, Failure, Output
 from swarm.wire.job_part import JobPart, TaskOptions, data_output_untrusted
 from swarm.wire.messages import KIND_DATA
 
@@ -39,6 +45,7 @@ class Job:
         tasks: by index.
         classes: the different options of its tasks; a task's `klass` is an index here.
         has_brought: whether some of its data was put into the stores of nodes, and may be out of reach.
+        lacking: READY tasks that wait for such data -> which.
         ready: per class, a heap of (-rank, index); stale entries are skipped when popped.
         records: nodes that keep the job's record.
         updates: completions that watchers have not been told yet.
@@ -64,6 +71,7 @@ class Job:
         self.parts_waiting: dict[int, JobPart] = {}
         self.is_cancelled = False
         self.has_brought = False
+        self.lacking: dict[int, int] = {}
         self.classes: list[TaskOptions] = []
         self.ready: list[list[tuple[float, int]]] = []
         self.ready_count = 0
@@ -178,18 +186,6 @@ class Job:
 
     # Facts
 
-    def expected_inputs_digest(self, task: Task) -> bytes | None:
-        """Return the digest that a success of `task` must carry, None while an input has no winner."""
-        digests: list[bytes] = []
-        inputs = task.spec.inputs
-        for position in range(0, len(inputs), 2):
-            source = self.tasks[inputs[position]]
-            output = inputs[position + 1]
-            if source.state != DONE or source.outputs is None or output >= len(source.outputs):
-                return None
-            digests.append(source.outputs[output].digest)
-        return digest_of_inputs(digests)
-
     def accept_success(self, task: Task, completion: Completion, is_holder: bool) -> bool:
         """Take a success; return whether it is now (or was already) among the winners.
 
@@ -221,7 +217,7 @@ class Job:
 
     def _judge(self, task: Task, completion: Completion, outputs: list[Output], is_holder: bool) -> bool:
         """Let a success win when its inputs are the winners' (P3); keep it when they have none yet."""
-        expected = self.expected_inputs_digest(task)
+        expected = expected_inputs_digest(self.tasks, task)
         if expected is None:
             self.early.setdefault(task.index, []).append(completion)
             self._leave_running(task)

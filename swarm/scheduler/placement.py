@@ -11,7 +11,7 @@ from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.task_graph import is_available, producers_of
-from swarm.scheduler.task_states import ASSIGNED, DONE, WAITING, Task
+from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING, Task
 from swarm.scheduler.workers import Worker
 from swarm.wire.messages import KIND_DATA
 from swarm.wire.orders import Assignment, InputRef
@@ -58,6 +58,16 @@ def lacking_data(job: Job, task: Task) -> int:
         if source.spec.kind == KIND_DATA and not is_available(source):
             return index
     return -1
+
+
+def why_lacking(job: Job) -> str:
+    """Return what people are told of READY tasks that wait for the client's bytes, "" when there are none."""
+    for index in list(job.lacking):
+        if job.tasks[index].state == READY:
+            lacking = job.lacking[index]
+            return f"waiting: no node has the bytes of task {lacking}, which the client brought"
+        del job.lacking[index]
+    return ""
 
 
 def missing_bytes(job: Job, task: Task, node: NodeId) -> int:

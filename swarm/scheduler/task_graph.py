@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from swarm.scheduler.task_states import Task
-from swarm.wire.facts import Failure
+from swarm.scheduler.task_states import DONE, Task
+from swarm.wire.facts import Failure, digest_of_inputs
 from swarm.wire.job_part import JobPart
 from swarm.wire.messages import ERROR_DEPENDENCY
 
@@ -20,6 +20,19 @@ def producers_of(task: Task) -> list[int]:
     for position in range(0, len(inputs), 2):
         seen[inputs[position]] = True
     return list(seen)
+
+
+def expected_inputs_digest(tasks: list[Task], task: Task) -> bytes | None:
+    """Return the digest that a success of `task` must carry (P3), None while an input has no winner."""
+    digests: list[bytes] = []
+    inputs = task.spec.inputs
+    for position in range(0, len(inputs), 2):
+        source = tasks[inputs[position]]
+        output = inputs[position + 1]
+        if source.state != DONE or source.outputs is None or output >= len(source.outputs):
+            return None
+        digests.append(source.outputs[output].digest)
+    return digest_of_inputs(digests)
 
 
 def is_available(task: Task) -> bool:

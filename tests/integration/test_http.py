@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import h11
@@ -13,6 +16,7 @@ import trio
 
 from swarm.core.errors import ConnectFailed, StorageError
 from swarm.core.ids import JOB_ID_SIZE, ObjectName, object_path
+from swarm.net import dial as dial_module
 from swarm.net import object_client as object_client_module
 from swarm.net.http_stream import HttpStream
 from swarm.net.keys import ALPN_HTTP
@@ -301,27 +305,81 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     trio.run(_disk_full, tmp_path)
 
 
-async def _stall(path: Path) -> None:
-    async with stations(path, 1) as (b,), ObjectClient(b.credentials) as client:
-        context = b.credentials.server_context()
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-
-        async def silent(stream: trio.SocketStream) -> None:
-            tls = trio.SSLStream(stream, context, server_side=True)
-            await tls.do_handshake()
-            await trio.sleep_forever()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, silent, listeners)
-            address = ("127.0.0.1", listeners[0].socket.getsockname()[1])
-            with pytest.raises(FetchFailed, match="no progress"):
-                await client.fetch_object(NAME, digest_of(DATA), len(DATA), [(b"", [address])], path / "x")
-            nursery.cancel_scope.cancel()
+Behaviour = Callable[[trio.SSLStream[trio.SocketStream]], Awaitable[None]]
 
 
-def test_a_source_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _sources(path: Path, *behaviours: Behaviour | None, reason: str) -> None:
+    """Fetch from nodes that behave like this after the handshake (None: that never begin it)."""
+    async with (
+        stations(path, 1) as (b,),
+        ObjectClient(b.credentials) as client,
+        trio.open_nursery() as nursery,
+    ):
+        sources = []
+        for number, behaviour in enumerate(behaviours):
+
+            async def serve(stream: trio.SocketStream, behaviour: Behaviour | None = behaviour) -> None:
+                if behaviour is not None:
+                    tls = trio.SSLStream(stream, b.credentials.server_context(), server_side=True)
+                    await tls.do_handshake()
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        await behaviour(tls)
+                await trio.sleep_forever()
+
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, serve, listeners)
+            node = b.node_id if behaviour is not None else bytes([number]) * 16
+            sources.append((node, [("127.0.0.1", listeners[0].socket.getsockname()[1])]))
+        with trio.fail_after(10), pytest.raises(FetchFailed, match=reason) as caught:
+            await client.fetch_object(NAME, digest_of(DATA), len(DATA), sources, path / "x")
+        assert caught.value.failed == list(dict.fromkeys([node for node, _ in sources]))
+        assert list((path / "x").iterdir()) == []
+        nursery.cancel_scope.cancel()
+
+
+async def _say_nothing(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    await trio.sleep_forever()
+
+
+async def _stop_in_the_header(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-le")
+
+
+async def _stop_in_the_body(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(DATA) + DATA[:100_000])
+
+
+async def _refuse_for_ever(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    await stream.send_all(b"HTTP/1.1 404 No\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        await stream.send_all(b"1000\r\n" + bytes(0x1000) + b"\r\n")
+
+
+async def _part_of_nothing(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    """Answer with a part although the whole was asked for."""
+    await stream.send_all(
+        b"HTTP/1.1 206 Partial\r\ncontent-length: 5\r\ncontent-range: bytes 0-4/9\r\n\r\nwhole"
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "reason"),
+    [
+        ([_say_nothing], "no progress"),
+        ([_stop_in_the_header], "no progress"),
+        ([_stop_in_the_body], "no progress"),
+        ([None], "no answer within 0.2 s"),
+        ([_refuse_for_ever], "the holder answers"),
+        ([_part_of_nothing], "gave 5 of 3000000 bytes"),
+        ([None, _say_nothing, _stop_in_the_body, _part_of_nothing, _stop_in_the_header], "no progress"),
+    ],
+)
+def test_every_bad_source_is_given_up_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviours: list[Behaviour | None], reason: str
+) -> None:
     monkeypatch.setattr(object_client_module, "STALL_TIMEOUT_S", 0.1)
-    trio.run(_stall, tmp_path)
+    monkeypatch.setattr(dial_module, "DIAL_TIMEOUT_S", 0.2)
+    trio.run(partial(_sources, tmp_path, *behaviours, reason=reason))
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 import trio
 
 from swarm.core.errors import ConfigError
+from swarm.core.hosts import is_link_local
 from swarm.core.ids import Address
 from swarm.net import interfaces, udp
 from swarm.net.interfaces import (
     Interface,
     choose_usable,
-    is_link_local,
     list_interfaces,
     own_hosts,
     with_scopes,

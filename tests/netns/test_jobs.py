@@ -26,7 +26,7 @@ from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
 
 NAMES = ("a", "b", "c")
-TASKS = 60
+TASKS = 48
 TASK_S = 0.2
 ANSWER = sum([number * number for number in range(TASKS)])
 FAILOVER_WITHIN_S = 5.0

@@ -6,6 +6,7 @@ from swarm.core.ids import NodeId
 from swarm.scheduler.invariants import check_job
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.task_graph import expected_inputs_digest
 from swarm.scheduler.task_states import STATE_NAMES, Task
 from swarm.wire.facts import Completion, Failure, Output, digest_of, digest_of_inputs
 from swarm.wire.job_part import JobPart, TaskOptions, TaskSpec, data_payload
@@ -140,7 +141,7 @@ class JobBuilder:
         """A success whose outputs depend on `text` (default: the task's number)."""
         one = self.task(index)
         if inputs_digest is None:
-            inputs_digest = self.job.expected_inputs_digest(one)
+            inputs_digest = expected_inputs_digest(self.job.tasks, one)
         assert inputs_digest is not None, "the inputs have no winners: give the digest"
         count = output_count or one.spec.output_count
         outputs = [output_of(f"{text or index}:{number}", is_large) for number in range(count)]

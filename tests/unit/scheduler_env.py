@@ -24,9 +24,11 @@ from swarm.wire.messages import (
     CANCEL_ATTEMPTS,
     COMPLETIONS,
     INVENTORY,
+    JOB_ENDED,
     JOB_UPDATE,
     OBJECT_COPIED,
     OBJECT_LOST,
+    RECORD_STORE,
     RELEASE_OBJECTS,
     REPORT_WANTED,
     RETRACT,
@@ -169,8 +171,11 @@ class SchedulerEnv:
         self.receive(node, INVENTORY, [body[0], rows, copies])
 
     def receive(self, sender: NodeId, kind: int, body: list[object]) -> None:
-        """Let a message come."""
-        self.core.receive_message(sender, kind, body, self.now)
+        """Let a message come, to the records or to the scheduler."""
+        if RECORD_STORE <= kind <= JOB_ENDED:
+            self.records.receive_message(sender, kind, body, self.now)
+        else:
+            self.core.receive_message(sender, kind, body, self.now)
         self.pump()
 
     def submit(self, part: JobPart, job: JobId = JOB, number: int = 0, total: int = 1) -> None:

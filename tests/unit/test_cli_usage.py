@@ -242,7 +242,9 @@ def test_help_imports_next_to_nothing() -> None:
         "'json', 'socket', 'subprocess', 'importlib.util'}; "
         "found = heavy & set(sys.modules); assert not found, found"
     )
-    subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path[:] = {sys.path!r}; {script}"], check=True)
+    subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {sys.path!r}; {script}"], check=True
+    )
 
 
 def test_help_is_quick() -> None:

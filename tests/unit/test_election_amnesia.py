@@ -1,4 +1,4 @@
-"""A node that lost its journal may have promised what it does not know: it waits before it votes or stands."""
+"""A node that lost its journal may have promised what it does not know: it waits before it votes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,536 @@
+"""Job records: parts, intents and completions kept on disk, offered, merged by union, forgotten with a tombstone."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarm.core.effects import Effect, Erase, FetchObject, Message, Persist
+from swarm.core.ids import NodeId
+from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.job_facts import (
+    NEWS_COMPLETION,
+    NEWS_FORGET,
+    NEWS_HOLDER,
+    NEWS_INTENT,
+    NEWS_PART,
+    TABLE_FACTS,
+    TABLE_INTENTS,
+    TABLE_PARTS,
+    TABLE_TOMBS,
+)
+from swarm.scheduler.records import FACTS_BATCH, JobRecords
+from swarm.scheduler.replication import Keeper
+from swarm.wire.codec import pack
+from swarm.wire.facts import Completion
+from swarm.wire.job_part import JobPart
+from swarm.wire.messages import (
+    FACTS,
+    INTENT_CANCEL,
+    INTENT_CLOSE,
+    JOB_ENDED,
+    JOB_FORGET,
+    JOB_INTENT,
+    RECORD_GIVE,
+    RECORD_OFFER,
+    RECORD_STORE,
+    RECORD_STORED,
+    RECORD_WANT,
+)
+from tests.unit.scheduler_builder import (
+    JOB,
+    ME,
+    ONE,
+    OTHER_JOB,
+    TWO,
+    bag,
+    data,
+    failed,
+    output_of,
+    part,
+    task,
+)
+
+PART = bag(1)
+BLOB = PART.to_wire()
+
+
+def success(index: int, attempt: int = 1, node: NodeId = ONE) -> Completion:
+    return Completion(index, attempt, node, b"", 0.1, [output_of("x")], None)
+
+
+class RecordsEnv:
+    """The records of node ME; what they say gathers until it is taken."""
+
+    def __init__(self, leader: NodeId = b"", others: int = 0, config: SchedulerConfig | None = None) -> None:
+        self.now = 0.0
+        self.core = JobRecords(config or SchedulerConfig(), ME)
+        keepers = [Keeper(node, node, 1) for node in (ONE, TWO)[:others]]
+        self.core.acceptances.on_keepers(Keeper(ME, ME, 1), keepers, 0.0)
+        if leader:
+            self.core.on_leader(leader)
+
+    def accept(self, blob_part: JobPart = PART, *, job: bytes = JOB, number: int = 0, total: int = 1) -> str:
+        refusal = self.core.accept(1, job, number, total, blob_part.to_wire(), blob_part, self.now)
+        self.core.check_invariants()
+        return refusal
+
+    def receive(self, kind: int, body: list[object], sender: NodeId = ONE) -> None:
+        self.core.receive_message(sender, kind, body, self.now)
+        self.core.check_invariants()
+
+    def take(self) -> list[Effect]:
+        return self.core.take_effects()
+
+    def take_messages(self, kind: int) -> list[tuple[NodeId, list[object]]]:
+        return [
+            (effect.peer, effect.body)
+            for effect in self.take()
+            if isinstance(effect, Message) and effect.kind == kind
+        ]
+
+    def take_news(self) -> list[int]:
+        return [news.kind for news in self.core.take_news()]
+
+
+def rows_of(effects: list[Effect]) -> list[tuple[str, bytes, bytes]]:
+    """The journal after these effects."""
+    rows: dict[tuple[str, bytes], bytes] = {}
+    for effect in effects:
+        if isinstance(effect, Persist):
+            rows[effect.table, effect.key] = effect.value
+        elif isinstance(effect, Erase):
+            for table, key in list(rows):
+                if table == effect.table and key.startswith(effect.prefix):
+                    del rows[table, key]
+    return [(table, key, value) for (table, key), value in rows.items()]
+
+
+# Taking parts
+
+
+def test_a_part_is_on_disk_before_it_is_acknowledged() -> None:
+    env = RecordsEnv()
+    assert env.accept() == ""
+    effects = env.take()
+    assert effects == [
+        Persist(TABLE_INTENTS, JOB, pack([1, False]), False),
+        Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True),
+    ], "what must not be lost with it comes before it"
+    assert env.core.acceptances.take_accepted() == [(1, JOB, 0, [ME])]
+
+
+def test_keepers_are_asked_behind_the_own_write() -> None:
+    env = RecordsEnv(others=2)
+    env.accept()
+    effects = env.take()
+    kinds = [type(effect) for effect in effects]
+    assert kinds == [Persist, Persist, Message, Message]
+    assert env.core.acceptances.take_accepted() == []
+    for peer in (ONE, TWO):
+        env.receive(RECORD_STORED, [1, JOB, 0, True], peer)
+    assert env.core.acceptances.take_accepted()[0][3] == [ME, ONE, TWO]
+
+
+def test_answers_nobody_waits_for_are_late() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORED, [1, JOB, 0, True])
+    assert env.core.counts["late"] == 1
+
+
+def test_the_same_part_again_is_acknowledged_again() -> None:
+    env = RecordsEnv()
+    env.accept()
+    env.core.acceptances.take_accepted()
+    assert env.accept() == ""
+    assert len(env.core.acceptances.take_accepted()) == 1
+
+
+def test_other_content_under_the_same_number_is_refused() -> None:
+    env = RecordsEnv()
+    env.accept()
+    assert env.accept(bag(2)) == "part 0 of this job was submitted before with other content"
+    assert env.core.counts["conflicting_parts"] == 1
+
+
+def test_the_number_of_jobs_is_bounded() -> None:
+    env = RecordsEnv(config=SchedulerConfig(jobs_max=1))
+    env.accept()
+    assert env.accept(job=OTHER_JOB) == "this node holds 1 jobs, the most it may; wait for some to expire"
+    assert env.accept(number=1, total=0) == "", "parts of jobs that are held still come"
+    assert env.core.counts["jobs_refused"] == 1
+
+
+def test_a_job_that_was_forgotten_is_refused() -> None:
+    env = RecordsEnv()
+    env.core.forget(JOB, "done", 0.0)
+    assert env.accept().startswith("this job has ended (done)")
+
+
+def test_the_leader_is_given_the_part_and_told_who_keeps_it() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.accept()
+    sent = [effect for effect in env.take() if isinstance(effect, Message)]
+    assert sent == [
+        Message(TWO, RECORD_GIVE, [JOB, 0, 1, BLOB]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False]]]),
+    ]
+
+
+def test_a_leader_that_keeps_the_part_gets_it_once() -> None:
+    env = RecordsEnv(leader=ONE, others=1)
+    env.accept()
+    assert [effect.kind for effect in env.take() if isinstance(effect, Message)] == [
+        RECORD_STORE,
+        RECORD_OFFER,
+    ]
+
+
+def test_the_leader_itself_makes_news_of_it() -> None:
+    env = RecordsEnv(leader=ME)
+    env.accept()
+    assert env.take_news() == [NEWS_INTENT, NEWS_PART, NEWS_HOLDER]
+
+
+# Keeping for others
+
+
+def test_a_keeper_writes_and_confirms() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, BLOB])
+    effects = env.take()
+    assert Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True) in effects
+    assert effects[-2:] == [
+        Message(ONE, RECORD_STORED, [7, JOB, 0, True]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False]]]),
+    ]
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_keeper_refuses_what_contradicts(is_forgotten: bool) -> None:
+    env = RecordsEnv()
+    if is_forgotten:
+        env.core.forget(JOB, "done", 0.0)
+    else:
+        env.accept(bag(2))
+    env.take()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, BLOB])
+    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, False])]
+    assert env.core.counts["conflicting_parts"] == 1
+
+
+def brought() -> JobPart:
+    return part(data("one", is_brought=True), data("two", is_brought=True), data("three"), task(0, 1))
+
+
+def test_a_keeper_confirms_when_it_has_the_objects_too() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    effects = env.take()
+    fetches = [effect for effect in effects if isinstance(effect, FetchObject)]
+    assert [fetch.name for fetch in fetches] == [(JOB, 0, 0), (JOB, 1, 0)]
+    assert fetches[0].sources == [(ONE, [])]
+    output = env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    assert output is not None
+    assert env.take() == []
+    env.core.on_object_fetched((JOB, 1, 0), 0.0)
+    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, True])]
+    assert env.core.on_object_fetched((JOB, 1, 0), 0.0) is None
+
+
+def test_a_repeated_request_does_not_confirm_too_early() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.take()
+    env.receive(RECORD_STORE, [8, JOB, 0, 1, brought().to_wire()], TWO)
+    assert [effect for effect in env.take() if isinstance(effect, FetchObject)] == [], "already on their way"
+    env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    assert env.take() == []
+    env.core.on_object_fetched((JOB, 1, 0), 0.0)
+    assert env.take_messages(RECORD_STORED) == [(TWO, [8, JOB, 0, True])]
+
+
+def test_a_keeper_that_cannot_get_an_object_says_so() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.take()
+    env.core.on_object_missing((JOB, 1, 0), 0.0)
+    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, False])]
+    env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    env.core.on_object_missing((JOB, 1, 0), 0.0)
+    assert env.take() == []
+
+
+def test_forgetting_a_job_ends_the_wait_for_its_objects() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.receive(JOB_FORGET, [[[JOB, "cancelled"]]])
+    env.take()
+    assert env.core.on_object_fetched((JOB, 0, 0), 0.0) is None
+    assert env.take() == []
+
+
+# Offers
+
+
+def test_all_is_offered_to_the_leader_that_asks() -> None:
+    env = RecordsEnv()
+    env.accept()
+    for index in range(FACTS_BATCH + 1):
+        env.core.add_completion(JOB, success(index))
+    env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
+    env.take()
+    env.core.offer(TWO)
+    sent = [effect for effect in env.take() if isinstance(effect, Message)]
+    assert [(effect.peer, effect.kind) for effect in sent] == [
+        (TWO, RECORD_OFFER),
+        (TWO, FACTS),
+        (TWO, FACTS),
+    ]
+    assert sent[0].body == [[[JOB, [0], 1, True]]]
+    env.core.offer(ME)
+    assert env.take() == []
+
+
+def test_nothing_to_offer_is_not_offered() -> None:
+    env = RecordsEnv()
+    env.core.offer(TWO)
+    assert env.take() == []
+
+
+def test_what_is_missing_is_wanted_and_given() -> None:
+    leader, holder = RecordsEnv(leader=ME), RecordsEnv()
+    holder.accept()
+    holder.take()
+    leader.receive(RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    ((peer, wanted),) = leader.take_messages(RECORD_WANT)
+    assert (peer, wanted) == (ONE, [[[JOB, [0]]]])
+    holder.receive(RECORD_WANT, wanted, ME)
+    ((_, given),) = holder.take_messages(RECORD_GIVE)
+    leader.take_news()
+    leader.receive(RECORD_GIVE, given)
+    assert leader.take_news() == [NEWS_PART]
+    leader.receive(RECORD_GIVE, given)
+    assert leader.take_news() == []
+    assert not [
+        effect for effect in leader.take() if isinstance(effect, Persist) and effect.table == TABLE_PARTS
+    ]
+
+
+def test_intents_come_with_an_offer() -> None:
+    env = RecordsEnv(leader=ME)
+    env.receive(RECORD_OFFER, [[[JOB, [], 3, True]]])
+    record = env.core.record(JOB)
+    assert record is not None
+    assert (record.parts_total, record.is_cancelled) == (3, True)
+    assert env.take_news() == [NEWS_INTENT, NEWS_INTENT]
+
+
+def test_wanting_what_is_not_here_gives_nothing() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_WANT, [[[JOB, [0, "x", 5]], [OTHER_JOB, [0]]]])
+    assert env.take() == []
+
+
+def test_a_new_leader_learns_all_from_itself() -> None:
+    env = RecordsEnv()
+    env.accept()
+    env.core.add_completion(JOB, success(0))
+    env.take_news()
+    env.core.on_leader(ME)
+    assert env.take_news() == [NEWS_PART, NEWS_INTENT, NEWS_COMPLETION, NEWS_HOLDER]
+
+
+# Facts and intents
+
+
+def test_a_completion_is_kept_once() -> None:
+    env = RecordsEnv()
+    env.accept()
+    env.take()
+    assert env.core.add_completion(JOB, success(0))
+    assert not env.core.add_completion(JOB, success(0))
+    (row,) = env.take()
+    assert isinstance(row, Persist)
+    assert (row.table, row.durable) == (TABLE_FACTS, False)
+
+
+def test_completions_of_strangers_jobs_are_on_disk_once_the_part_is() -> None:
+    env = RecordsEnv()
+    env.core.add_completion(JOB, success(0))
+    assert env.take() == []
+    env.accept()
+    assert [effect.table for effect in env.take() if isinstance(effect, Persist)] == [
+        TABLE_FACTS,
+        TABLE_INTENTS,
+        TABLE_PARTS,
+    ]
+
+
+def test_facts_of_others_are_news() -> None:
+    env = RecordsEnv()
+    env.receive(FACTS, [JOB, [success(0).to_wire(), failed(1).to_wire(), success(0).to_wire()]])
+    assert env.take_news() == [NEWS_COMPLETION, NEWS_COMPLETION]
+
+
+def test_intents_only_grow() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.core.intend(JOB, INTENT_CLOSE, 3, 0.0)
+    env.core.intend(JOB, INTENT_CLOSE, 2, 0.0)
+    env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
+    env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
+    effects = env.take()
+    assert effects == [
+        Persist(TABLE_INTENTS, JOB, pack([3, False]), True),
+        Message(TWO, JOB_INTENT, [JOB, INTENT_CLOSE, 3]),
+        Persist(TABLE_INTENTS, JOB, pack([3, True]), True),
+        Message(TWO, JOB_INTENT, [JOB, INTENT_CANCEL, 0]),
+    ]
+
+
+def test_intents_are_spread_to_the_other_holders() -> None:
+    env = RecordsEnv(leader=ME)
+    env.core.spread_intent(JOB, INTENT_CANCEL, 0, [ME, ONE])
+    assert env.take() == [Message(ONE, JOB_INTENT, [JOB, INTENT_CANCEL, 0])]
+
+
+def test_unknown_intents_change_nothing() -> None:
+    env = RecordsEnv()
+    env.receive(JOB_INTENT, [JOB, 99, 1])
+    assert env.take() == []
+    assert env.take_news() == []
+
+
+# The end
+
+
+def test_an_end_makes_those_forget_who_do_not_keep_the_record() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.core.add_completion(OTHER_JOB, success(0))
+    env.accept()
+    env.receive(JOB_ENDED, [[JOB, OTHER_JOB, b"unknown..."]], TWO)
+    assert env.core.jobs() == [JOB]
+
+
+def test_the_leader_forgets_nothing_at_the_end() -> None:
+    env = RecordsEnv(leader=ME)
+    env.core.add_completion(JOB, success(0))
+    env.receive(JOB_ENDED, [[JOB]])
+    assert env.core.jobs() == [JOB]
+
+
+def test_forgetting_leaves_a_tombstone_only() -> None:
+    env = RecordsEnv()
+    env.accept()
+    env.core.add_completion(JOB, success(0))
+    before = env.take()
+    env.take_news()
+    env.receive(JOB_FORGET, [[[JOB, "done"]]])
+    after = env.take()
+    assert rows_of(before + after) == [(TABLE_TOMBS, JOB, pack("done"))]
+    assert env.take_news() == [NEWS_FORGET]
+    assert env.core.verdict(JOB) == "done"
+    env.receive(JOB_FORGET, [[[JOB, "failed"]]])
+    assert env.take() == []
+    assert env.core.verdict(JOB) == "done"
+
+
+def test_a_tombstone_takes_no_facts() -> None:
+    env = RecordsEnv()
+    env.core.forget(JOB, "done", 0.0)
+    env.take_news()
+    env.take()
+    env.receive(FACTS, [JOB, [success(0).to_wire()]])
+    env.receive(RECORD_GIVE, [JOB, 0, 1, BLOB])
+    env.receive(JOB_INTENT, [JOB, INTENT_CANCEL, 0])
+    assert env.take() == []
+    assert env.take_news() == []
+    assert env.core.jobs() == []
+
+
+def test_tombstones_age() -> None:
+    env = RecordsEnv(config=SchedulerConfig(tombstone_ttl_s=100.0))
+    env.core.forget(JOB, "done", 10.0)
+    env.take()
+    assert env.core.next_deadline() == 110.0
+    env.core.handle_deadline(110.0)
+    assert env.take() == [Erase(TABLE_TOMBS, JOB)]
+    assert env.core.verdict(JOB) == ""
+    assert env.core.next_deadline() == float("inf")
+
+
+def test_restored_tombstones_age_from_the_start() -> None:
+    env = RecordsEnv(config=SchedulerConfig(tombstone_ttl_s=100.0))
+    env.core.restore([(TABLE_TOMBS, JOB, pack("done"))])
+    env.core.start(5.0)
+    assert env.core.next_deadline() == 105.0
+
+
+# Restarts
+
+
+def test_what_was_persisted_is_there_after_a_restart() -> None:
+    env = RecordsEnv()
+    env.accept(bag(2), total=0)
+    env.accept(part(task(), first=2), number=1, total=2)
+    env.core.add_completion(JOB, success(0))
+    env.core.add_completion(JOB, failed(1))
+    env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
+    env.core.forget(OTHER_JOB, "failed", 0.0)
+    rows = rows_of(env.take())
+    again = RecordsEnv()
+    again.core.restore(rows)
+    before, after = env.core.record(JOB), again.core.record(JOB)
+    assert before is not None and after is not None
+    assert before.parts == after.parts
+    assert before.facts == after.facts
+    assert (after.parts_total, after.is_cancelled, after.is_kept) == (2, True, True)
+    assert again.core.verdict(OTHER_JOB) == "failed"
+    assert again.core.counts["malformed"] == 0
+
+
+def test_broken_rows_are_counted_and_left_out() -> None:
+    env = RecordsEnv()
+    env.core.restore(
+        [
+            (TABLE_TOMBS, JOB, b"\xc1"),
+            (TABLE_FACTS, JOB + bytes(24), pack([1])),
+            (TABLE_INTENTS, JOB, pack("x")),
+            (TABLE_PARTS, b"short", b""),
+            ("node", b"incarnation", pack(3)),
+        ]
+    )
+    assert env.core.counts["malformed"] == 3
+    assert env.core.jobs() == []
+
+
+def test_rows_of_a_forgotten_job_are_not_restored() -> None:
+    env = RecordsEnv()
+    rows = [(TABLE_FACTS, JOB + bytes(24), pack(success(0).to_wire())), (TABLE_TOMBS, JOB, pack("done"))]
+    for order in (rows, rows[::-1]):
+        env = RecordsEnv()
+        env.core.restore(order)
+        assert env.core.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (RECORD_STORE, [1, JOB, 0, 1, b"nonsense"]),
+        (RECORD_STORE, [1, JOB, 2**40, 1, BLOB]),
+        (RECORD_GIVE, [JOB, 2**40, 1, BLOB]),
+        (RECORD_OFFER, [[[JOB, [2**40], 1, False]]]),
+        (RECORD_OFFER, [[JOB]]),
+        (RECORD_WANT, [[[JOB, 1]]]),
+        (FACTS, [JOB, [[2**40, 1, ONE, b"", 0.1, [], None]]]),
+        (FACTS, [b"short", []]),
+        (JOB_INTENT, [JOB, INTENT_CLOSE, -1]),
+        (JOB_FORGET, [[[JOB, 7]]]),
+        (JOB_ENDED, [[1]]),
+        (RECORD_STORED, [1, JOB, 0]),
+    ],
+)
+def test_malformed_messages_are_counted_and_dropped(kind: int, body: list[object]) -> None:
+    env = RecordsEnv(leader=ME)
+    env.receive(kind, body)
+    assert env.core.counts["malformed"] == 1
+    assert env.take_news() == []
