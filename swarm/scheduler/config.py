@@ -28,6 +28,8 @@ class SchedulerConfig:
             allowed-failures, 3).
         retry_backoff_s: pause before the first retry of a failed task; doubles, up to 10 s.
         results_ttl_s: how long an ended job and its kept results stay.
+        session_ttl_s: the same for a session's job: its results were the client's, which is gone.
+        ended_bytes_max: small results of ended jobs kept in memory; beyond it they go at once.
         tombstone_ttl_s: how long a job that was forgotten is remembered as ended: longer than the
             longest absence we promise to survive (30 days).
         orphan_s: a session's job without any watcher for so long is cancelled.
@@ -48,6 +50,8 @@ class SchedulerConfig:
     executor_deaths_max: int = 3
     retry_backoff_s: float = 0.1
     results_ttl_s: float = 3600.0
+    session_ttl_s: float = 60.0
+    ended_bytes_max: int = 64 * 1024 * 1024
     tombstone_ttl_s: float = 30 * 86400.0
     orphan_s: float = 60.0
     ask_timeout_s: float = 10.0

@@ -25,7 +25,7 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import finish_job, spread_facts
+from swarm.scheduler.endings import finish_job, spread_facts, ttl_of
 from swarm.scheduler.intake import take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
@@ -482,8 +482,9 @@ class Scheduler:
             job.stopped = []
             if not job.verdict and job.is_complete():
                 spread_facts(self.jobs, self._records, self._me)
-                self._timers.set(_TIMER_EXPIRE, job_id, now + self._config.results_ttl_s)
-                self._effects.extend(finish_job(job, self.dispatcher, self._me, now))
+                self._effects.extend(finish_job(job, self.dispatcher, self._records, self._me, now))
+            if job.verdict and not self._timers.is_set(_TIMER_EXPIRE, job_id):
+                self._timers.set(_TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))
             for index in job.released:
                 holders = job.give_up_outputs(index)
                 self.dispatcher.release(job, index, job.tasks[index].spec.output_count, holders)

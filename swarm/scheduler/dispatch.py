@@ -82,7 +82,7 @@ class Dispatcher:
 
     def place(self, jobs: list[Job], now: float) -> None:
         """Give out what can be given out now."""
-        active = [job for job in jobs if job.ready_count > 0]
+        active = [job for job in jobs if job.ready_count > 0 and not job.verdict]
         while active:
             active.sort(key=_turn_order)
             still: list[Job] = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from swarm.core.effects import Effect, Message
 from swarm.core.ids import JobId, NodeId
+from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, Job
+from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.records import JobRecords
-from swarm.wire.messages import JOB_ENDED, KIND_DATA
+from swarm.wire.messages import INTENT_END, JOB_ENDED, KIND_DATA
 
 
 def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
@@ -20,7 +21,7 @@ def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> Non
             job.facts_to_spread = []
 
 
-def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list[Effect]:
+def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId, now: float) -> list[Effect]:
     """Give a complete job its verdict and free what only its run needed.
 
     Nodes that keep no record of it are told to forget its completions; the data that the client brought
@@ -29,6 +30,7 @@ def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list
     Args:
         job: complete, without a verdict.
         dispatcher: takes the orders to release objects.
+        records: keeps the verdict and has the other keepers keep it, so that no later leader runs it again.
         me: the leader.
         now: seconds.
 
@@ -45,6 +47,8 @@ def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list
         job.verdict = VERDICT_DONE
     job.ended_at = now
     job.changed = True
+    job.kept_bytes = bytes_in_memory(job)
+    records.intend(job.job, INTENT_END, VERDICTS.index(job.verdict) + 1, now)
     for task in job.tasks:
         if task.spec.kind == KIND_DATA and not task.is_kept:
             drop = [node for node in task.holders if task.has_data() or node not in job.records]
@@ -56,3 +60,24 @@ def finish_job(job: Job, dispatcher: Dispatcher, me: NodeId, now: float) -> list
         if node not in job.records and node != me:
             effects.append(Message(node, JOB_ENDED, [ended]))
     return effects
+
+
+def bytes_in_memory(job: Job) -> int:
+    """Return the bytes of a job's results that every keeper of its record holds in memory."""
+    total = 0
+    for task in job.tasks:
+        if task.outputs is not None and not task.is_released:
+            for output in task.outputs:
+                total += 0 if output.data is None else output.size
+    return total
+
+
+def ttl_of(job: Job, jobs: dict[JobId, Job], config: SchedulerConfig) -> float:
+    """Return how many seconds an ended job stays: less when the results of ended jobs fill the memory."""
+    total = 0
+    for other in jobs.values():
+        if other.verdict:
+            total += other.kept_bytes
+    if job.is_session or total > config.ended_bytes_max:
+        return config.session_ttl_s
+    return config.results_ttl_s

@@ -5,11 +5,11 @@ from __future__ import annotations
 from swarm.core.errors import DecodeError
 from swarm.core.ids import NodeId
 from swarm.scheduler.job_facts import JobRecord, News
-from swarm.scheduler.jobs import Job
+from swarm.scheduler.jobs import VERDICTS, Job
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.records import JobRecords
 from swarm.wire.job_part import job_part_untrusted
-from swarm.wire.messages import INTENT_CANCEL, INTENT_CLOSE
+from swarm.wire.messages import INTENT_CANCEL, INTENT_CLOSE, INTENT_END
 
 
 def take_part(job: Job, record: JobRecord, item: News, estimates: Estimates) -> bool:
@@ -20,6 +20,7 @@ def take_part(job: Job, record: JobRecord, item: News, estimates: Estimates) -> 
             part = job_part_untrusted(record.parts[item.number])
         except DecodeError:
             return False
+    _take_end(job, record)
     job.add_part(item.number, part, estimates)
     job.parts_total = max(job.parts_total, record.parts_total)
     if record.is_cancelled:
@@ -38,6 +39,7 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
     """
     job.parts_total = max(job.parts_total, record.parts_total)
     job.changed = True
+    _take_end(job, record)
     holders: list[NodeId] = list(job.records)
     if record.is_cancelled and not job.verdict:
         job.cancel("cancelled")
@@ -45,3 +47,13 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
         records.spread_intent(job.job, INTENT_CANCEL, 0, holders)
     elif what == INTENT_CLOSE:
         records.spread_intent(job.job, INTENT_CLOSE, record.parts_total, holders)
+    elif what == INTENT_END:
+        records.spread_intent(job.job, INTENT_END, record.ended, holders)
+
+
+def _take_end(job: Job, record: JobRecord) -> None:
+    """Take that a job had ended before: a new leader shows it and runs nothing of it again."""
+    if record.ended and not job.verdict:
+        job.verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1]
+        job.is_reloaded = True
+        job.ended_at = job.started_at

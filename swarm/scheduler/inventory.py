@@ -38,13 +38,13 @@ class Found(Record):
     def running_untrusted(node: NodeId, row: object) -> Found:
         """Return the row [job, task, attempt] of a node; raises DecodeError."""
         body = Body([row]).take_body()
-        return Found(node, body.take_id(JOB_ID_SIZE), body.take_int(), max(body.take_int(), 1), 0, b"")
+        return Found(node, body.take_id(JOB_ID_SIZE), body.take_index(), max(body.take_index(), 1), 0, b"")
 
     @staticmethod
     def copy_untrusted(node: NodeId, row: object) -> Found:
         """Return the row [job, task, output, digest] of a node; raises DecodeError."""
         body = Body([row]).take_body()
-        job, task, output = body.take_id(JOB_ID_SIZE), body.take_int(), body.take_int()
+        job, task, output = body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index()
         return Found(node, job, task, 0, output, body.take_id(DIGEST_SIZE))
 
 

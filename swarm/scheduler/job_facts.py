@@ -28,6 +28,7 @@ class JobRecord:
         parts: part number -> bytes as submitted.
         parts_total: how many parts the job has, 0 while it may still grow.
         is_cancelled: whether anybody cancelled it.
+        ended: how the job ended, as the value of INTENT_END; 0 while it has not.
         facts: (task, attempt, node) -> completion.
         is_kept: whether this node keeps the record on disk.
     """
@@ -36,8 +37,13 @@ class JobRecord:
         self.parts: dict[int, bytes] = {}
         self.parts_total = 0
         self.is_cancelled = False
+        self.ended = 0
         self.facts: dict[tuple[int, int, NodeId], Completion] = {}
         self.is_kept = False
+
+    def intents(self) -> list[object]:
+        """Return the row by which the intents are persisted and offered: [parts_total, is_cancelled, ended]."""
+        return [self.parts_total, self.is_cancelled, self.ended]
 
 
 @final

@@ -33,6 +33,7 @@ from swarm.wire.messages import KIND_DATA
 VERDICT_DONE: Final = "done"
 VERDICT_FAILED: Final = "failed"
 VERDICT_CANCELLED: Final = "cancelled"
+VERDICTS: Final = (VERDICT_DONE, VERDICT_FAILED, VERDICT_CANCELLED)
 
 
 @final
@@ -54,7 +55,8 @@ class Job:
         early: per task, successes that wait for the winners of their inputs.
         won: tasks that became DONE by a completion; the scheduler checks that their outputs can be had.
         stall: why some of it cannot be placed at present, "" when all can.
-        verdict: "" while it runs.
+        verdict: "" while it runs; an ended job runs nothing again.
+        is_reloaded: whether it had ended before this leader came.
     """
 
     def __init__(self, job: JobId, order: int, now: float) -> None:
@@ -84,6 +86,8 @@ class Job:
         self.duplicates = 0
         self.cpus_running = 0.0
         self.verdict = ""
+        self.is_reloaded = False
+        self.kept_bytes = 0
         self.reason = ""
         self.started_at: Final = now
         self.ended_at = 0.0
@@ -163,7 +167,8 @@ class Job:
                 task.waiting_count += 1
             if source.state in (FAILED, CANCELLED):
                 broken = source.spec.name
-        if self.is_cancelled or self.verdict or (self.fails_whole and self.failed > 0):
+        is_over = self.verdict != "" and not self.is_reloaded
+        if self.is_cancelled or is_over or (self.fails_whole and self.failed > 0):
             self._end(task, CANCELLED, None)
             return
         if task.spec.kind == KIND_DATA:
@@ -396,9 +401,7 @@ class Job:
         stack = [task]
         while stack:
             lost = stack.pop()
-            if lost.state != DONE:
-                continue
-            if lost.spec.kind == KIND_DATA:
+            if lost.state != DONE or lost.spec.kind == KIND_DATA:
                 continue
             lost.state = WAITING
             lost.outputs = None
@@ -436,7 +439,7 @@ class Job:
 
     def revive_if_lost(self, task: Task) -> None:
         """Revive a DONE task whose outputs have no holder although somebody still wants them."""
-        if self.is_cancelled or (self.fails_whole and self.failed > 0):
+        if self.verdict or self.is_cancelled or (self.fails_whole and self.failed > 0):
             return
         is_wanted = task.is_kept or task.consumers_left > 0
         if task.state == DONE and not task.is_released and is_wanted and not is_available(task):

@@ -68,7 +68,8 @@ def _logs(watches: Watches, job: Job, task: object) -> list[object]:
 def _locate(job: Job, args: dict[str, object]) -> tuple[bool, object]:
     index, number = args.get("task"), args.get("output", 0)
     if not isinstance(index, int) or not isinstance(number, int) or not 0 <= index < len(job.tasks):
-        return (False, {"code": CODE_USAGE, "message": f"job {short(job.job)} has no task {index!r}"})
+        wanted = f" {index}" if isinstance(index, int) else " of that kind of number"
+        return (False, {"code": CODE_USAGE, "message": f"job {short(job.job)} has no task{wanted}"})
     task = job.tasks[index]
     if task.state != DONE or task.outputs is None or not 0 <= number < len(task.outputs):
         return (False, {"code": CODE_FAILED, "message": f"task {index} has no output {number} at present"})

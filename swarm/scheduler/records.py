@@ -48,6 +48,7 @@ from swarm.wire.messages import (
     FACTS,
     INTENT_CANCEL,
     INTENT_CLOSE,
+    INTENT_END,
     JOB_ENDED,
     JOB_FORGET,
     JOB_INTENT,
@@ -121,6 +122,7 @@ class JobRecords:
             record = self._open(job)
             record.parts_total = body.take_int()
             record.is_cancelled = body.take_bool()
+            record.ended = body.take_int()
         elif table == TABLE_FACTS:
             completion = completion_untrusted(Body([unpack_untrusted(value)]).take_list())
             self._open(job).facts[(completion.task, completion.attempt, completion.node)] = completion
@@ -144,7 +146,7 @@ class JobRecords:
         rows: list[object] = []
         for job in sorted(self._records):
             record = self._records[job]
-            rows.append([job, sorted(record.parts), record.parts_total, record.is_cancelled])
+            rows.append([job, sorted(record.parts), *record.intents()])
         if rows:
             self._effects.append(Message(leader, RECORD_OFFER, [rows]))
         for job in sorted(self._records):
@@ -311,9 +313,11 @@ class JobRecords:
             record.parts_total = value
         elif what == INTENT_CANCEL and not record.is_cancelled:
             record.is_cancelled = True
+        elif what == INTENT_END and record.ended == 0:
+            record.ended = value
         else:
             return False
-        row = pack([record.parts_total, record.is_cancelled])
+        row = pack(record.intents())
         self._effects.append(Persist(TABLE_INTENTS, job, row, durable))
         self._news.append(News(NEWS_INTENT, job, what, None, None))
         return True
@@ -368,7 +372,7 @@ class JobRecords:
             if leader not in asked:
                 fields: list[object] = [job, number, record.parts_total, record.parts[number]]
                 self._effects.append(Message(leader, RECORD_GIVE, fields))
-            row: list[object] = [job, sorted(record.parts), record.parts_total, record.is_cancelled]
+            row: list[object] = [job, sorted(record.parts), *record.intents()]
             self._effects.append(Message(leader, RECORD_OFFER, [[row]]))
 
     def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
@@ -440,7 +444,7 @@ class JobRecords:
         if self._leader == self._me:
             self._hear_holder(job, self._me)
         elif self._leader:
-            row: list[object] = [job, sorted(record.parts), record.parts_total, record.is_cancelled]
+            row: list[object] = [job, sorted(record.parts), *record.intents()]
             self._effects.append(Message(self._leader, RECORD_OFFER, [[row]]))
 
     def _on_stored(self, sender: NodeId, body: Body, now: float) -> None:
@@ -462,6 +466,9 @@ class JobRecords:
                 self._merge_intent(job, INTENT_CLOSE, parts_total, False)
             if is_cancelled:
                 self._merge_intent(job, INTENT_CANCEL, 0, False)
+            ended = entry.take_index()
+            if ended:
+                self._merge_intent(job, INTENT_END, ended, False)
             held = self._open(job).parts
             missing: list[object] = [number for number in numbers if number not in held]
             if missing:

@@ -55,7 +55,7 @@ RECORD_STORE: Final = 50
 RECORD_STORED: Final = 51
 """[request, job, part, ok: bool]"""
 RECORD_OFFER: Final = 52
-"""[list of [job, [part, ...], parts_total: int, is_cancelled: bool]] a holder's jobs, to a leader"""
+"""[list of [job, [part, ...], parts_total: int, is_cancelled: bool, ended: int]] a holder's jobs, to a leader"""
 RECORD_WANT: Final = 53
 """[list of [job, [part, ...]]]"""
 RECORD_GIVE: Final = 54
@@ -63,7 +63,7 @@ RECORD_GIVE: Final = 54
 FACTS: Final = 55
 """[job, list of completions]: see swarm.wire.facts for the layout of a completion"""
 JOB_INTENT: Final = 56
-"""[job, what: int, value: int]: close after `value` parts, or cancel; grow-only like all facts"""
+"""[job, what: int, value: int]: close after `value` parts, cancel, or ended; grow-only like all facts"""
 JOB_FORGET: Final = 57
 """[list of [job, verdict: str]]: ended and expired, keep a tombstone only"""
 JOB_ENDED: Final = 58
@@ -157,6 +157,8 @@ again when members change"""
 
 INTENT_CLOSE: Final = 1
 INTENT_CANCEL: Final = 2
+INTENT_END: Final = 3
+"""the job has ended; the value is 1 for done, 2 for failed, 3 for cancelled"""
 
 # Task kinds
 

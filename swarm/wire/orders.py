@@ -159,7 +159,7 @@ def assignment_untrusted(fields: list[object]) -> Assignment:
     """
     body = Body(fields)
     job = body.take_id(JOB_ID_SIZE)
-    task, attempt, kind = body.take_int(), body.take_int(), body.take_int()
+    task, attempt, kind = body.take_index(), body.take_index(), body.take_int()
     name = body.take_text()
     function_field = body.take_any()
     function = None if function_field is None else _input_untrusted(function_field)
@@ -180,7 +180,7 @@ def _input_untrusted(item: object) -> InputRef:
     if not isinstance(item, list):
         raise DecodeError("an input is an array")
     body = Body(item)
-    task, output = body.take_int(), body.take_int()
+    task, output = body.take_index(), body.take_index()
     digest = body.take_any()
     size, encoding = body.take_int(), body.take_int()
     data = body.take_any()
@@ -205,5 +205,5 @@ def attempts_untrusted(rows: list[object]) -> list[AttemptKey]:
     keys: list[AttemptKey] = []
     for row in rows:
         body = Body([row]).take_body()
-        keys.append((body.take_id(JOB_ID_SIZE), body.take_int(), body.take_int()))
+        keys.append((body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index()))
     return keys

@@ -20,7 +20,7 @@ from swarm.exec.serialize import dump_call, dump_function, load_value
 from swarm.wire.facts import Completion, digest_of
 from swarm.wire.messages import ENCODING_RAW, KIND_PYTHON
 from swarm.wire.orders import Assignment, InputRef
-from tests.integration.executor_harness import JOB, PATIENCE_S, Ref, index_of
+from tests.integration.executor_harness import JOB, PATIENCE_S, index_of
 
 ME = b"m" * 16
 
@@ -74,14 +74,10 @@ class CoreOnPool:
             self.completions[completion.task] = completion
         self._changed.set()
 
-    def call(self, task: int, function: Callable[..., Any], *args: Any, needs: tuple[int, ...] = ()) -> None:
-        """Assign a call; `Ref(i)` among the arguments stands for the result of task `needs[i]`."""
-        self.assign([self.assignment(task, function, *args, needs=needs)])
-
     def assignment(
-        self, task: int, function: Callable[..., Any], *args: Any, needs: tuple[int, ...] = ()
+        self, task: int, function: Callable[..., Any], *args: Any, needs: tuple[int, ...] = (), name: str = ""
     ) -> Assignment:
-        """Return the assignment of a call; see :meth:`call`."""
+        """Return the assignment of a call; `Ref(i)` in it stands for the result of task `needs[i]`."""
         if function not in self._functions:
             data, _ = dump_function(function)
             number = 1_000_000 + len(self._functions)
@@ -90,7 +86,7 @@ class CoreOnPool:
             )
         payload, _ = dump_call(args, {}, index_of)
         inputs = [InputRef(need, 0, None, 0, ENCODING_RAW, None, []) for need in needs]
-        name = function.__name__
+        name = name or function.__name__
         known = self._functions[function]
         return Assignment(JOB, task, 1, KIND_PYTHON, name, known, payload, inputs, 1, 1.0, 0, 0.0)
 
@@ -148,6 +144,3 @@ async def core_on_pool(
         h.core.check_invariants()
         await h.pool.aclose()
         nursery.cancel_scope.cancel()
-
-
-__all__ = ["CoreOnPool", "Ref", "core_on_pool"]

@@ -95,8 +95,8 @@ def test_a_task_that_waits_for_one_behind_it(tmp_path: Path) -> None:
     async def test(h: CoreOnPool) -> None:
         h.assign([h.assignment(task, mark, str(tmp_path), task) for task in range(100)])
         await h.wait_ended(100)
-        waiter, after = h.assignment(100, wait_for, str(tmp_path), 101), range(101, 104)
-        waiter.name = "mark"  # as tiny as the others, for all that is known
+        # By its name it is as tiny as the others.
+        waiter, after = h.assignment(100, wait_for, str(tmp_path), 101, name="mark"), range(101, 104)
         h.assign([waiter, *[h.assignment(task, mark, str(tmp_path), task) for task in after]])
         await h.wait_ended(104)
         assert sorted(runs(tmp_path)) == [*range(100), *after]
@@ -126,8 +126,7 @@ def test_a_death_is_blamed_on_the_one_task_that_was_begun(tmp_path: Path) -> Non
     async def test(h: CoreOnPool) -> None:
         h.assign([h.assignment(task, mark, str(tmp_path), task) for task in range(100)])
         await h.wait_ended(100)
-        bad = h.assignment(104, leave, str(tmp_path), 104)
-        bad.name = "mark"
+        bad = h.assignment(104, leave, str(tmp_path), 104, name="mark")
         others = [h.assignment(task, mark, str(tmp_path), task) for task in range(100, 110) if task != 104]
         h.assign([*others[:4], bad, *others[4:]])
         await h.wait_ended(110)

@@ -147,8 +147,9 @@ class ExecMachine(RuleBasedStateMachine):
 
     # What executors and the network do
 
-    @rule()
-    def pump(self) -> None:
+    @rule(begun=st.integers(1, 3))
+    def pump(self, begun: int) -> None:
+        self.node.begun_count = begun  # how far executors are in their queues when something is recalled
         self.node.pump()
 
     @precondition(lambda self: self.node.starting)
@@ -161,11 +162,6 @@ class ExecMachine(RuleBasedStateMachine):
             executor = self.node.starting.pop()
             self.node.core.on_executor_exit(executor, "no", "", self.node.now)
             self.node.pump()
-
-    @rule(count=st.integers(1, 3))
-    def begin(self, count: int) -> None:
-        """From now on executors are that far in their queues when something is recalled."""
-        self.node.begun_count = count
 
     @precondition(lambda self: self.node.recalled)
     @rule()
@@ -192,7 +188,11 @@ class ExecMachine(RuleBasedStateMachine):
         elif how == "printed":
             handle = self.node.queues[executor][0].handle
             self.node.core.on_task_output(executor, handle, 1, b"text", self.node.now)
-        else:
+        else:  # what it had not begun is given back first
+            queue = self.node.queues[executor]
+            unbegun = [task.handle for task in queue[self.node.begun_count :]]
+            del queue[self.node.begun_count :]
+            self.node.core.on_tasks_recalled(executor, unbegun, self.node.now)
             self.node.die(executor)
 
     def finish(self, executor: int) -> None:

@@ -422,6 +422,7 @@ def test_forgetting_leaves_a_tombstone_only() -> None:
     env = RecordsEnv()
     env.accept()
     env.core.add_completion(JOB, success(0))
+    env.core.acceptances.take_accepted()
     before = env.take()
     env.take_news()
     env.receive(JOB_FORGET, [[[JOB, "done"]]])

@@ -74,7 +74,7 @@ def test_every_fetch_is_answered_once(error: Exception | None, told: tuple[objec
                 world.fetch_object(FetchObject(NAME, b"d" * 16, 5, SOURCES))
             with trio.fail_after(5):
                 while len(answers.told) < 10:  # noqa: ASYNC110
-                    await trio.sleep(0)
+                    await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
 
     trio.run(main)
