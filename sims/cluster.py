@@ -31,6 +31,7 @@ from swarm.core.effects import (
     SendPacket,
     SendToClient,
     SpawnExecutor,
+    SpillObject,
 )
 from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.core.rng import Rng
@@ -372,6 +373,9 @@ class Cluster:
         if isinstance(effect, FetchObject):
             seconds = self.network.delay_s() + effect.size / self.network.config.bandwidth_bytes_s
             self.engine.schedule(now + seconds, _FETCHED, host.index, Arrival(host.epoch, -1, b""), effect)
+        elif isinstance(effect, SpillObject):
+            digest = blake2b(effect.data, digest_size=16).digest()
+            host.store[effect.name] = (digest, len(effect.data))
         elif isinstance(effect, DropObject):
             host.store.pop(effect.name, None)
         elif isinstance(effect, SendToClient):

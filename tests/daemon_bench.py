@@ -144,6 +144,9 @@ class NotedWorld:
     def fetch_object(self, effect: FetchObject) -> None:
         self.done.append(("fetch", effect.name))
 
+    def spill_object(self, name: ObjectName, data: bytes) -> None:
+        self.done.append(("spill", name, data))
+
     def drop_object(self, name: ObjectName) -> None:
         self.done.append(("drop", name))
 

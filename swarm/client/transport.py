@@ -62,7 +62,7 @@ class Transport(Protocol):
         ...
 
     async def discover(self) -> list[Address]:
-        """Return addresses of nodes that answer nearby, none when nobody does; ConnectFailed: no way to ask."""
+        """Return addresses of nodes that answer nearby, none when nobody does; ConnectFailed if none can."""
         ...
 
     async def aclose(self) -> None:

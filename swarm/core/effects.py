@@ -227,6 +227,24 @@ class FetchObject(Effect):
 
 
 @final
+class SpillObject(Effect):
+    """Write a small object into the own store, before anything behind this effect reads it there.
+
+    The bytes are at most INLINE_SIZE_MAX. A store that cannot take them makes the executors that want
+    the object fail as those of a broken node do: their tasks run elsewhere.
+    """
+
+    __slots__ = ("data", "name")
+
+    def __init__(self, name: ObjectName, data: bytes) -> None:
+        self.name: Final = name
+        self.data: Final = data
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.name, self.data)
+
+
+@final
 class DropObject(Effect):
     """Delete an object from the own store; one that is not there is no error."""
 

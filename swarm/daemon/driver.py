@@ -35,6 +35,7 @@ from swarm.core.effects import (
     SendPacket,
     SendToClient,
     SpawnExecutor,
+    SpillObject,
 )
 from swarm.core.errors import StorageError
 from swarm.core.ids import Address, NodeId, ObjectName
@@ -79,6 +80,10 @@ class World(Protocol):
 
     def fetch_object(self, effect: FetchObject) -> None:
         """Begin to copy an object; answered by `on_object_fetched` or `on_object_missing`."""
+        ...
+
+    def spill_object(self, name: ObjectName, data: bytes) -> None:
+        """Write a small object into the own store at once."""
         ...
 
     def drop_object(self, name: ObjectName) -> None:
@@ -351,6 +356,8 @@ class Driver:
                 world.send_hello(effect.payload)
             case FetchObject():
                 world.fetch_object(effect)
+            case SpillObject():
+                world.spill_object(effect.name, effect.data)
             case DropObject():
                 world.drop_object(effect.name)
             case SpawnExecutor():

@@ -105,6 +105,16 @@ class MeshWorld:
         assert self._fetches is not None, "objects are fetched while the world runs"
         self._fetches.start_soon(self._fetch, effect)
 
+    def spill_object(self, name: ObjectName, data: bytes) -> None:
+        """Write a small object into the store; a store that is full says so in the log."""
+        target = self._store / object_path(name)
+        fresh = target.with_name(f"{target.name}.spill")
+        try:
+            fresh.write_bytes(data)
+            fresh.replace(target)
+        except OSError as error:
+            self._log.event("object_not_spilled", {"object": object_path(name), "error": str(error)})
+
     def drop_object(self, name: ObjectName) -> None:
         """Delete an object of the own store, and what was noted about it."""
         self._kept.drop(name)

@@ -332,16 +332,11 @@ class ExecCore:
         self._table.on_missing(name, holders_failed)
         self._settle()
 
-    def put_object(self, name: ObjectName, output: Output, now: float) -> bool:
-        """Note an object that somebody else brought: in the store when it has no data, else here.
-
-        Returns:
-            False when it was refused: the memory for small objects is full and no run here needs it.
-        """
+    def put_object(self, name: ObjectName, output: Output, now: float) -> None:
+        """Note an object that somebody else brought: in the store when it has no data, else here."""
         self._advance_clock(now)
-        is_kept = self._table.store(name, output)
+        self._table.store(name, output)
         self._settle()
-        return is_kept
 
     def fetch_object(self, name: ObjectName, ref: InputRef, now: float) -> bool:
         """Get an object although no run here needs it, on behalf of a client of this node.

@@ -138,7 +138,6 @@ def statistics_of(
         "fetches": table.fetch_count,
         "fetches_failed": table.fetch_failed_count,
         "stray_fetches": table.stray_fetch_count,
-        "objects_refused": table.refused_count,
-        "objects_surplus": table.surplus_count,
+        "objects_spilled": table.spilled_count,
         "objects_replaced": table.replaced_count,
     }

@@ -15,13 +15,12 @@ goes away, users that did not wait are appended to `displaced`. The caller drain
 Two attempts of one task may leave different bytes under one name. The latest content counts, because
 that is what the store's file holds; a user with a digest goes on waiting until that very content is here.
 
-Bound: bytes in memory, each entry with content counting :data:`ENTRY_COST_BYTES` more. Beyond it nothing
-is thrown out: content that nobody here needs is refused, content that is needed is taken as *surplus* and
-goes with its last user. Both are counted; such content is fetched or sent again, as if never seen.
+Bound: bytes in memory, each entry with content counting :data:`ENTRY_COST_BYTES` more. What comes beyond
+it is *spilled*: its bytes are written into the store, and from then on it is on disk as if it were large.
 
 Invariants: T1 waiters are users, and the content is not what they want; other users have what they want.
 T2 bytes in memory are the sum over the entries. T3 an entry has content, a user or a fetch. T4 fetches in
-flight are those of the entries, at most the bound; queued ones are in the queue. T5 surplus has users.
+flight are those of the entries, at most the bound; queued ones are in the queue.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, final
 
-from swarm.core.effects import DropObject, Effect, FetchObject
+from swarm.core.effects import DropObject, Effect, FetchObject, SpillObject
 from swarm.core.ids import Address, JobId, NodeId, ObjectName
 from swarm.wire.facts import Output
 from swarm.wire.orders import InputRef
@@ -60,7 +59,6 @@ class ObjectEntry:
         holders: nodes that have it, best first, as told last.
         fetching: the reference that the fetch in flight works for.
         is_released: the leader said that no one needs it: goes with the last user.
-        is_surplus: taken above the bound: goes with the last user.
     """
 
     __slots__ = (
@@ -72,7 +70,6 @@ class ObjectEntry:
         "holders",
         "is_present",
         "is_released",
-        "is_surplus",
         "name",
         "size",
         "users",
@@ -92,7 +89,6 @@ class ObjectEntry:
         self.fetch = FetchState.NONE
         self.fetching: InputRef | None = None
         self.is_released = False
-        self.is_surplus = False
 
     def is_on_disk(self) -> bool:
         """Return whether the content is a file in the store."""
@@ -129,8 +125,7 @@ class ObjectTable:
         self.was_displaced_on_disk = False
         self.lost: list[list[object]] = []
         self.copied: list[ObjectName] = []
-        self.refused_count = 0
-        self.surplus_count = 0
+        self.spilled_count = 0
         self.replaced_count = 0
         self.fetch_count = 0
         self.fetch_failed_count = 0
@@ -208,15 +203,11 @@ class ObjectTable:
 
     # Content
 
-    def store(self, name: ObjectName, output: Output) -> bool:
-        """Note that the node has an object: in memory when `output` has data, else on disk.
-
-        Returns:
-            False when it was refused because the memory is full and no one here needs it.
-        """
+    def store(self, name: ObjectName, output: Output) -> None:
+        """Note that the node has an object: in memory when `output` has data, else on disk."""
         entry = self._entry(name)
         entry.is_released = False
-        return self._place(entry, output.digest, output.size, output.encoding, output.data)
+        self._place(entry, output.digest, output.size, output.encoding, output.data)
 
     def release(self, name: ObjectName) -> None:
         """No one needs the object any more, says the leader; present users here still end with it."""
@@ -235,37 +226,33 @@ class ObjectTable:
             entry.is_released = True
             self._tidy(entry)
 
-    def _place(self, entry: ObjectEntry, digest: bytes, size: int, encoding: int, data: bytes | None) -> bool:
-        """Make this the content of the entry, tell waiters and displaced users; False when refused."""
+    def _place(self, entry: ObjectEntry, digest: bytes, size: int, encoding: int, data: bytes | None) -> None:
+        """Make this the content of the entry, tell waiters and displaced users."""
         if entry.is_present and entry.digest == digest:
             if data is None and entry.data is not None:
                 self.bytes_in_memory -= len(entry.data)
                 entry.data = None
-            return True
-        cost = ENTRY_COST_BYTES + (0 if data is None else len(data))
-        is_full = self.bytes_in_memory - entry.memory_bytes() + cost > self._bytes_max
-        is_surplus = is_full and data is not None
-        if is_surplus and not entry.users:
-            self.refused_count += 1
-            self._tidy(entry)
-            return False
+            return
         if entry.is_present:
             self.replaced_count += 1
             self._displace(entry)
             if entry.data is None and data is not None:
                 self._effects.append(DropObject(entry.name))
             self.bytes_in_memory -= entry.memory_bytes()
+        cost = ENTRY_COST_BYTES + (0 if data is None else len(data))
+        if data is not None and self.bytes_in_memory + cost > self._bytes_max:
+            self._effects.append(SpillObject(entry.name, data))
+            self.spilled_count += 1
+            cost = ENTRY_COST_BYTES
+            data = None
         entry.is_present = True
         entry.digest = digest
         entry.size = size
         entry.encoding = encoding
         entry.data = data
-        entry.is_surplus = is_surplus
-        self.surplus_count += 1 if is_surplus else 0
         self.bytes_in_memory += cost
         if entry.waiters:
             self._settle(entry)
-        return True
 
     def _settle(self, entry: ObjectEntry) -> None:
         for user in list(entry.waiters):
@@ -290,7 +277,6 @@ class ObjectTable:
             self._effects.append(DropObject(entry.name))
         self.bytes_in_memory -= entry.memory_bytes()
         entry.is_present = False
-        entry.is_surplus = False
         entry.digest = b""
         entry.data = None
 
@@ -309,7 +295,7 @@ class ObjectTable:
         """Drop what an entry without users need not keep."""
         if entry.users:
             return
-        if entry.is_released or entry.is_surplus:
+        if entry.is_released:
             self._drop_content(entry)
         if entry.fetch is FetchState.QUEUED:
             entry.fetch = FetchState.NONE
@@ -447,4 +433,3 @@ def _check_entry(entry: ObjectEntry) -> None:
         assert is_waiting != entry.serves(ref), f"T1: user {user} of {entry.name}: waiting {is_waiting}"
     has_cause = entry.is_present or bool(entry.users) or entry.fetch is FetchState.FLYING
     assert has_cause, f"T3: nobody needs {entry.name}"
-    assert not entry.is_surplus or entry.users, f"T5: surplus {entry.name} has no user"

@@ -490,7 +490,10 @@ class JobRecords:
 
     def _on_give(self, job: JobId, number: int, parts_total: int, blob: bytes) -> None:
         held = self._records.get(job)
-        if job in self._tombs or (held is not None and number in held.parts):
+        if job in self._tombs:
+            return
+        if held is not None and number in held.parts:
+            self._merge_intent(job, INTENT_CLOSE, parts_total, False)
             return
         part = job_part_untrusted(blob)
         self._keep(job, number, parts_total, blob, part, False)

@@ -55,7 +55,7 @@ RECORD_STORE: Final = 50
 RECORD_STORED: Final = 51
 """[request, job, part, ok: bool]"""
 RECORD_OFFER: Final = 52
-"""[list of [job, [part, ...], parts_total: int, is_cancelled: bool, ended: int]] a holder's jobs, to a leader"""
+"""[list of [job, [part, ...], parts_total: int, is_cancelled, ended]] a holder's jobs, to a leader"""
 RECORD_WANT: Final = 53
 """[list of [job, [part, ...]]]"""
 RECORD_GIVE: Final = 54

@@ -16,6 +16,7 @@ from swarm.core.effects import (
     RecallTasks,
     RunTasks,
     SpawnExecutor,
+    SpillObject,
 )
 from swarm.core.ids import AttemptKey, NodeId, ObjectName
 from swarm.exec.config import ExecConfig
@@ -149,6 +150,8 @@ class FakeNode:
             assert effect.name not in self.fetches
             assert effect.sources
             self.fetches[effect.name] = effect
+        elif isinstance(effect, SpillObject):
+            self.files[effect.name] = digest_of(effect.data)
         elif isinstance(effect, DropObject):
             self.files.pop(effect.name, None)
         else:

@@ -22,6 +22,7 @@ from swarm.core.effects import (
     SendPacket,
     SendToClient,
     SpawnExecutor,
+    SpillObject,
 )
 from swarm.core.errors import StorageError
 from swarm.daemon import driver as driver_module
@@ -50,6 +51,7 @@ def test_every_effect_is_performed_in_order(tmp_path: Path) -> None:
             SendMessage(PEER, [HERE], b"m"),
             SendToClient(3, b"c"),
             FetchObject(NAME, b"d" * 16, 5, []),
+            SpillObject(NAME, b"small"),
             DropObject(NAME),
             SpawnExecutor(2),
             RunTasks(2, []),
@@ -64,6 +66,7 @@ def test_every_effect_is_performed_in_order(tmp_path: Path) -> None:
             ("message", PEER, b"m"),
             ("client", 3, b"c"),
             ("fetch", NAME),
+            ("spill", NAME, b"small"),
             ("drop", NAME),
             ("spawn", 2),
             ("run", 2),

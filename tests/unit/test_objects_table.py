@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.core.effects import DropObject, Effect, FetchObject
+from swarm.core.effects import DropObject, Effect, FetchObject, SpillObject
 from swarm.core.ids import ObjectName
 from swarm.objects.table import ENTRY_COST_BYTES, NODE_USER, FetchState, ObjectTable
 from swarm.wire.facts import digest_of
@@ -50,7 +50,7 @@ def test_waiters_are_told_once_when_content_comes(setting: Setting) -> None:
     assert not table.want(NAME, 1, promised(1))
     assert not table.want(NAME, 2, promised(1))
     assert table.want(NAME, 2, promised(1))
-    assert table.store(NAME, output_of("x"))
+    table.store(NAME, output_of("x"))
     assert setting.take_settled() == [1, 2]
     assert table.want(NAME, 3, promised(1))
     assert table.bytes_in_memory == ENTRY_COST_BYTES + 1
@@ -102,30 +102,34 @@ def test_release_waits_for_the_last_user_and_a_new_user_revives(setting: Setting
     assert table.bytes_in_memory == 0
 
 
-def test_a_full_memory_refuses_what_nobody_needs(setting: Setting) -> None:
+def test_what_a_full_memory_does_not_hold_goes_to_the_store() -> None:
     small = Setting(bytes_max=ENTRY_COST_BYTES + 10)
     table = small.table
-    assert table.store(NAME, output_of("12345"))
-    assert not table.store(OTHER, output_of("1"))
-    assert table.find(OTHER) is None
-    assert table.store(OTHER, output_of("1", on_disk=True))
-    assert table.refused_count == 1
+    table.store(NAME, output_of("12345"))
+    assert small.take() == []
+    table.store(OTHER, output_of("1"))
+    assert small.take() == [SpillObject(OTHER, output_of("1").data or b"")]
+    entry = table.find(OTHER)
+    assert entry is not None
+    assert entry.is_on_disk()
+    assert table.spilled_count == 1
     table.check_invariants()
+    table.release(OTHER)
+    assert small.take() == [DropObject(OTHER)]
 
 
-def test_a_full_memory_takes_what_is_needed_until_its_last_user_goes(setting: Setting) -> None:
+def test_what_a_task_needs_is_spilled_as_well_and_serves_it() -> None:
     small = Setting(bytes_max=0)
     table = small.table
     assert table.want(NAME, 1, brought(1, "data"))
     table.want(OTHER, 1, promised(2))
-    assert table.store(OTHER, output_of("x"))
-    assert table.surplus_count == 2
+    table.store(OTHER, output_of("x"))
+    assert table.settled == [1]
+    assert table.spilled_count == 2
     table.check_invariants()
     table.leave(NAME, 1)
     table.leave(OTHER, 1)
-    assert table.find(NAME) is None
-    assert table.find(OTHER) is None
-    assert table.bytes_in_memory == 0
+    assert table.find(NAME) is not None
 
 
 def test_fetches_fly_a_few_at_a_time_and_once_per_object() -> None:
