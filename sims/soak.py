@@ -36,9 +36,7 @@ def main() -> int:
             if report.problem:
                 failed.append(report)
                 print(f"\nseed {report.seed}: {report.problem}\n  " + "\n  ".join(report.faults), flush=True)
-    print(
-        f"{options.seeds} seeds from {options.first}: {len(failed)} with problems, {attempts} attempts"
-    )
+    print(f"{options.seeds} seeds from {options.first}: {len(failed)} with problems, {attempts} attempts")
     return 1 if failed else 0
 
 

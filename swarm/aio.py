@@ -27,6 +27,7 @@ from swarm.client.graphs import add_graph, new_job
 from swarm.client.job import ClientJob
 from swarm.client.mesh_base import MeshBase
 from swarm.client.reach import find_reach
+from swarm.client.sendable import checked_text
 from swarm.client.tasks import program, remote, result_of, task
 from swarm.client.transport import NetTransport
 from swarm.core.errors import SwarmError, TaskCancelled
@@ -231,7 +232,7 @@ async def connect(
         ConnectFailed: no mesh is known, or no node of it can be reached.
     """
     reach = find_reach(address, mesh, None if home is None else Path(home))
-    job_name = name or Path(sys.argv[0]).name or "session"
+    job_name = checked_text(name, "the name") or Path(sys.argv[0]).name or "session"
     opened = Mesh(NetTransport(reach), reach.addresses, reach.mesh, job_name)
     async with _running(opened):
         yield opened

@@ -6,8 +6,8 @@ from swarm.core.effects import Effect, Message
 from swarm.core.ids import NodeId
 from swarm.exec.core import ExecCore
 from swarm.wire.codec import Body
-from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, RETRACTED
-from swarm.wire.orders import assignment_untrusted, attempts_untrusted
+from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, OBJECT_GIVE, RELEASE_OBJECTS, RETRACT, RETRACTED
+from swarm.wire.orders import assignment_untrusted, attempts_untrusted, given_objects_untrusted
 
 
 def obey(core: ExecCore, leader: NodeId, kind: int, body: Body, now: float) -> list[Effect]:
@@ -26,6 +26,10 @@ def obey(core: ExecCore, leader: NodeId, kind: int, body: Body, now: float) -> l
     if kind == ASSIGN:
         rows = body.take_list()
         core.assign([assignment_untrusted(Body([row]).take_list()) for row in rows], now)
+        return []
+    if kind == OBJECT_GIVE:
+        for name, output in given_objects_untrusted(body.take_list()):
+            core.put_object(name, output, now)
         return []
     attempts = attempts_untrusted(body.take_list())
     if kind == CANCEL_ATTEMPTS:

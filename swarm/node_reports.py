@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from swarm.core.ids import ObjectName
 from swarm.exec.core import ExecCore
 from swarm.exec.reports import Reports
+from swarm.wire.batches import cut_rows
 from swarm.wire.messages import COMPLETIONS, OBJECT_COPIED, OBJECT_LOST, RETRACTED, TASK_OUTPUT
-
-ROWS_BATCH: Final = 1000
 
 
 def report_rows(core: ExecCore, reports: Reports) -> list[tuple[int, list[object]]]:
@@ -44,5 +41,5 @@ def inventory_body(core: ExecCore, request: int) -> list[object]:
 
 
 def _add_batches(messages: list[tuple[int, list[object]]], kind: int, rows: list[object]) -> None:
-    for start in range(0, len(rows), ROWS_BATCH):
-        messages.append((kind, rows[start : start + ROWS_BATCH]))
+    for batch in cut_rows(rows):
+        messages.append((kind, batch))

@@ -26,7 +26,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 POLL_S = 0.02
-COMMAND_TIMEOUT_S = 60.0
+COMMAND_TIMEOUT_S = 120.0
+"""Executors run at idle priority: beside other work on a small machine, seconds become minutes."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -139,13 +140,15 @@ class Host:
 
     def close(self) -> None:
         """Kill whatever still runs here and remove its files."""
-        for process in self._programs:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-        for node in self.nodes:
-            node.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            for process in self._programs:
+                if process.poll() is None:
+                    process.kill()
+                process.communicate()
+            for node in self.nodes:
+                node.kill()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Node:

@@ -166,12 +166,19 @@ def _stop(home: Path | None, as_json: bool, drain: bool, timeout_s: float) -> No
 
 
 @click.command("invite")
-@click.option("--client", is_flag=True, help="For somebody who may submit, but not be a node.")
+@click.option(
+    "--client", is_flag=True, help="For somebody who only submits; see above what that does not protect."
+)
 @click.option("--qr", is_flag=True, help="Also as a QR code, for a phone's camera.")
 @home_option
 @json_option
 def invite_command(client: bool, qr: bool, home: Path | None, as_json: bool) -> None:
-    """Print an invitation to the mesh of this node."""
+    """Print an invitation to the mesh of this node.
+
+    With --client it is for somebody who submits and is no node. That is no protection yet: tasks run as the
+    user of the nodes, so whoever submits can read what that user can read, this mesh's secret too. Give
+    either kind only to people you trust.
+    """
     from swarm.daemon.home import default_home
 
     text = _invitation(home or default_home(), client)

@@ -7,6 +7,7 @@ allowed, 130 interrupted. ``swarm --help`` imports click and this module, nothin
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any, Final, NoReturn
@@ -117,6 +118,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: as in ``sys.argv[1:]``, which is the default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # results and names may be no text of this terminal
     code = run(arguments)
     try:
         sys.stdout.flush()

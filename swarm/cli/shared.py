@@ -59,14 +59,17 @@ def ask(op: str, args: dict[str, Any], home: Path | None, mesh: str) -> Any:
     """Return the mesh's answer: from the node of the home directory, else over a session.
 
     Raises:
+        ConfigError: an argument cannot be sent.
         ConnectFailed: no mesh is known, or none can be reached.
         CallRefused: the node says no.
         Refused: likewise, over a session.
     """
+    from swarm.client.sendable import packed
     from swarm.core.errors import ConnectFailed
     from swarm.daemon.api_client import call_local
     from swarm.daemon.home import Home, default_home
 
+    packed(args, f"the question {op!r}")
     if not mesh:
         try:
             return call_local(Home(home or default_home()), op, args)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swarm.client.futures import BaseFuture
 from swarm.client.options import make_options, pinned_to_python
 from swarm.client.parts import Data, Inputs, Part, PendingTask, Upload, bounded_count
+from swarm.client.sendable import checked_text, packed
 from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task
 from swarm.core.errors import GraphError, SwarmError
 from swarm.exec.serialize import (
@@ -26,7 +27,6 @@ from swarm.exec.serialize import (
     dump_value,
     function_name,
 )
-from swarm.wire.codec import pack
 from swarm.wire.facts import Output
 from swarm.wire.job_part import TASKS_MAX, JobPart, TaskOptions, TaskSpec, data_payload
 from swarm.wire.messages import (
@@ -103,7 +103,9 @@ class JobBuilder:
         Raises:
             SerializationError: the function or an argument cannot be sent; nothing was added.
             GraphError: the job is full, or a future belongs to another job.
+            ConfigError: the name is no UTF-8 text.
         """
+        checked_text(name, "the name")
         known = self._functions.get(id(function))
         is_pinned = known[2] if known is not None else False
         data: Data | None = None
@@ -136,7 +138,8 @@ class JobBuilder:
 
     def add_script(self, name: str, payload: Mapping[str, object], options: TaskOptions) -> BaseFuture[Any]:
         """Add a script that runs inside the mesh and return its future."""
-        return self._add(KIND_SCRIPT, name, -1, pack(dict(payload)), Inputs(self), options, ())
+        content = packed(dict(payload), f"the script {name!r}")
+        return self._add(KIND_SCRIPT, checked_text(name, "the name"), -1, content, Inputs(self), options, ())
 
     def add_value(self, value: object) -> BaseFuture[Any]:
         """Add a value for many tasks to use and return its future, which is done.
@@ -400,13 +403,16 @@ class JobBuilder:
         names = (
             (*program.outputs,) if program.is_streamed and program.outputs else ("stdout", *program.outputs)
         )
-        return self._add(KIND_PROGRAM, program.name, -1, pack(payload), inputs, program.options, names)
+        content = packed(payload, f"the program {program.name!r}")
+        return self._add(KIND_PROGRAM, program.name, -1, content, inputs, program.options, names)
 
 
 def _dumped(function: Callable[..., Any]) -> tuple[Data, bool]:
     called = function.function if isinstance(function, RemoteFunction) else function
     content, is_pinned = dump_function(called)
-    return Data(content, ENCODING_PICKLE, function_name(called)), is_pinned
+    return Data(
+        content, ENCODING_PICKLE, checked_text(function_name(called), "the function's name")
+    ), is_pinned
 
 
 def _inner_tasks(task: Task | Program, job: ClientJob) -> list[Task | Program]:

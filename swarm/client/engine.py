@@ -16,10 +16,17 @@ from typing import Any, Final, final
 import trio
 
 from swarm.client.job import ClientJob
-from swarm.client.parts import PART_TASKS_MAX, Upload
+from swarm.client.parts import PART_TASKS_MAX, Part, Upload
 from swarm.client.session import Session, is_welcome
 from swarm.client.transport import Link, Transport
-from swarm.core.errors import ConnectFailed, ConnectionLost, StorageError, SwarmError, TransportError
+from swarm.core.errors import (
+    ConfigError,
+    ConnectFailed,
+    ConnectionLost,
+    StorageError,
+    SwarmError,
+    TransportError,
+)
 from swarm.core.ids import DIGEST_SIZE, Address, JobId
 
 WELCOME_TIMEOUT_S: Final = 5.0
@@ -92,6 +99,13 @@ class Engine:
                     task_status.started()
                 await self._serve(link)
                 self.session.on_disconnected()
+        except SwarmError:
+            raise
+        except Exception as error:
+            cause = single_error(error)
+            self._error = ConnectionLost(f"this session ended by an error of its own: {cause!r}")
+            self._error.__cause__ = cause
+            raise
         finally:
             self._error = self._error or ConnectionLost("this session is closed")
             for job in self._jobs.values():
@@ -357,10 +371,7 @@ class Engine:
             if self._bunches and job.builder.pending_count() < PART_TASKS_MAX:
                 continue
             open_parts = self.session.unacknowledged_count(job.job)
-            while (
-                open_parts < PARTS_IN_FLIGHT_MAX
-                and (part := job.builder.take_part(job.is_complete)) is not None
-            ):
+            while open_parts < PARTS_IN_FLIGHT_MAX and (part := self._take_part(job)) is not None:
                 self.session.submit(job.job, part)
                 open_parts += 1
                 if job.job in self._unwatched:
@@ -370,7 +381,16 @@ class Engine:
             if job.is_finished():
                 self.session.unwatch(job.job)
                 if not job.table.has_kept():
-                    del self._jobs[job.job]
+                    self._jobs.pop(job.job, None)
+
+    def _take_part(self, job: ClientJob) -> Part | None:
+        """Return the next part of a job, None for none; a job whose part cannot be written ends alone."""
+        try:
+            return job.builder.take_part(job.is_complete)
+        except (ValueError, OverflowError, TypeError) as error:
+            self._jobs.pop(job.job, None)
+            job.fail(ConfigError(f"a task of this job cannot be sent: {error}"))
+            return None
 
     def _on_wake(self) -> None:
         self._is_waking = False
@@ -379,6 +399,13 @@ class Engine:
     def _notify(self) -> None:
         changed, self._changed = self._changed, trio.Event()
         changed.set()
+
+
+def single_error(error: BaseException) -> BaseException:
+    """Return the one error in a group of one, which is what trio's nurseries raise."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _described(answer: object) -> tuple[int, bytes, int, bytes | None]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from swarm.client.job import ClientJob, Owner
 from swarm.client.replay import replay
+from swarm.client.sendable import checked_text, readable, shown
 from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task, program, result_of, task_of
 from swarm.core.errors import ConfigError, GraphError
 from swarm.core.ids import JOB_ID_SIZE
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 GRAPH_FILE_SIZE_MAX: Final = 256 * 1024 * 1024
 INPUT_FILE_SIZE_MAX: Final = 4 * 1024 * 1024 * 1024
+PRIORITY_MAX: Final = 1_000_000_000
 _OPTIONS: Final = ("cpus", "memory", "retries", "timeout_s", "tags", "python")
 
 
@@ -48,17 +50,24 @@ def new_job(owner: Owner, name: str, *, is_session: bool, on_error: str = "", pr
         is_session: the mesh cancels it when its client is gone for good.
         on_error: "fail" ends the whole job at the first failed task, "continue" only what needs it; ""
             is "continue" for sessions and "fail" otherwise.
-        priority: higher goes first.
+        priority: higher goes first, between plus and minus a thousand million.
+
+    Raises:
+        ConfigError: the name is no UTF-8 text, or the priority no such number.
     """
+    if not -PRIORITY_MAX <= priority <= PRIORITY_MAX:
+        raise ConfigError(
+            f"priority is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}, not {shown(priority)}"
+        )
     meta: dict[str, object] = {
-        "name": name,
+        "name": checked_text(name, "the job's name"),
         "session": is_session,
-        "submitter": f"{_user_name()}@{socket.gethostname()}",
+        "submitter": readable(f"{_user_name()}@{socket.gethostname()}"),
         "on_error": on_error or ("continue" if is_session else "fail"),
         "priority": priority,
     }
     if os.environ.get("SWARM_JOB"):
-        meta["parent"] = os.environ["SWARM_JOB"]
+        meta["parent"] = readable(os.environ["SWARM_JOB"])
     return ClientJob(os.urandom(JOB_ID_SIZE), meta, owner)
 
 
@@ -121,6 +130,8 @@ def add_graph(
             built = _build(graph_task, needs, graph, folder, defaults)
         except (ConfigError, GraphError) as error:
             raise type(error)(f"task {key!r}: {error}") from None
+        except RecursionError:
+            raise GraphError(f"task {key!r}: its attributes are nested too deeply") from None
         waits = [] if "inputs" in graph_task.attributes and "duration_s" in graph_task.attributes else needs
         future = builder.add_task(built, tuple([(builder.nodes[need], 0) for need in waits]))
         builder.nodes[key] = future.task
@@ -215,14 +226,15 @@ def _source(value: object, folder: Path, key: str) -> bytes | ResultOf:
     if kind == "task":
         return result_of(name, output)
     if kind == "text":
-        return name.encode()
+        return checked_text(name, "the text").encode()
     path = folder / name
     try:
         if path.stat().st_size > INPUT_FILE_SIZE_MAX:
             raise ConfigError(f"the input file {path} is larger than {INPUT_FILE_SIZE_MAX} bytes")
         return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the input file {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the input file {str(path)!r}: {reason}") from None
 
 
 def import_function(text: str, folder: Path) -> Any:
@@ -239,7 +251,7 @@ def import_function(text: str, folder: Path) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, UnicodeEncodeError) as error:
         raise ConfigError(f"'call' names {text!r}: {error}") from None
     finally:
         if is_added:
@@ -294,7 +306,7 @@ def _read_document(path: Path) -> object:
         import json
 
         return json.loads(data)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, RecursionError) as error:
         kind = "TOML" if path.suffix == ".toml" else "JSON"
         raise ConfigError(f"{path} is no {kind}: {error}") from None
 

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from swarm.client.transport import NetTransport
 from swarm.core.errors import ConfigError, ConnectionLost, SwarmError
 from swarm.core.ids import Address, short
 from swarm.daemon.api_client import call_local
-from swarm.daemon.home import Home
+from swarm.daemon.home import Home, running_pid
 from swarm.daemon.launch import cut_lifeline, start_daemon, stop_daemon
 from swarm.daemon.options import DaemonOptions
 from swarm.net.invitation import Invitation, new_secret
@@ -32,6 +33,9 @@ from swarm.net.invitation import Invitation, new_secret
 NODES_MAX: Final = 64
 STOP_TIMEOUT_S: Final = 5.0
 MEET_TIMEOUT_S: Final = 20.0
+HOME_PREFIX: Final = "swarm-local-"
+ABANDONED_S: Final = 600.0
+"""A home this old in which no node runs was left by one that was killed together with its starter."""
 _POLL_S: Final = 0.02
 _LOOPBACK: Final = "127.0.0.1"
 
@@ -76,9 +80,10 @@ class LocalNodes:
             ConnectionLost: they do not see each other.
         """
         atexit.register(self.stop)
+        sweep_homes(Path(tempfile.gettempdir()))
         try:
             for _ in range(self._count):
-                self.homes.append(Home(Path(tempfile.mkdtemp(prefix="swarm-local-"))))
+                self.homes.append(Home(Path(tempfile.mkdtemp(prefix=HOME_PREFIX))))
             self.ready = [self._start(0, ())]
             first = (_LOOPBACK, int(self.ready[0]["port"]))
             self.invitation = Invitation(self._secret, None, self._mesh, [first])
@@ -176,6 +181,19 @@ def local(nodes: int = 2, *, cores: float | None = None, tags: Sequence[str] = (
         started.stop()
         raise
     return mesh
+
+
+def sweep_homes(folder: Path) -> int:
+    """Remove our temporary homes whose node is gone, with the secrets in them, and return how many."""
+    swept = 0
+    for root in folder.glob(f"{HOME_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            about = root.lstat()
+            is_ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
+            if is_ours and time.time() - about.st_mtime > ABANDONED_S and running_pid(Home(root)) is None:
+                shutil.rmtree(root, ignore_errors=True)
+                swept += 1
+    return swept
 
 
 def _stop(home: Home) -> None:

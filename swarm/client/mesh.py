@@ -17,12 +17,14 @@ from typing import Any, Final, Self, TypeVar, final
 import trio
 
 from swarm.client import futures
+from swarm.client.engine import single_error
 from swarm.client.futures import BaseFuture, Future
 from swarm.client.graphs import add_graph, new_job
 from swarm.client.job import ClientJob
 from swarm.client.mesh_base import MeshBase
 from swarm.client.progress import Progress
 from swarm.client.reach import find_reach
+from swarm.client.sendable import checked_text, readable
 from swarm.client.transport import NetTransport, Transport
 from swarm.core.errors import ConnectionLost, LocalProtocolError, SwarmError, TaskCancelled
 from swarm.core.ids import Address, short
@@ -30,6 +32,9 @@ from swarm.core.ids import Address, short
 T = TypeVar("T")
 
 CLOSE_TIMEOUT_S: Final = 5.0
+STALL_S: Final = 3.0
+"""How long a job must stand still for the same reason before whoever waits for it is told."""
+_FOLLOW_STEP_S: Final = 1.0
 _POLL_S: Final = 0.1
 
 _open: list[Mesh] = []
@@ -239,7 +244,7 @@ class Mesh(MeshBase[Future[Any]]):
             raise job.error
 
     def follow(self, job: ClientJob) -> None:
-        """Wait until a job has ended, in steps that an interrupt can end.
+        """Wait until a job has ended, in steps that an interrupt can end; say on stderr why it stands still.
 
         Raises:
             Refused: the mesh did not take it.
@@ -252,8 +257,14 @@ class Mesh(MeshBase[Future[Any]]):
                 ended.set()
 
         job.on_change.append(on_change)
+        reason, standing_s, told = "", 0.0, ""
         while not job.is_finished():
-            ended.wait(1.0)
+            ended.wait(_FOLLOW_STEP_S)
+            standing_s = standing_s + _FOLLOW_STEP_S if job.reason == reason else 0.0
+            reason = job.reason
+            if reason and reason != told and standing_s >= STALL_S and not job.is_finished():
+                told = reason
+                sys.stderr.write(f"swarm: waiting, {readable(job.reason_text())}\n")
         job.on_change.remove(on_change)
         if job.error is not None:
             raise job.error
@@ -286,7 +297,7 @@ class Mesh(MeshBase[Future[Any]]):
         try:
             trio.run(self._run)
         except BaseException as error:
-            self._error = _single(error)
+            self._error = single_error(error)
         finally:
             self._ready.set()
 
@@ -382,11 +393,11 @@ def connect(address: str = "", *, mesh: str = "", home: str | Path | None = None
         An open mesh; use it as a context manager.
 
     Raises:
-        ConfigError: a faulty invitation or address.
+        ConfigError: a faulty invitation, address or name.
         ConnectFailed: no mesh is known, or no node of it can be reached.
     """
     reach = find_reach(address, mesh, None if home is None else Path(home))
-    job_name = name or Path(sys.argv[0]).name or "session"
+    job_name = checked_text(name, "the name") or Path(sys.argv[0]).name or "session"
     return Mesh(NetTransport(reach), reach.addresses, reach.mesh, job_name).open()
 
 
@@ -411,10 +422,3 @@ def _graph_name(graph: object) -> str:
         return Path(graph).name
     named = graph.get("name") if isinstance(graph, Mapping) else getattr(graph, "name", "")
     return str(named or "graph")
-
-
-def _single(error: BaseException) -> BaseException:
-    """Return the one error in a group of one, which is what trio's nurseries raise."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

@@ -11,6 +11,7 @@ from swarm.client.futures import BaseFuture
 from swarm.client.graphs import new_job
 from swarm.client.job import ClientJob
 from swarm.client.options import OPTION_NAMES, make_options
+from swarm.client.sendable import readable
 from swarm.client.session import Session
 from swarm.client.tasks import Program, RemoteFunction, Task, split_options
 from swarm.client.transport import Transport
@@ -32,7 +33,7 @@ class MeshBase(Generic[F]):
     def __init__(self, transport: Transport, addresses: list[Address], name: str, job_name: str) -> None:
         self.name: Final = name
         self.engine: Final = Engine(Session(), transport, addresses, name)
-        self._job_name = job_name
+        self._job_name = readable(job_name)
         self._session_job: ClientJob | None = None
         self._lock = threading.Lock()
         self._is_closing = False
@@ -54,7 +55,7 @@ class MeshBase(Generic[F]):
 
         Raises:
             SerializationError: the function or an argument cannot travel; nothing was submitted.
-            ConfigError: a faulty option.
+            ConfigError: a faulty option, or a name that is no UTF-8 text.
             LocalProtocolError: the mesh is closed.
         """
         if isinstance(function, (Task, Program)):

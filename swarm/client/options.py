@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from swarm.client.sendable import INTEGER_MAX, checked_text, shown
 from swarm.core.errors import ConfigError
 from swarm.wire.job_part import TaskOptions
 
@@ -28,8 +29,15 @@ def size_bytes(text: str | int, what: str = "memory") -> int:
         what: the name of the setting, for the message.
 
     Raises:
-        ConfigError: not a size, or negative.
+        ConfigError: not a size, negative, or more than any computer has.
     """
+    size = _size_of(text, what)
+    if size > INTEGER_MAX:
+        raise ConfigError(f"{what} {shown(text)} is more than any computer has; write for example 2G")
+    return size
+
+
+def _size_of(text: str | int, what: str) -> int:
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
     written = str(text).strip().upper().removesuffix("B").rstrip()
@@ -63,6 +71,7 @@ def tags_of(tags: object) -> tuple[str, ...]:
         key, equals, value = word.partition("=")
         if not key or not equals or not value:
             raise ConfigError(f"the tag {word!r} is not of the form key=value")
+        checked_text(word, "the tag")
     return tuple(sorted(set(words)))
 
 
@@ -98,11 +107,11 @@ def make_options(
 
 @lru_cache(maxsize=256)
 def _options(
-    cpus: object, memory: str | int, retries: object, timeout_s: object, tags: tuple[str, ...], python: str
+    cpus: object, memory: str | int, retries: object, timeout_s: object, tags: tuple[str, ...], python: object
 ) -> TaskOptions:
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= RETRIES_MAX:
         raise ConfigError(f"retries is a whole number from 0 to {RETRIES_MAX}, not {retries!r}")
-    if python and not all(part.isdecimal() for part in python.split(".")):
+    if not isinstance(python, str) or (python and not all(part.isdecimal() for part in python.split("."))):
         raise ConfigError(f"python is a version such as '3.11', not {python!r}")
     return TaskOptions(
         _number("cpus", cpus), size_bytes(memory), retries, _number("timeout_s", timeout_s), tags, python
@@ -112,7 +121,10 @@ def _options(
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ConfigError(f"{name} is a number, at least 0, not {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{name} is a number that a computer can count, not {shown(value)}") from None
 
 
 @lru_cache(maxsize=256)

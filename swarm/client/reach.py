@@ -94,6 +94,8 @@ def parse_address(text: str) -> Address:
     Raises:
         ConfigError: it is neither.
     """
+    if text.strip().lower().startswith("swarm1"):
+        raise ConfigError("an invitation is no address; give it as mesh=… or with --mesh (it is a secret)")
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 from typing import Final
 
+from swarm.client.sendable import checked_text
 from swarm.core.errors import ConfigError
 
 FILES_SIZE_MAX: Final = 16 * 1024 * 1024
@@ -23,8 +24,11 @@ def script_payload(path: Path, arguments: list[str]) -> dict[str, object]:
         arguments: what it finds in ``sys.argv[1:]``.
 
     Raises:
-        ConfigError: it cannot be read, is no Python, or is too large.
+        ConfigError: it cannot be read, is no Python, is too large, or a name or argument is no UTF-8 text.
     """
+    checked_text(path.name, "the script's name")
+    for word in arguments:
+        checked_text(word, "the argument")
     source = _read(path)
     files: dict[str, bytes] = {}
     _collect(path, source, path.resolve().parent, files)
@@ -39,7 +43,7 @@ def _collect(path: Path, source: str, folder: Path, files: dict[str, bytes]) -> 
         where, text = waiting.pop()
         for name in _imported(where, text):
             for found in _sources_of(name, folder):
-                relative = found.relative_to(folder).as_posix()
+                relative = checked_text(found.relative_to(folder).as_posix(), "the module's path")
                 if relative in files:
                     continue
                 content = _read(found)

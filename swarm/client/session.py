@@ -19,6 +19,7 @@ from typing import Final, Protocol, TypeAlias, final
 
 from swarm.client.errors import Refused
 from swarm.client.parts import Part, Upload
+from swarm.client.sendable import packed
 from swarm.core.errors import DecodeError, SwarmError
 from swarm.core.ids import NO_BALLOT, NODE_ID_SIZE, Address, JobId, NodeId, short
 from swarm.wire.codec import Body, Stamp, pack_frame, unpack_frame_untrusted
@@ -177,7 +178,9 @@ class Session:
 
         Raises:
             SwarmError: too many calls are open.
+            ConfigError: an argument cannot be sent.
         """
+        packed(args, f"the question {op!r}")
         if len(self._calls) >= CALLS_MAX:
             raise SwarmError(f"{CALLS_MAX} questions to the mesh are open already; wait for answers first")
         request = self._request()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, final, overload
 
 from swarm.client.options import OPTION_NAMES, make_options
+from swarm.client.sendable import checked_text
 from swarm.core.errors import ConfigError
 from swarm.exec.serialize import Reference, function_name
 
@@ -167,7 +168,7 @@ def split_options(chosen: Mapping[str, Any]) -> tuple[int, str, TaskOptions]:
         raise ConfigError(f"unknown option {unknown[0]!r}; known are {', '.join(sorted(OPTION_NAMES))}")
     if isinstance(outputs, bool) or not isinstance(outputs, int) or not 1 <= outputs <= OUTPUTS_MAX:
         raise ConfigError(f"outputs is a whole number from 1 to {OUTPUTS_MAX}, not {outputs!r}")
-    return outputs, str(name or ""), make_options(**rest)
+    return outputs, checked_text(str(name or ""), "the name"), make_options(**rest)
 
 
 def program(
@@ -204,25 +205,33 @@ def program(
         raise ConfigError(f"argv is a list of words such as ['cc', '-c', 'a.c'], not {argv!r}")
     if isinstance(argv, str) and not shell:
         raise ConfigError(f"argv is a list of words, not the text {argv!r}; or give shell=True")
+    for word in words:
+        if isinstance(word, str):
+            checked_text(word, "the word of argv")
     named = dict(outputs) if isinstance(outputs, Mapping) else {path: path for path in outputs}
     for path in [*(inputs or {}), *named.values()]:
-        if not path or path.startswith("/") or ".." in path.split("/"):
+        if not checked_text(path, "the path") or path.startswith("/") or ".." in path.split("/"):
             raise ConfigError(f"the path {path!r} must be relative and stay inside the program's directory")
     _, name, checked = split_options(options)
-    content = {
-        path: value.encode() if isinstance(value, str) else value for path, value in (inputs or {}).items()
-    }
+    content = {path: _content(value, f"the input {path!r}") for path, value in (inputs or {}).items()}
     return Program(
         words,
         content,
         named,
-        stdin.encode() if isinstance(stdin, str) else stdin,
-        {str(key): str(value) for key, value in (env or {}).items()},
+        None if stdin is None else _content(stdin, "stdin"),
+        {
+            checked_text(str(key), "the variable"): checked_text(str(value), f"the variable {key!r} is")
+            for key, value in (env or {}).items()
+        },
         shell,
         stream,
         checked,
         name or str(words[0]).rpartition("/")[2],
     )
+
+
+def _content(value: bytes | str | Reference, what: str) -> bytes | Reference:
+    return checked_text(value, f"{what} is").encode() if isinstance(value, str) else value
 
 
 def result_of(node: Hashable, output: str = "") -> ResultOf:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import math
 import os
 import secrets
 import socket
@@ -96,7 +97,10 @@ class _Connection:
     def answer(self, number: int, value: object) -> None:
         if number in self.calls:
             request, _ = self.calls.pop(number)
-            self._send({"id": request, "ok": True, "value": to_json_value(value)}, request)
+            try:
+                self._send({"id": request, "ok": True, "value": to_json_value(value)}, request)
+            except RecursionError:
+                self.refuse_line(request, CODE_FAILED, "the answer is nested too deeply")
             self._end_if_done()
 
     def refuse(self, number: int, code: int, message: str) -> None:
@@ -303,11 +307,15 @@ class LocalApi:
             fields = from_json(line)
             if not isinstance(fields, dict):
                 raise DecodeError("a request is a JSON object")
+            if not isinstance(fields.get("id"), (str, int, float, type(None))):
+                raise DecodeError("the id of a request is text or a number")
             request = fields.get("id")
+            if isinstance(request, float) and not math.isfinite(request):
+                request = str(request)
             op, args = fields.get("op"), from_json_value(fields.get("args") or {})
             if not isinstance(op, str) or not isinstance(args, dict):
                 raise DecodeError('a request is {"id": ..., "op": text, "args": {...}}')
-        except (ValueError, DecodeError) as error:
+        except (ValueError, DecodeError, RecursionError) as error:
             self._counts["bad"] += 1
             connection.refuse_line(request, CODE_USAGE, f"bad request: {error}")
             return
@@ -326,7 +334,7 @@ class LocalApi:
     def _forward(self, connection: _Connection, number: int, op: str, args: dict[str, object]) -> None:
         try:
             payload = pack_frame(CLIENT_CALL, _STAMP, [number, op, args])
-        except (OverflowError, ValueError, TypeError) as error:
+        except (OverflowError, ValueError, TypeError, RecursionError) as error:
             connection.refuse(number, CODE_USAGE, f"bad request: {error}")
             return
         if not connection.is_open_at_node:

@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, final
@@ -53,6 +54,7 @@ DRAIN_POLL_S: Final = 0.1
 NEARBY_LISTEN_S: Final = 1.0
 """How long a first start listens for other meshes before it founds one."""
 KNOWN_ADDRESS_COUNT: Final = 8
+TRACEBACK_SIZE_MAX: Final = 4000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -185,11 +187,14 @@ class Daemon:
         """
         try:
             trio.run(self._main)
-        except BaseExceptionGroup as group:
-            error = _first_leaf(group)
+        except (Exception, BaseExceptionGroup) as raised:
+            error = _first_leaf(raised)
             if isinstance(error, SwarmError):
                 raise error from None
-            self._assembly.log.event("daemon_bug", {"error": repr(error)})
+            lines = "".join(traceback.format_exception(error))
+            self._assembly.log.event(
+                "daemon_bug", {"error": repr(error), "traceback": lines[-TRACEBACK_SIZE_MAX:]}
+            )
             raise
         finally:
             self._remove_ready()
@@ -351,10 +356,10 @@ async def _run_part(
     await part.run(task_status=task_status)
 
 
-def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error in a group that is one of ours, else the first of all."""
+def _first_leaf(raised: BaseException) -> BaseException:
+    """Return the first error in what may be a group that is one of ours, else the first of all."""
     leaves: list[BaseException] = []
-    waiting: list[BaseException] = [group]
+    waiting: list[BaseException] = [raised]
     while waiting:
         error = waiting.pop(0)
         if isinstance(error, BaseExceptionGroup):

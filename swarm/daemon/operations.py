@@ -13,6 +13,7 @@ from swarm.net.invitation import Invitation
 from swarm.net.keys import MeshKeys
 
 DRAIN_TIMEOUT_S: Final = 3600.0
+DRAIN_TIMEOUT_MAX_S: Final = 1e9
 
 
 @final
@@ -63,8 +64,9 @@ class Operations:
 
     async def _leave(self, args: dict[str, object]) -> object:
         timeout_s = args.get("timeout_s", DRAIN_TIMEOUT_S)
-        if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or timeout_s < 0:
-            raise ConfigError(f"timeout_s is {timeout_s!r}; it is a number of seconds")
+        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+        if not is_number or not 0 <= timeout_s <= DRAIN_TIMEOUT_MAX_S:
+            raise ConfigError(f"timeout_s is no number of seconds from 0 to {DRAIN_TIMEOUT_MAX_S:.0f}")
         self._stop(float(timeout_s))
         return {"pid": os.getpid()}
 

@@ -124,6 +124,8 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.chmod(self._path, 0o600)  # first: SQLite gives its other files the same mode
             connection = sqlite3.connect(
                 self._path, timeout=5.0, isolation_level=None, check_same_thread=False
             )
@@ -138,7 +140,6 @@ class Journal:
         self._is_full_sync = True
         connection.execute(_CREATE)
         connection.execute(f"PRAGMA user_version={LAYOUT_VERSION}")
-        os.chmod(self._path, 0o600)
         _sync_directory(self._path.parent)
         return connection
 

@@ -26,6 +26,7 @@ from collections import deque
 from typing import Any, Final
 
 from swarm.exec import priority, serialize
+from swarm.exec.programs import keep_node_home
 from swarm.exec.runner import run_executor
 from swarm.wire.executor_frames import ExecutorFrameReader, pack_executor_frame
 
@@ -236,6 +237,7 @@ def main(descriptor: int) -> None:
     signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
     gc.disable()
     priority.set_process_name("swarm-fork")
+    keep_node_home()
     if os.environ.get(PRIORITY_VARIABLE) != "normal":
         priority.lower_session_priority()
     priority.adopt_orphans()

@@ -226,7 +226,7 @@ def _outputs_of(name: str, result: object, output_count: int, writer: OutputWrit
         parts = None
     if parts is None or len(parts) != output_count:
         got = f"a {type(result).__name__}" if parts is None else f"{len(parts)}"
-        message = f"{name!r} declares {output_count} outputs and returned {got}"
+        message = _sendable(f"{name!r} declares {output_count} outputs and returned {got}")
         raise AttemptFailed(Failure(ERROR_RESULT, "", message, "", b""))
     return [_keep(name, f" {i}", part, i, writer) for i, part in enumerate(parts)]
 
@@ -235,7 +235,7 @@ def _keep(name: str, which: str, value: object, index: int, writer: OutputWriter
     try:
         data, encoding, _ = dump_value(value, f"result{which} of {name!r}")
     except SerializationError as error:
-        message = str(error)[:MESSAGE_SIZE_MAX]
+        message = _sendable(str(error)[:MESSAGE_SIZE_MAX])
         raise AttemptFailed(Failure(ERROR_RESULT, "SerializationError", message, "", b"")) from None
     except BaseException as error:  # MemoryError, or the user's __reduce__ went further than it may
         prefix = f"result{which} of {name!r}, a {type(value).__name__}, cannot travel: "
@@ -252,8 +252,17 @@ def failure_of(error: BaseException, kind: int = ERROR_TASK, prefix: str = "") -
     if prefix:
         text = f"{prefix}{type(error).__name__}: {text}" if text else f"{prefix}{type(error).__name__}"
     return Failure(
-        kind, _type_name(error), text[:MESSAGE_SIZE_MAX], _traceback_text(error), _pickled_error(error, kind)
+        kind,
+        _sendable(_type_name(error)),
+        _sendable(text[:MESSAGE_SIZE_MAX]),
+        _sendable(_traceback_text(error)),
+        _pickled_error(error, kind),
     )
+
+
+def _sendable(text: str) -> str:
+    """Return a text with lone surrogates written as escapes: a frame holds UTF-8 only."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _missing(path: Path) -> Failure:

@@ -46,6 +46,9 @@ _PIECE_SIZE: Final = 65536
 _POLL_S: Final = 0.1
 _LEFTOVER_ROUNDS_MAX: Final = 20
 
+HOME_VARIABLE: Final = "SWARM_HOME"
+_script_variables: Final[dict[str, str]] = {}
+
 Stream = Callable[[int, bytes], None]
 """Takes what a program printed: 1 (stdout) or 2 (stderr), and the bytes."""
 
@@ -78,11 +81,18 @@ def run_program(
     return _collect(order, label, output_count, folder, writer)
 
 
+def keep_node_home() -> None:
+    """Take the node's home out of the environment: only scripts, which may be clients of the mesh, get it."""
+    home = os.environ.pop(HOME_VARIABLE, None)
+    if home is not None:
+        _script_variables[HOME_VARIABLE] = home
+
+
 def run_script(payload: bytes, job: str, folder: Path, writer: OutputWriter, stream: Stream) -> list[Output]:
     """Run the Python script in `payload` in `folder`; its one output is empty.
 
     Args:
-        job: short form of the job's id; the script finds it in SWARM_JOB.
+        job: short form of the job's id; the script finds it in SWARM_JOB, and the node's home in SWARM_HOME.
 
     Raises:
         AttemptFailed: it could not be started or ended badly.
@@ -95,7 +105,7 @@ def run_script(payload: bytes, job: str, folder: Path, writer: OutputWriter, str
     _write(script, source.encode())
     args = [str(word) for word in order.get("args") or []]
     variables = {key: str(value) for key, value in _text_map(order, "env").items()}
-    environment = {**os.environ, **variables, "SWARM_JOB": job}
+    environment = {**os.environ, **_script_variables, **variables, "SWARM_JOB": job}
     argv = [sys.executable, "-u", name, *args]
     _Run(f"script {name!r}", argv, folder, environment, False, None, None, stream).finish()
     return [writer.keep(0, ENCODING_RAW, b"")]

@@ -2,7 +2,8 @@
 
 ``swarm/1`` is a WebSocket, at /peer for nodes and at /client for clients and nodes; ``http/1.1`` is the
 object server. Whoever shows no certificate of this mesh is cut off in the handshake; whatever else goes
-wrong on a connection ends that connection and is counted.
+wrong on a connection ends that connection and is counted. Who has not shown a certificate yet waits in a
+bounded room (`swarm.net.handshakes`), from which strangers cannot keep newcomers out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import trio
 
 from swarm.core.errors import RemoteProtocolError
 from swarm.net.dial import keep_alive
+from swarm.net.handshakes import Handshake, Handshakes
 from swarm.net.http import ObjectServer
 from swarm.net.keys import ALPN_SWARM, ROLE_NODE, Credentials, peer_identity
 from swarm.net.peers import PeerLinks
@@ -22,10 +24,8 @@ from swarm.net.sockets import NodeSockets
 from swarm.net.upgrade import accept_upgrade, receive_upgrade_untrusted, refuse_upgrade
 from swarm.net.websocket import TlsStream
 
-HANDSHAKE_TIMEOUT_S: Final = 10.0
+UPGRADE_TIMEOUT_S: Final = 10.0
 CONNECTION_COUNT_MAX: Final = 1024
-HANDSHAKE_COUNT_MAX: Final = 128
-"""Connections that have not shown a certificate yet; more are closed at once."""
 ACCEPT_PAUSE_S: Final = 0.1
 
 _BUSY_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -35,6 +35,7 @@ _COUNTERS: Final = (
     "too_many",
     "tls_failed",
     "tls_timed_out",
+    "tls_dropped",
     "bad_certificate",
     "bad_upgrade",
     "wrong_role",
@@ -60,7 +61,7 @@ class Server:
         self._links: Final = links
         self._sessions: Final = sessions
         self._objects: Final = objects
-        self._handshakes = 0
+        self._handshakes: Final = Handshakes()
         self._connections = 0
         self._counts: Final[dict[str, int]] = dict.fromkeys(_COUNTERS, 0)
 
@@ -83,13 +84,13 @@ class Server:
     async def _accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         while True:
             try:
-                sock, _ = await listener.accept()
+                sock, source = await listener.accept()
             except OSError as error:
                 self._counts["accept_failed"] += 1
                 if error.errno in _BUSY_ERRORS:
                     await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if self._handshakes >= HANDSHAKE_COUNT_MAX or self._connections >= CONNECTION_COUNT_MAX:
+            if self._connections >= CONNECTION_COUNT_MAX:
                 self._counts["too_many"] += 1
                 sock.close()
                 continue
@@ -101,12 +102,12 @@ class Server:
                 continue
             keep_alive(stream)
             self._connections += 1
-            nursery.start_soon(self._serve, stream)
+            nursery.start_soon(self._serve, stream, self._handshakes.enter(source[0]))
 
-    async def _serve(self, transport: trio.SocketStream) -> None:
+    async def _serve(self, transport: trio.SocketStream, handshake: Handshake) -> None:
         stream: TlsStream = trio.SSLStream(transport, self._context, server_side=True, https_compatible=True)
         try:
-            if not await self._handshake(stream):
+            if not await self._handshake(stream, handshake):
                 return
             role, identity = peer_identity(stream)
             if stream.selected_alpn_protocol() == ALPN_SWARM:
@@ -121,24 +122,21 @@ class Server:
             self._connections -= 1
             await trio.aclose_forcefully(stream)
 
-    async def _handshake(self, stream: TlsStream) -> bool:
-        self._handshakes += 1
+    async def _handshake(self, stream: TlsStream, handshake: Handshake) -> bool:
         try:
-            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+            with handshake.scope:
                 await stream.do_handshake()
-        except trio.TooSlowError:
-            self._counts["tls_timed_out"] += 1
+                return True
+            self._counts["tls_dropped" if handshake.is_dropped else "tls_timed_out"] += 1
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             self._counts["tls_failed"] += 1
-        else:
-            return True
         finally:
-            self._handshakes -= 1
+            self._handshakes.leave(handshake)
         return False
 
     async def _serve_websocket(self, stream: TlsStream, role: str, identity: bytes) -> None:
         try:
-            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+            with trio.fail_after(UPGRADE_TIMEOUT_S):
                 upgrade = await receive_upgrade_untrusted(stream)
         except (RemoteProtocolError, trio.TooSlowError):
             self._counts["bad_upgrade"] += 1

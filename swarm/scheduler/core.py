@@ -25,9 +25,9 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import finish_job, spread_facts, ttl_of
+from swarm.scheduler.endings import expire_job, finish_job, spread_facts, ttl_of
 from swarm.scheduler.intake import take_intent, take_part
-from swarm.scheduler.inventory import Found, adopt_found
+from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.outcomes import take_failure, take_success
@@ -35,6 +35,8 @@ from swarm.scheduler.pending import Pending
 from swarm.scheduler.questions import answer_question, find_job
 from swarm.scheduler.records import JobRecords
 from swarm.scheduler.reports import (
+    completions_untrusted,
+    give_back_all,
     give_back_lost,
     give_back_missing,
     take_lost,
@@ -42,17 +44,17 @@ from swarm.scheduler.reports import (
     take_release,
     take_retracted,
 )
+from swarm.scheduler.task_graph import give_up_outputs
 from swarm.scheduler.task_states import Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
-from swarm.wire.facts import Completion, completion_untrusted
+from swarm.wire.facts import Completion
 from swarm.wire.messages import (
     ANSWER,
     ASK,
     COMPLETIONS,
     INTENT_CANCEL,
     INVENTORY,
-    JOB_FORGET,
     JOB_RELEASE,
     OBJECT_COPIED,
     OBJECT_LOST,
@@ -65,6 +67,7 @@ from swarm.wire.messages import (
 FACTS_FLUSH_S: Final = 0.1
 REPORT_RETRY_S: Final = 1.0
 LINK_PAUSE_S: Final = 0.1
+SILENT_MAX_S: Final = 3.0
 QUESTIONS_MAX: Final = 10_000
 
 _TIMER_COLLECT: Final = 1
@@ -142,7 +145,10 @@ class Scheduler:
     def on_link_lost(self, node: NodeId, now: float) -> None:
         """Take that the stream to a node broke: orders on it are lost, so ask what arrived."""
         if self.is_leading and node in self.dispatcher.workers and node != self._me:
-            self.dispatcher.workers[node].has_reported = False
+            worker = self.dispatcher.workers[node]
+            if worker.has_reported:
+                worker.silent_since = now
+            worker.has_reported = False
             if not self._timers.is_set(_TIMER_REPORT, node):
                 self._timers.set(_TIMER_REPORT, node, now + LINK_PAUSE_S)
 
@@ -249,10 +255,9 @@ class Scheduler:
         elif kind == TASK_OUTPUT:
             take_output(self.jobs, self.watches, body)
         elif kind == OBJECT_COPIED:
-            for row in body.take_list():
-                self._note_found(Found.copy_untrusted(sender, row))
+            self._note_found(copies_untrusted(sender, body))
         elif kind == OBJECT_LOST:
-            self._touch(take_lost(self.jobs, self.dispatcher, sender, body))
+            self._touch(take_lost(self.jobs, self.dispatcher, sender, body, now))
         elif kind == WATCH:
             self._take_watch(sender, body.take_id(JOB_ID_SIZE), body.take_bool(), now)
         elif kind == JOB_RELEASE:
@@ -261,10 +266,7 @@ class Scheduler:
             self._take_question(sender, body, now)
 
     def _take_completions(self, sender: NodeId, body: Body, now: float) -> None:
-        for row in body.take_list():
-            entry = Body([row]).take_body()
-            job_id = entry.take_id(JOB_ID_SIZE)
-            completion = completion_untrusted(entry.take_list())
+        for job_id, completion in completions_untrusted(body):
             if self._records.add_completion(job_id, completion):
                 is_live = completion.node == sender
                 self._take_completion(job_id, completion, is_live, now)
@@ -318,39 +320,35 @@ class Scheduler:
         if worker is None or body.take_int() != worker.report_request or worker.has_reported:
             self.counts["late"] += 1
             return
-        attempts = [Found.running_untrusted(sender, row) for row in body.take_list()]
-        copies = [Found.copy_untrusted(sender, row) for row in body.take_list()]
+        attempts, copies = attempts_untrusted(sender, body), copies_untrusted(sender, body)
         worker.has_reported = True
         self._timers.cancel(_TIMER_REPORT, sender)
         self._touch(give_back_missing(self.jobs, self.dispatcher, sender, [row.key() for row in attempts]))
-        for found in attempts + copies:
-            self._note_found(found)
+        self._note_found(attempts + copies)
         self._check_collected(now)
 
-    def _note_found(self, found: Found) -> None:
-        if self._records.verdict(found.job):
-            return
-        self.pending.note(found)
+    def _note_found(self, rows: list[Found]) -> None:
+        concerned: dict[JobId, bool] = {}
+        for found in rows:
+            if not self._records.verdict(found.job):
+                self.pending.note(found)
+                concerned[found.job] = True
         if not self.is_collecting:
-            self._adopt(found.job)
+            for job_id in concerned:
+                self._adopt(job_id)
 
     def _adopt(self, job_id: JobId) -> None:
         job = self.jobs.get(job_id)
         if job is None or not job.tasks:
             return
-        record = self._records.record(job_id)
-        facts = {} if record is None else record.facts
+        facts = self._records.facts_of(job_id)
         for row in adopt_found(job, self.pending.take_found(job_id), facts, self.dispatcher):
             self.pending.note(row)
         self._touched[job_id] = True
 
     def _check_collected(self, now: float) -> None:
-        if not self.is_collecting:
-            return
-        for worker in self.dispatcher.workers.values():
-            if not worker.has_reported:
-                return
-        self._end_collection(now)
+        if self.is_collecting and self.dispatcher.has_all_reports():
+            self._end_collection(now)
 
     def _end_collection(self, now: float) -> None:
         self.is_collecting = False
@@ -365,8 +363,8 @@ class Scheduler:
         self._questions = []
         for sender, question in questions:
             self._take_question(sender, Body(question), now)
-        values: dict[str, object] = {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)}
-        self._effects.append(Notify("leading", values))
+        counts: dict[str, object] = {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)}
+        self._effects.append(Notify("leading", counts))
 
     def _take_pending(self, job_id: JobId, now: float) -> None:
         """Take what waited for a job: completions first, then what was found of its attempts and objects."""
@@ -379,10 +377,8 @@ class Scheduler:
 
     def _settle_doubts(self, is_waiting: bool) -> None:
         """Let tasks run again whose outputs nobody has, once everybody who might have them has reported."""
-        if is_waiting:
-            for worker in self.dispatcher.workers.values():
-                if not worker.has_reported:
-                    return
+        if is_waiting and not self.dispatcher.has_all_reports():
+            return
         doubtful = self._doubtful
         self._doubtful = []
         self._timers.cancel(_TIMER_DOUBT, b"")
@@ -402,6 +398,9 @@ class Scheduler:
             if kind == _TIMER_COLLECT:
                 self._end_collection(now)
             elif kind == _TIMER_REPORT and subject in self.dispatcher.workers:
+                worker = self.dispatcher.workers[subject]
+                if now - worker.silent_since >= SILENT_MAX_S:
+                    self._touch(give_back_all(self.jobs, worker))
                 self._ask_report(subject, now)
             elif kind == _TIMER_EXPIRE:
                 self._expire(subject, now)
@@ -425,13 +424,8 @@ class Scheduler:
 
     def _expire(self, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
-        if job is None:
-            return
-        rows: list[object] = [[job_id, job.verdict]]
-        for node in self.dispatcher.workers:
-            if node != self._me:
-                self._effects.append(Message(node, JOB_FORGET, [rows]))
-        self._records.forget(job_id, job.verdict, now)
+        if job is not None:
+            self._effects.extend(expire_job(job, self.dispatcher, self._records, self._me, now))
 
     def _forget(self, job_id: JobId) -> None:
         job = self.jobs.pop(job_id, None)
@@ -486,7 +480,7 @@ class Scheduler:
             if job.verdict and not self._timers.is_set(_TIMER_EXPIRE, job_id):
                 self._timers.set(_TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))
             for index in job.released:
-                holders = job.give_up_outputs(index)
+                holders = give_up_outputs(job.tasks[index])
                 self.dispatcher.release(job, index, job.tasks[index].spec.output_count, holders)
             job.released = []
 

@@ -26,8 +26,10 @@ from swarm.scheduler.placement import (
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.task_states import ASSIGNED, Task
 from swarm.scheduler.workers import Worker
+from swarm.wire.batches import BYTES_MAX, cut_rows, weight_of
 from swarm.wire.job_part import TaskOptions
-from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT
+from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, OBJECT_GIVE, RELEASE_OBJECTS, RETRACT
+from swarm.wire.orders import brought_rows
 
 TURN: Final = 32
 ORDER_BATCH: Final = 1000
@@ -47,6 +49,7 @@ class Dispatcher:
         self.given = 0
         self._fitting: dict[TaskOptions, list[Worker]] = {}
         self._assign: dict[NodeId, list[object]] = {}
+        self._bring: dict[NodeId, list[object]] = {}
         self._cancel: dict[NodeId, list[object]] = {}
         self._release: dict[NodeId, list[object]] = {}
         self._effects: list[Effect] = []
@@ -68,9 +71,16 @@ class Dispatcher:
     def remove_worker(self, node: NodeId) -> Worker | None:
         """Forget a node."""
         self._fitting = {}
-        for orders in (self._assign, self._cancel, self._release):
+        for orders in (self._assign, self._bring, self._cancel, self._release):
             orders.pop(node, None)
         return self.workers.pop(node, None)
+
+    def has_all_reports(self) -> bool:
+        """Return whether no node still owes the answer to a REPORT_WANTED."""
+        for worker in self.workers.values():
+            if not worker.has_reported:
+                return False
+        return True
 
     def end_attempt(self, node: NodeId, attempt: AttemptKey) -> None:
         """Count an attempt as over."""
@@ -151,6 +161,10 @@ class Dispatcher:
         estimate_s = self.estimates.duration_s(spec.name)
         worker.give((job.job, task.index, attempt), spec.options, estimate_s, is_fixed)
         order = make_assignment(job, task, attempt, worker.node)
+        if weight_of(order.to_wire()) > BYTES_MAX:
+            # Its inputs would not fit into a message: they go ahead by themselves, and it finds them there.
+            self._bring.setdefault(worker.node, []).extend(brought_rows(order))
+            order = make_assignment(job, task, attempt, worker.node)
         self._assign.setdefault(worker.node, []).append(order.to_wire())
         self.given += 1
 
@@ -221,6 +235,12 @@ class Dispatcher:
                     job.give_back(dependent, attempt)
                     self.recall_ahead(job, dependent)
 
+    def retract(self, node: NodeId, attempts: list[AttemptKey]) -> None:
+        """Ask a node to give back those of the attempts that it has not started."""
+        if attempts and node in self.workers:
+            rows: list[object] = [list(attempt) for attempt in attempts]
+            self._effects.append(Message(node, RETRACT, [rows]))
+
     def release(self, job: Job, index: int, output_count: int, holders: list[NodeId]) -> None:
         """Tell the holders of a task's outputs to drop them."""
         for node in holders:
@@ -254,10 +274,9 @@ class Dispatcher:
         count = min((len(attempts) - max(int(victim.cores), 1) + 1) // 2, ORDER_BATCH)
         if count < 1 or all([thief.why_unfit(wanted) != "" for thief in idle]):
             return
-        rows: list[object] = [list(attempt) for attempt in attempts[-count:]]
         victim.retract_open = True
         victim.retract_at = now + RETRACT_PAUSE_S
-        self._effects.append(Message(victim.node, RETRACT, [rows]))
+        self.retract(victim.node, attempts[-count:])
 
     # Orders
 
@@ -266,6 +285,7 @@ class Dispatcher:
         effects = self._effects
         self._effects = []
         _flush(self._cancel, CANCEL_ATTEMPTS, effects)
+        _flush(self._bring, OBJECT_GIVE, effects)
         _flush(self._assign, ASSIGN, effects)
         _flush(self._release, RELEASE_OBJECTS, effects)
         return effects
@@ -273,8 +293,8 @@ class Dispatcher:
 
 def _flush(orders: dict[NodeId, list[object]], kind: int, effects: list[Effect]) -> None:
     for node, rows in orders.items():
-        for start in range(0, len(rows), ORDER_BATCH):
-            effects.append(Message(node, kind, [rows[start : start + ORDER_BATCH]]))
+        for batch in cut_rows(rows):
+            effects.append(Message(node, kind, [batch]))
     orders.clear()
 
 

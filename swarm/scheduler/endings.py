@@ -8,7 +8,7 @@ from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.records import JobRecords
-from swarm.wire.messages import INTENT_END, JOB_ENDED, KIND_DATA
+from swarm.wire.messages import INTENT_END, JOB_ENDED, JOB_FORGET, KIND_DATA
 
 
 def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
@@ -59,6 +59,14 @@ def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId
     for node in dispatcher.workers:
         if node not in job.records and node != me:
             effects.append(Message(node, JOB_ENDED, [ended]))
+    return effects
+
+
+def expire_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId, now: float) -> list[Effect]:
+    """Let a tombstone of an ended job replace its records everywhere; return the messages that say so."""
+    rows: list[object] = [[job.job, job.verdict]]
+    effects: list[Effect] = [Message(node, JOB_FORGET, [rows]) for node in dispatcher.workers if node != me]
+    records.forget(job.job, job.verdict, now)
     return effects
 
 

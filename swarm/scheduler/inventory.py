@@ -48,6 +48,16 @@ class Found(Record):
         return Found(node, job, task, 0, output, body.take_id(DIGEST_SIZE))
 
 
+def attempts_untrusted(node: NodeId, body: Body) -> list[Found]:
+    """Return the attempts that a node lists next in a body; raises DecodeError."""
+    return [Found.running_untrusted(node, row) for row in body.take_list()]
+
+
+def copies_untrusted(node: NodeId, body: Body) -> list[Found]:
+    """Return the copies of objects that a node lists next in a body; raises DecodeError."""
+    return [Found.copy_untrusted(node, row) for row in body.take_list()]
+
+
 def adopt_found(
     job: Job, found: list[Found], facts: dict[tuple[int, int, NodeId], Completion], dispatcher: Dispatcher
 ) -> list[Found]:
@@ -91,5 +101,5 @@ def _adopt_copy(job: Job, row: Found) -> bool:
     if task.state != DONE or task.outputs is None:
         return task.is_final()
     if row.output < len(task.outputs) and task.outputs[row.output].digest == row.digest:
-        task.holders[row.node] = True
+        task.note_copy(row.node, row.output)
     return True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.ids import JobId, NodeId
-from swarm.wire.facts import Completion
+from swarm.wire.codec import Body, unpack_untrusted
+from swarm.wire.facts import Completion, completion_untrusted
 from swarm.wire.job_part import JobPart
 
 TABLE_PARTS: Final = "parts"
@@ -41,8 +42,28 @@ class JobRecord:
         self.facts: dict[tuple[int, int, NodeId], Completion] = {}
         self.is_kept = False
 
+    def restore(self, table: str, key: bytes, value: bytes) -> None:
+        """Take a row that was persisted for this job; `key` is what follows the job's id.
+
+        Raises:
+            DecodeError: it cannot be read.
+        """
+        if table == TABLE_PARTS:
+            self.is_kept = True
+            self.parts[int.from_bytes(key, "big")] = value
+        elif table == TABLE_INTENTS:
+            body = Body([unpack_untrusted(value)]).take_body()
+            self.parts_total, self.is_cancelled, self.ended = (
+                body.take_int(),
+                body.take_bool(),
+                body.take_int(),
+            )
+        elif table == TABLE_FACTS:
+            completion = completion_untrusted(Body([unpack_untrusted(value)]).take_list())
+            self.facts[(completion.task, completion.attempt, completion.node)] = completion
+
     def intents(self) -> list[object]:
-        """Return the row by which the intents are persisted and offered: [parts_total, is_cancelled, ended]."""
+        """Return the row of intents, persisted and offered: [parts_total, is_cancelled, ended]."""
         return [self.parts_total, self.is_cancelled, self.ended]
 
 

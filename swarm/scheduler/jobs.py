@@ -161,6 +161,8 @@ class Job:
 
     def _activate(self, task: Task) -> None:
         broken = ""
+        # Counted anew: a task of the same part may have revived a producer of this one already.
+        task.waiting_count = 0
         for producer in producers_of(task):
             source = self.tasks[producer]
             if source.state != DONE:
@@ -255,6 +257,7 @@ class Job:
         task.is_released = False
         task.inputs_digest = completion.inputs_digest
         task.holders = {completion.node: True} if is_holder else {}
+        task.copies = {}
         self.done += 1
         self.changed = True
         self.won.append(task.index)
@@ -406,6 +409,7 @@ class Job:
             lost.state = WAITING
             lost.outputs = None
             lost.holders = {}
+            lost.copies = {}
             lost.is_released = False
             self.done -= 1
             self.changed = True
@@ -433,8 +437,7 @@ class Job:
     def drop_holder(self, node: NodeId) -> None:
         """Take that a node has no objects of this job any more; revive what is needed and lost."""
         for task in self.tasks:
-            if node in task.holders:
-                del task.holders[node]
+            if task.drop_node(node):
                 self.revive_if_lost(task)
 
     def revive_if_lost(self, task: Task) -> None:
@@ -444,16 +447,6 @@ class Job:
         is_wanted = task.is_kept or task.consumers_left > 0
         if task.state == DONE and not task.is_released and is_wanted and not is_available(task):
             self.revive(task)
-
-    def give_up_outputs(self, index: int) -> list[NodeId]:
-        """Drop the bytes of a released task; return who held them, [] when it is wanted again."""
-        task = self.tasks[index]
-        if task.state != DONE or not task.is_released or task.outputs is None:
-            return []
-        holders = list(task.holders)
-        task.holders = {}
-        task.outputs = [Output(output.digest, output.size, output.encoding, None) for output in task.outputs]
-        return holders
 
     def unkeep(self, task: Task) -> None:
         """Take that the client no longer wants a task's outputs."""

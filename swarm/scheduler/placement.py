@@ -76,8 +76,8 @@ def missing_bytes(job: Job, task: Task, node: NodeId) -> int:
     inputs = task.spec.inputs
     for position in range(0, len(inputs), 2):
         source = job.tasks[inputs[position]]
-        if source.outputs is not None and node not in source.holders:
-            output = inputs[position + 1]
+        output = inputs[position + 1]
+        if source.outputs is not None and not source.is_at(node, output):
             if output < len(source.outputs):
                 total += source.outputs[output].size
     return total
@@ -128,9 +128,9 @@ def make_assignment(job: Job, task: Task, attempt: int, node: NodeId) -> Assignm
     for position in range(0, len(spec.inputs), 2):
         inputs.append(_refer(job.tasks[spec.inputs[position]], spec.inputs[position + 1], node))
     for position in range(0, len(spec.inputs), 2):
-        _note_copy(job.tasks[spec.inputs[position]], node)
+        _note_copy(job.tasks[spec.inputs[position]], spec.inputs[position + 1], node)
     if spec.function >= 0:
-        _note_copy(job.tasks[spec.function], node)
+        _note_copy(job.tasks[spec.function], 0, node)
     options = spec.options
     return Assignment(
         job.job,
@@ -152,7 +152,7 @@ def _refer(source: Task, output: int, node: NodeId) -> InputRef:
     if source.state != DONE or source.outputs is None:
         return InputRef(source.index, output, None, 0, 0, None, [])
     made = source.outputs[output]
-    has_copy = node in source.holders
+    has_copy = source.is_at(node, output)
     holders: list[NodeId] = []
     if made.data is None:
         holders = [node] if has_copy else list(source.holders)
@@ -160,6 +160,6 @@ def _refer(source: Task, output: int, node: NodeId) -> InputRef:
     return InputRef(source.index, output, made.digest, made.size, made.encoding, data, holders)
 
 
-def _note_copy(source: Task, node: NodeId) -> None:
-    if source.state == DONE and source.has_data():
-        source.holders[node] = True
+def _note_copy(source: Task, output: int, node: NodeId) -> None:
+    if source.outputs is not None and source.outputs[output].data is not None:
+        source.note_copy(node, output)

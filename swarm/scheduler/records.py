@@ -41,6 +41,7 @@ from swarm.scheduler.job_facts import (
     News,
 )
 from swarm.scheduler.keeping import Keeping, Promise
+from swarm.wire.batches import cut_rows
 from swarm.wire.codec import Body, pack, unpack_untrusted
 from swarm.wire.facts import Completion, Output, completion_untrusted
 from swarm.wire.job_part import JobPart, job_part_untrusted
@@ -58,8 +59,6 @@ from swarm.wire.messages import (
     RECORD_STORED,
     RECORD_WANT,
 )
-
-FACTS_BATCH: Final = 500
 
 _TIMER_TOMB: Final = 1
 
@@ -86,6 +85,11 @@ class JobRecords:
         """Return the record of a job, None when there is none here."""
         return self._records.get(job)
 
+    def facts_of(self, job: JobId) -> dict[tuple[int, int, NodeId], Completion]:
+        """Return the completions known of a job, by (task, attempt, node)."""
+        record = self._records.get(job)
+        return {} if record is None else record.facts
+
     def jobs(self) -> list[JobId]:
         """Return the jobs known here, sorted."""
         return sorted(self._records)
@@ -111,21 +115,8 @@ class JobRecords:
         if table == TABLE_TOMBS:
             self._tombs[job] = Body([unpack_untrusted(value)]).take_text()
             self._records.pop(job, None)
-        elif job in self._tombs:
-            return
-        elif table == TABLE_PARTS:
-            record = self._open(job)
-            record.is_kept = True
-            record.parts[int.from_bytes(key[JOB_ID_SIZE:], "big")] = value
-        elif table == TABLE_INTENTS:
-            body = Body([unpack_untrusted(value)]).take_body()
-            record = self._open(job)
-            record.parts_total = body.take_int()
-            record.is_cancelled = body.take_bool()
-            record.ended = body.take_int()
-        elif table == TABLE_FACTS:
-            completion = completion_untrusted(Body([unpack_untrusted(value)]).take_list())
-            self._open(job).facts[(completion.task, completion.attempt, completion.node)] = completion
+        elif table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS) and job not in self._tombs:
+            self._open(job).restore(table, key[JOB_ID_SIZE:], value)
 
     def start(self, now: float) -> None:
         """Let what was restored age from now on."""
@@ -313,7 +304,8 @@ class JobRecords:
             record.parts_total = value
         elif what == INTENT_CANCEL and not record.is_cancelled:
             record.is_cancelled = True
-        elif what == INTENT_END and record.ended == 0:
+        elif what == INTENT_END and value and (record.ended == 0 or value < record.ended):
+            # Where two sides of a cut disagree, a success counts before a failure and that before a cancel.
             record.ended = value
         else:
             return False
@@ -357,11 +349,8 @@ class JobRecords:
         self._news.append(news)
 
     def _send_facts(self, node: NodeId, job: JobId, completions: list[Completion]) -> None:
-        for start in range(0, len(completions), FACTS_BATCH):
-            rows: list[object] = [
-                completion.to_wire() for completion in completions[start : start + FACTS_BATCH]
-            ]
-            self._effects.append(Message(node, FACTS, [job, rows]))
+        for batch in cut_rows([completion.to_wire() for completion in completions]):
+            self._effects.append(Message(node, FACTS, [job, batch]))
 
     def _tell_leader(self, job: JobId, number: int, asked: list[NodeId]) -> None:
         leader = self._leader

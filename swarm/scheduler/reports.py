@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from swarm.core.ids import JOB_ID_SIZE, NODE_ID_SIZE, AttemptKey, JobId, NodeId
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.task_states import ASSIGNED
 from swarm.scheduler.watches import Watches
 from swarm.scheduler.workers import Worker
 from swarm.wire.codec import Body
+from swarm.wire.facts import Completion, completion_untrusted
+
+
+def completions_untrusted(body: Body) -> list[tuple[JobId, Completion]]:
+    """Return the completions that a node reports; raises DecodeError, and then none counts."""
+    completions: list[tuple[JobId, Completion]] = []
+    for row in body.take_list():
+        entry = Body([row]).take_body()
+        completions.append((entry.take_id(JOB_ID_SIZE), completion_untrusted(entry.take_list())))
+    return completions
+
+
+LOSSES_FREE: Final = 3
+LOSS_PAUSE_S: Final = 0.05
 
 
 def take_retracted(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body) -> list[JobId]:
@@ -35,12 +50,21 @@ def take_retracted(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeI
     return touched
 
 
+def give_back_all(jobs: dict[JobId, Job], worker: Worker) -> list[JobId]:
+    """Give back all that a node was given, which is gone or silent for long; return the jobs concerned."""
+    touched: list[JobId] = []
+    for key in list(worker.given):
+        worker.take_back(key)
+        job = jobs.get(key[0])
+        if job is not None and job.tasks[key[1]].running.get(key[2]) == worker.node:
+            job.give_back(job.tasks[key[1]], key[2])
+            touched.append(key[0])
+    return touched
+
+
 def give_back_lost(jobs: dict[JobId, Job], worker: Worker) -> list[JobId]:
     """Give back what a node that is gone was given, and forget what it held; return the jobs concerned."""
-    for job_id, index, attempt in list(worker.given):
-        job = jobs.get(job_id)
-        if job is not None and job.tasks[index].running.get(attempt) == worker.node:
-            job.give_back(job.tasks[index], attempt)
+    give_back_all(jobs, worker)
     for job in jobs.values():
         job.drop_holder(worker.node)
         job.records.pop(worker.node, None)
@@ -69,16 +93,20 @@ def give_back_missing(
     return touched
 
 
-def take_lost(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body) -> list[JobId]:
+def take_lost(
+    jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body, now: float
+) -> list[JobId]:
     """Take that `sender` could not get objects from their holders; return the jobs concerned.
 
-    The holder is believed to have lost the object, and the attempts that wait for it at `sender` are
-    given out anew.
+    The holder is believed to have lost the object, and the attempts that wait for it at `sender` are asked
+    back, to be given out anew: after a pause when that has happened to them before. What runs already has
+    its inputs and goes on.
 
     Raises:
         DecodeError: the body is malformed; rows before the bad one have been taken.
     """
     touched: list[JobId] = []
+    waiting: dict[AttemptKey, bool] = {}
     for row in body.take_list():
         entry = Body([row]).take_body()
         job = jobs.get(entry.take_id(JOB_ID_SIZE))
@@ -87,15 +115,17 @@ def take_lost(jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, bo
             continue
         touched.append(job.job)
         task = job.tasks[index]
-        if task.holders.pop(holder, False):
+        if task.drop_node(holder):
             job.revive_if_lost(task)
         for number in task.dependents:
             dependent = job.tasks[number]
-            for attempt, node in list(dependent.running.items()):
-                if node == sender and dependent.state == ASSIGNED:
-                    dispatcher.cancel(job, number, attempt, node)
-                    job.give_back(dependent, attempt)
-                    dispatcher.recall_ahead(job, dependent)
+            for attempt, node in dependent.running.items():
+                if node == sender:
+                    waiting[(job.job, number, attempt)] = True
+                    if dependent.retractions >= LOSSES_FREE:
+                        pause_s = LOSS_PAUSE_S * 2.0 ** min(dependent.retractions - LOSSES_FREE, 6)
+                        dependent.not_before = max(dependent.not_before, now + pause_s)
+    dispatcher.retract(sender, list(waiting))
     return touched
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from swarm.core.ids import NodeId
 from swarm.scheduler.task_states import DONE, Task
-from swarm.wire.facts import Failure, digest_of_inputs
+from swarm.wire.facts import Failure, Output, digest_of_inputs
 from swarm.wire.job_part import JobPart
 from swarm.wire.messages import ERROR_DEPENDENCY
 
@@ -43,6 +44,18 @@ def is_available(task: Task) -> bool:
 def dependency_failure(name: str) -> Failure:
     """Return the failure of a task that needs the failed task `name`."""
     return Failure(ERROR_DEPENDENCY, "", f"not run: it needs {name}, which failed or was cancelled", "", b"")
+
+
+def give_up_outputs(task: Task) -> list[NodeId]:
+    """Drop the bytes of a released task; return who held them, [] when it is wanted again."""
+    if task.state != DONE or not task.is_released or task.outputs is None:
+        return []
+    holders = list(task.holders)
+    holders.extend(task.copies)
+    task.holders = {}
+    task.copies = {}
+    task.outputs = [Output(output.digest, output.size, output.encoding, None) for output in task.outputs]
+    return holders
 
 
 def missing_output(tasks: list[Task], part: JobPart) -> str:

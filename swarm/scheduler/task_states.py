@@ -47,6 +47,8 @@ class Task:
         ahead: whether the one running attempt was given out before its inputs were done.
         outputs: the winner's outputs, None unless DONE.
         holders: nodes that have all outputs, oldest first (a dict used as an ordered set).
+        copies: the outputs that other nodes were given or fetched, one by one; with all of them a node is
+            a holder.
         inputs_digest: of the winner.
         deaths: executors that this task has killed.
         failures: attempts that failed by the task's own error.
@@ -72,6 +74,7 @@ class Task:
         self.ahead = False
         self.outputs: list[Output] | None = None
         self.holders: dict[NodeId, bool] = {}
+        self.copies: dict[NodeId, dict[int, bool]] = {}
         self.inputs_digest = b""
         self.deaths = 0
         self.failures = 0
@@ -85,6 +88,28 @@ class Task:
     def is_final(self) -> bool:
         """Return whether nothing more is to be done for this task."""
         return self.state >= DONE
+
+    def note_copy(self, node: NodeId, output: int) -> None:
+        """Take that a node has a copy of one output; with the last one it becomes a holder."""
+        if self.outputs is None or node in self.holders:
+            return
+        have = self.copies.setdefault(node, {})
+        have[output] = True
+        if len(have) >= len(self.outputs):
+            del self.copies[node]
+            self.holders[node] = True
+
+    def is_at(self, node: NodeId, output: int) -> bool:
+        """Return whether a node has one of the outputs."""
+        if node in self.holders:
+            return True
+        have = self.copies.get(node)
+        return have is not None and output in have
+
+    def drop_node(self, node: NodeId) -> bool:
+        """Take that a node has none of the outputs any more; return whether it was a holder."""
+        self.copies.pop(node, None)
+        return self.holders.pop(node, False)
 
     def has_data(self) -> bool:
         """Return whether every output rides inside messages, so that no holder is needed."""

@@ -8,10 +8,14 @@ from swarm.core.effects import Effect, Message
 from swarm.core.ids import JobId, NodeId, short
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.task_states import ASSIGNED, DONE, FAILED, STATE_NAMES, Task
-from swarm.wire.facts import Completion
+from swarm.wire.batches import cut_rows
+from swarm.wire.facts import Completion, data_bytes, without_data
 from swarm.wire.messages import JOB_UPDATE, KIND_DATA, WATCHED_OUTPUT
 
-UPDATE_BATCH: Final = 2000
+DATA_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Bytes of small results that one update brings along; of the others the client is told, and asks."""
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of small results in one answer; the client asks for the others one by one."""
 
 
 @final
@@ -117,13 +121,16 @@ class Watches:
             self._tell(job, watchers, updates, False)
 
     def _tell(self, job: Job, nodes: list[NodeId], completions: list[Completion], is_whole: bool) -> None:
-        start = 0
-        while True:
-            batch: list[object] = [
-                completion.to_wire() for completion in completions[start : start + UPDATE_BATCH]
-            ]
-            start += UPDATE_BATCH
-            is_last = start >= len(completions)
+        rows: list[object] = []
+        room = DATA_BYTES_MAX
+        for completion in completions:
+            rows.append(completion.to_wire() if room > 0 else without_data(completion).to_wire())
+            room -= data_bytes(completion)
+        batches = cut_rows(rows)
+        if not batches:
+            batches.append([])
+        for number, batch in enumerate(batches):
+            is_last = number == len(batches) - 1
             state = job.state() if is_last else "running"
             counts = job.counts()
             for node in nodes:
@@ -132,8 +139,6 @@ class Watches:
                 body.append(job.attempts)
                 self._effects.append(Message(node, JOB_UPDATE, body))
             is_whole = False
-            if is_last:
-                return
 
     def add_output(self, job: JobId, row: list[object], size: int) -> None:
         """Keep a row of printed output and pass it on to the watchers."""
@@ -212,13 +217,19 @@ def details_of(job: Job, now: float, names: dict[NodeId, str]) -> dict[str, obje
     return details
 
 
-def results_of(job: Job) -> list[object]:
-    """Return the kept outputs of a job: task, output, name, size, encoding, digest."""
+def results_of(job: Job, bytes_max: int = ANSWER_BYTES_MAX) -> list[object]:
+    """Return the kept outputs of a job: task, output, name, size, encoding, digest, and data of the first.
+
+    Small outputs come along up to `bytes_max` together; the others are asked for one by one.
+    """
     rows: list[object] = []
+    inline_bytes = 0
     for task in job.tasks:
         if task.state != DONE or not task.is_kept or task.outputs is None or task.spec.kind == KIND_DATA:
             continue
         for number, output in enumerate(task.outputs):
+            data = output.data if inline_bytes + output.size <= bytes_max else None
+            inline_bytes += 0 if data is None else len(data)
             rows.append(
                 {
                     "task": task.index,
@@ -227,7 +238,7 @@ def results_of(job: Job) -> list[object]:
                     "size": output.size,
                     "encoding": output.encoding,
                     "digest": output.digest,
-                    "data": output.data,
+                    "data": data,
                 }
             )
     return rows

@@ -26,6 +26,8 @@ class Worker:
         scripts: given tasks that ask for no core.
         memory: bytes that the given tasks ask for.
         has_reported: whether its inventory under the present ballot is here; it gets no orders before.
+        silent_since: when the stream to it broke, while it has not reported since. A node may be alive for
+            all others and out of reach for the leader alone.
         report_request: the number that its inventory must echo.
         is_draining: whether it is about to leave.
         retract_open: whether a RETRACT is unanswered.
@@ -48,6 +50,7 @@ class Worker:
         self.scripts = 0
         self.memory = 0
         self.has_reported = False
+        self.silent_since = 0.0
         self.report_request = 0
         self.is_draining = False
         self.retract_open = False

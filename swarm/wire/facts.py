@@ -120,6 +120,31 @@ class Completion(Record):
         return [self.task, self.attempt, self.node, self.inputs_digest, self.duration_s, outputs, failure]
 
 
+def data_bytes(completion: Completion) -> int:
+    """Return the bytes of outputs that ride along with a completion."""
+    total = 0
+    if completion.outputs is not None:
+        for output in completion.outputs:
+            total += 0 if output.data is None else output.size
+    return total
+
+
+def without_data(completion: Completion) -> Completion:
+    """Return the same completion with none of its outputs' bytes."""
+    if completion.outputs is None:
+        return completion
+    bare = [Output(output.digest, output.size, output.encoding, None) for output in completion.outputs]
+    return Completion(
+        completion.task,
+        completion.attempt,
+        completion.node,
+        completion.inputs_digest,
+        completion.duration_s,
+        bare,
+        None,
+    )
+
+
 def digest_of(data: bytes) -> bytes:
     """Return the digest by which objects are compared: BLAKE2b of 16 bytes."""
     return blake2b(data, digest_size=DIGEST_SIZE).digest()

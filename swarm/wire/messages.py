@@ -111,9 +111,12 @@ JOB_RELEASE: Final = 76
 REPORT_WANTED: Final = 77
 """[request] an order: offer your records and facts to me and send your INVENTORY"""
 
+OBJECT_GIVE: Final = 78
+"""[list of [job, task, output, size, encoding, data]] an order: keep these, for an ASSIGN that follows"""
+
 # Who takes which kinds: orders are fenced, the rest is facts and news
 
-ORDERS: Final = (ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, REPORT_WANTED)
+ORDERS: Final = (ASSIGN, OBJECT_GIVE, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, REPORT_WANTED)
 REPORTS_TO_LEADER: Final = (
     INVENTORY,
     RETRACTED,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.errors import DecodeError
-from swarm.core.ids import DIGEST_SIZE, JOB_ID_SIZE, NODE_ID_SIZE, AttemptKey, JobId, NodeId
+from swarm.core.ids import DIGEST_SIZE, JOB_ID_SIZE, NODE_ID_SIZE, AttemptKey, JobId, NodeId, ObjectName
 from swarm.core.records import Record
 from swarm.wire.codec import Body
+from swarm.wire.facts import Output, digest_of
 
 
 @final
@@ -207,3 +208,33 @@ def attempts_untrusted(rows: list[object]) -> list[AttemptKey]:
         body = Body([row]).take_body()
         keys.append((body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index()))
     return keys
+
+
+def brought_rows(order: Assignment) -> list[object]:
+    """Return the rows of an OBJECT_GIVE with everything that rides along with an assignment."""
+    rows: list[object] = []
+    refs = list(order.inputs)
+    if order.function is not None:
+        refs.append(order.function)
+    for ref in refs:
+        if ref.data is not None:
+            rows.append([order.job, ref.task, ref.output, ref.size, ref.encoding, ref.data])
+    return rows
+
+
+def given_objects_untrusted(rows: list[object]) -> list[tuple[ObjectName, Output]]:
+    """Return the objects of an OBJECT_GIVE.
+
+    Raises:
+        DecodeError: a row is malformed.
+    """
+    objects: list[tuple[ObjectName, Output]] = []
+    for row in rows:
+        body = Body([row]).take_body()
+        name = (body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index())
+        size, encoding = body.take_int(), body.take_int()
+        data = body.take_bytes()
+        if len(data) != size:
+            raise DecodeError(f"an object of {len(data)} bytes that should have {size}")
+        objects.append((name, Output(digest_of(data), size, encoding, data)))
+    return objects

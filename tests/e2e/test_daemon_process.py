@@ -51,6 +51,33 @@ def join(home: Path, invitation: str, **wishes: Any) -> Started:
     return start(home, new=False, invitation=invitation, **wishes)
 
 
+BROKEN = '''
+import sys
+from swarm.daemon.api import LocalApi
+def deep(*anything): return deep(*anything)
+LocalApi._request = deep
+from swarm.daemon.daemon import main
+sys.exit(main(sys.argv[1:]))
+'''
+
+
+def test_a_daemon_that_dies_of_a_bug_says_so_in_its_log(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BROKEN, "--new", "--home", str(tmp_path), "--no-multicast", "--port", "0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(home.ready.exists)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(home.api_socket))
+        connection.sendall(b"{}\n")
+        assert process.wait(15) == 1
+    last = json.loads(home.log.read_text().splitlines()[-1])
+    assert (last["event"], last["error"][:14]) == ("daemon_bug", "RecursionError")
+    assert "in deep" in last["traceback"]
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     give_up = time.monotonic() + seconds
     while not condition():

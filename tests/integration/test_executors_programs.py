@@ -119,7 +119,7 @@ def test_large_files_move_to_the_store_and_inputs_stay_intact(tmp_path: Path) ->
 def test_environment_shell_and_python(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         task = h.program(["echo $WORD $SWARM_HOME $0", "zero"], shell=True, env={"WORD": "w"})
-        assert await h.value(task) == b"w /the/home zero\n"
+        assert await h.value(task) == b"w zero\n", "only scripts are told where the node lives"
         task = h.program(["python", "-c", "import sys; print(sys.executable)"], python=True)
         assert await h.value(task) == sys.executable.encode() + b"\n"
 

@@ -144,6 +144,32 @@ def test_exception_carries_type_message_and_only_the_users_frames(tmp_path: Path
     run_with_pool(tmp_path, test)
 
 
+def test_exceptions_whose_text_is_no_utf8(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("\udcff bad ✓")
+
+    def named() -> None:
+        raise type("Odd\udcfe", (Exception,), {})("x")
+
+    def result() -> object:
+        return type("Odd\udcfe", (), {"__reduce__": lambda self: 1 / 0})()
+
+    async def test(h: Harness) -> None:
+        failure = await h.failure(h.call(fail))
+        assert (failure.kind, failure.type_name, failure.message) == (
+            ERROR_TASK,
+            "ValueError",
+            "\\udcff bad ✓",
+        )
+        assert "\\udcff bad ✓" in failure.traceback
+        assert str(pickled_error(failure)) == "\udcff bad ✓"
+        assert "Odd\\udcfe" in (await h.failure(h.call(named))).type_name
+        assert "Odd\\udcfe" in (await h.failure(h.call(result))).message
+        assert h.exits == []
+
+    run_with_pool(tmp_path, test)
+
+
 def test_exception_that_cannot_travel(tmp_path: Path) -> None:
     def fail() -> None:
         class LocalError(Exception):

@@ -293,6 +293,39 @@ def test_a_caller_that_reads_nothing_is_cut_off(tmp_path: Path, monkeypatch: pyt
     serve(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("depth", [100, 400, 509, 900, 1000, 5000, 200_000])
+def test_requests_nested_deeply(tmp_path: Path, depth: int) -> None:
+    async def scenario(desk: Desk) -> None:
+        def ask() -> list[dict[str, Any]]:
+            nest = "[" * depth + "]" * depth
+            lines = [
+                '{"id": 1, "op": "ping", "args": {"a": %s}}' % nest,
+                '{"id": %s, "op": "ping"}' % nest,
+                '{"id": 3, "op": "jobs", "args": {"a": %s}, "more": {}}' % nest,
+                '{"id": NaN, "op": "ping"}',
+                '{"id": 5, "op": "jobs", "args": {"job": "\\udcff"}}',
+                '{"id": 6, "op": "ping"}',
+            ]
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(str(desk.home.api_socket))
+                answers = []
+                for line in [lines[0], lines[1], *lines[2 if depth > 600 else 3 :]]:
+                    connection.sendall(line.encode() + b"\n")
+                    text = b""
+                    while not text.endswith(b"\n"):
+                        text += connection.recv(1_000_000)
+                    answers.append(json.loads(text))
+                return answers
+
+        answers = await trio.to_thread.run_sync(ask)
+        assert answers[0]["ok"] is (depth < 450) or depth in (509,)
+        assert not answers[1]["ok"]
+        assert answers[-1] == {"id": 6, "ok": True, "value": {"echo": {}}}
+
+    serve(tmp_path, scenario)
+
+
 def test_loopback_with_a_token_where_the_path_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 30)
 

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
 NAMES = ("a", "b", "c")
 TASKS = 48
 TASK_S = 0.2
+SUMS = -(-TASKS // 8) + 1
 ANSWER = sum([number * number for number in range(TASKS)])
 FAILOVER_WITHIN_S = 5.0
 
@@ -47,7 +48,7 @@ with swarm.connect() as mesh:
     print(json.dumps({{"attached": mesh.status()["name"]}}), flush=True)
     squares = mesh.map(square, range({TASKS}))
     sums = [mesh.submit(total, *squares[at : at + 8]) for at in range(0, {TASKS}, 8)]
-    answer = mesh.submit(total, *sums).result(timeout=60)
+    answer = mesh.submit(total, *sums).result(timeout=100)
     print(json.dumps({{"attached": mesh.status()["name"], "answer": answer}}), flush=True)
 """
 
@@ -174,8 +175,8 @@ def test_a_node_is_killed_in_mid_job(mesh: Mesh, victim: str, record_property: A
     assert led_s < FAILOVER_WITHIN_S
     row = max(job_rows(survivors[0]), key=lambda row: int(row["tasks"]["total"]))
     assert row["state"] == "done"
-    assert row["tasks"] == {"total": TASKS + 9, "done": TASKS + 9, "failed": 0, "running": 0}
-    assert row["attempts"] < TASKS + 9 + 20, "what was done is not done again"
+    assert row["tasks"] == {"total": TASKS + SUMS, "done": TASKS + SUMS, "failed": 0, "running": 0}
+    assert row["attempts"] < TASKS + SUMS + 20, "what was done is not done again"
 
 
 def test_the_node_that_runs_the_script_is_killed(mesh: Mesh) -> None:
@@ -184,16 +185,15 @@ def test_the_node_that_runs_the_script_is_killed(mesh: Mesh) -> None:
     def inner() -> bool:
         return any(row["tasks"]["total"] > 1 and row["tasks"]["done"] >= 6 for row in job_rows(mesh.leader))
 
-    wait_for(inner, 20.0, "6 done tasks")
+    wait_for(inner, 60.0, "6 done tasks")
     script = next(row for row in job_rows(mesh.leader) if row["tasks"]["total"] == 1)
     detail = mesh.leader.ask("job", {"job": script["job"]})
     runner = next(node for node in mesh.nodes if node.name == detail["tasks_detail"][0]["node"])
     runner.kill()
     code, out, err = finished(submitted)
     assert code == 0, err
-    report = json.loads(out)
-    assert report["state"] == "done"
-    assert report["attempts"] == 2
+    assert json.loads(out)["state"] == "done"
+    assert err.count('"attached"') == 3, "what the first attempt said before it died, and all of the second"
     assert json.loads(err.splitlines()[-1])["answer"] == ANSWER
 
 

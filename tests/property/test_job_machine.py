@@ -10,7 +10,7 @@ from swarm.core.ids import NodeId
 from swarm.scheduler.invariants import check_job
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
-from swarm.scheduler.task_graph import expected_inputs_digest
+from swarm.scheduler.task_graph import expected_inputs_digest, give_up_outputs
 from swarm.scheduler.task_states import ASSIGNED, CANCELLED, DONE, FAILED, READY, WAITING, Task
 from swarm.wire.facts import Completion
 from swarm.wire.job_part import JobPart, TaskSpec
@@ -125,7 +125,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         for index in self.job.released:
-            self.job.give_up_outputs(index)
+            give_up_outputs(self.job.tasks[index])
         self.job.released = []
 
     @precondition(lambda self: len(self.job.tasks) > 6)

@@ -1,4 +1,4 @@
-"""Facts merge by union: in any order, any grouping and any number of times, the same facts; and they only grow."""
+"""Facts merge by union: in any order, grouping and number of times the same; and they only grow."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def facts(draw: st.DrawFn) -> tuple[int, list[object]]:
         )
     number = draw(st.integers(0, 2))
     if kind == JOB_INTENT:
-        what = draw(st.sampled_from([INTENT_CLOSE, INTENT_CANCEL]))
+        what = draw(st.sampled_from([INTENT_CLOSE, INTENT_CANCEL, INTENT_END]))
         return (kind, [job, what, number])
     total = draw(st.sampled_from([0, 3]))
     return (
@@ -86,6 +86,7 @@ def state_of(core: JobRecords) -> dict[bytes, Any]:
             dict(sorted(record.parts.items())),
             record.parts_total,
             record.is_cancelled,
+            record.ended,
             dict(sorted(record.facts.items())),
         )
     return state
@@ -147,16 +148,17 @@ def test_facts_only_grow(batch: list[Any], fact: tuple[int, list[object]]) -> No
     before = state_of(core)
     core.receive_message(TWO, *fact, 0.0)
     after = state_of(core)
-    for job, (parts, total, is_cancelled, known) in before.items():
+    for job, (parts, total, is_cancelled, ended, known) in before.items():
         assert parts.items() <= after[job][0].items()
         assert total <= after[job][1]
         assert is_cancelled <= after[job][2]
-        assert known.items() <= after[job][3].items()
+        assert bool(ended) <= bool(after[job][3])
+        assert known.items() <= after[job][4].items()
 
 
 @given(Batches, Batches)
 def test_a_tombstone_is_the_end_wherever_it_comes(before: list[Any], after: list[Any]) -> None:
-    tomb = [(JOB_FORGET, [[[JOB, "done"], [OTHER_JOB, "failed"]]])]
+    tomb: list[Any] = [(JOB_FORGET, [[[JOB, "done"], [OTHER_JOB, "failed"]]])]
     assert state_of(records(before, tomb, after)) == {}
 
 

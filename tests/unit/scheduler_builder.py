@@ -71,7 +71,7 @@ def bag(
     count: int, name: str = "t", kept: bool = True, options: TaskOptions = OPTIONS, **meta: object
 ) -> JobPart:
     """Tasks that need nothing."""
-    return part(*[task(name=name, kept=kept, options=options) for _ in range(count)], **meta)
+    return JobPart(0, meta, [task(name=name, kept=kept, options=options) for _ in range(count)])
 
 
 def output_of(text: str, is_large: bool = False) -> Output:

@@ -1,7 +1,7 @@
 """The leader's scheduler with its records, and nodes that do what a test says.
 
-What the scheduler sends gathers until a test takes it: `take_…` consumes what was expected, `check_empty` fails on
-anything else.
+What the scheduler sends gathers until a test takes it: `take_…` consumes what was expected, `check_empty`
+fails on anything else.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class SchedulerEnv:
     def completion_of(
         self, given: Given, text: str = "", *, is_large: bool = False, digest: bytes | None = None
     ) -> Completion:
-        """The success of an attempt: outputs made of the task's number and `text`, inputs as the node had them."""
+        """The success of an attempt: outputs made of its number and `text`, inputs as the node had them."""
         order = given.order
         digests = [
             ref.digest if ref.digest is not None else self.made[order.job, ref.task, ref.output]

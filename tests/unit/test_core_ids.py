@@ -47,5 +47,5 @@ def test_object_names_are_read_back(job: bytes, task: int, output: int) -> None:
     ],
 )
 def test_what_is_no_object_name_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="object name|id"):
+    with pytest.raises(ValueError, match=r"object name|id"):
         parse_object_path(text)

@@ -48,8 +48,8 @@ def test_sample_and_shuffle_keep_the_items(seed: str, items: list[int], count: i
 
 def test_choices_are_fair() -> None:
     rng = Rng("fair")
-    counts = {item: 0 for item in "abcd"}
-    first = {item: 0 for item in "abcd"}
+    counts = dict.fromkeys("abcd", 0)
+    first = dict.fromkeys("abcd", 0)
     for _ in range(4000):
         counts[rng.choose(list("abcd"))] += 1
         order = list("abcd")

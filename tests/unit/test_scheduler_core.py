@@ -1,4 +1,4 @@
-"""The leader's scheduler: collecting, retries, lost nodes and links, sessions, expiry. Orders only when it may (K1-K3)."""
+"""The leader's scheduler: collecting, retries, lost nodes and links, sessions, expiry (K1 to K3)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from swarm.wire.messages import (
     FACTS,
     INTENT_CANCEL,
     INTENT_CLOSE,
+    INTENT_END,
     INVENTORY,
     JOB_ENDED,
     JOB_FORGET,
@@ -69,7 +70,7 @@ def test_a_job_runs_to_its_end() -> None:
 def test_the_keepers_of_a_record_get_the_facts_soon() -> None:
     env = SchedulerEnv(2)
     env.submit(bag(2))
-    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     given = env.take_given(2)
     env.done(given[0])
     assert env.take(FACTS) == []
@@ -77,17 +78,19 @@ def test_the_keepers_of_a_record_get_the_facts_soon() -> None:
     assert len(env.take(FACTS, ONE)) == 1
     env.done(given[1])
     assert len(env.take(FACTS, ONE)) == 1, "at the end at once"
+    env.take(JOB_INTENT)
     env.check_empty()
 
 
 def test_nodes_without_the_record_forget_the_completions_at_the_end() -> None:
     env = SchedulerEnv(3)
     env.submit(bag(1))
-    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     env.done(*env.take_given(1))
     assert env.take(JOB_ENDED, TWO) == [[[JOB]]]
     assert env.take(JOB_ENDED, ONE) == []
     env.take(FACTS)
+    env.take(JOB_INTENT)
     env.check_empty()
 
 
@@ -98,10 +101,11 @@ def test_an_error_without_retries_fails_the_job() -> None:
     env = SchedulerEnv()
     env.watch(ME)
     env.submit(bag(1, name="bad"))
-    env.fail(*env.take_given(1))
-    (*_, last) = env.take_updates(ME)
-    assert (last.state, last.counts, last.tasks) == ("failed", [1, 0, 1, 0], [0])
-    assert last.reason == "task bad failed: it broke"
+    env.fail(env.take_given(1)[0])
+    updates = env.take_updates(ME)
+    assert (updates[-1].state, updates[-1].counts) == ("failed", [1, 0, 1, 0])
+    assert [index for update in updates for index in update.tasks] == [0]
+    assert updates[-1].reason == "task bad failed: it broke"
     env.check_empty()
 
 
@@ -115,7 +119,7 @@ def test_retries_pause_twice_as_long_each_time() -> None:
         env.wait(pause - 0.01)
         env.take_given(0)
         env.wait(0.01)
-    env.fail(*env.take_given(1))
+    env.fail(env.take_given(1)[0])
     assert env.job().verdict == "failed"
     assert env.job().attempts == 4
     env.check_empty()
@@ -125,7 +129,7 @@ def test_the_pause_has_a_bound() -> None:
     env = SchedulerEnv()
     env.submit(bag(1, options=TaskOptions(retries=100)))
     for _ in range(20):
-        env.fail(*env.take_given(1))
+        env.fail(env.take_given(1)[0])
         env.wait(10.0)
     env.take_given(1)
 
@@ -158,7 +162,7 @@ def test_deaths_and_errors_are_counted_apart() -> None:
     env = SchedulerEnv()
     env.submit(bag(1, options=TaskOptions(retries=1)))
     env.fail(env.take_given(1)[0], failure_of("died", ERROR_EXECUTOR_DIED))
-    env.fail(*env.take_given(1))
+    env.fail(env.take_given(1)[0])
     env.wait(0.1)
     env.fail(env.take_given(1)[0], failure_of("died", ERROR_EXECUTOR_DIED))
     env.done(*env.take_given(1))
@@ -226,7 +230,7 @@ def test_what_a_lost_node_alone_had_is_computed_again() -> None:
     assert redone[0].order.attempt == 2
 
 
-def test_a_kept_result_that_is_lost_after_the_end_is_computed_again() -> None:
+def test_an_ended_job_runs_nothing_again() -> None:
     env = SchedulerEnv(2)
     env.submit(bag(1))
     (given,) = env.take_given(1)
@@ -234,8 +238,34 @@ def test_a_kept_result_that_is_lost_after_the_end_is_computed_again() -> None:
     env.take(JOB_ENDED)
     assert env.job().verdict == "done"
     env.lose(given.node)
-    (again,) = env.take_given(1)
-    assert again.node != given.node
+    env.take_given(0)
+    env.ask("locate", node=ME, job=JOB, task=0)
+    ((_, ok, _),) = env.take(ANSWER)
+    assert not ok
+    env.check_empty()
+
+
+def test_a_job_that_ended_under_an_earlier_leader_stays_ended() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2))
+    given = env.take_given(2)
+    env.done(*given, is_large=True)
+    assert env.job().verdict == "done"
+    new_leader(env)
+    env.report(ME)
+    env.report(ONE)
+    env.take_given(0)
+    assert env.job().verdict == "done"
+    env.wait(3601.0)
+    assert JOB not in env.core.jobs
+
+
+def test_the_keepers_learn_how_a_job_ended() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(1))
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
+    env.fail(env.take_given(1)[0])
+    assert env.take(JOB_INTENT, ONE) == [[JOB, INTENT_END, 2]]
 
 
 def test_a_node_that_was_started_anew_has_lost_everything() -> None:
@@ -313,6 +343,21 @@ def test_a_broken_link_forgets_an_open_retraction() -> None:
     assert not worker.retract_open
 
 
+def test_a_node_that_only_the_leader_cannot_reach_loses_its_work_after_a_while() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2))
+    given = next(one for one in env.take_given(2) if one.node == ONE)
+    env.core.on_link_lost(ONE, env.now)
+    env.wait(2.0)
+    assert env.task(given.order.task).running == {1: ONE}
+    env.wait(2.0)
+    (again,) = env.take_given(1)
+    assert (again.node, again.order.task, again.order.attempt) == (ME, given.order.task, 2)
+    env.outbox = env.outbox[-1:]
+    env.report(ONE, running=[(JOB, given.order.task, 1)])
+    assert env.take_cancelled(ONE) == [(given.order.task, 1)]
+
+
 def test_a_link_to_itself_or_to_strangers_does_not_matter() -> None:
     env = SchedulerEnv()
     env.core.on_link_lost(ME, env.now)
@@ -334,10 +379,9 @@ def test_a_new_leader_collects_before_it_orders() -> None:
     env.join(ONE, is_reporting=False)
     env.report(ME)
     env.take_given(0)
-    assert env.core.is_collecting
     env.report(ONE)
-    assert not env.core.is_collecting
     env.take_given(2)
+    assert not env.core.is_collecting
 
 
 def test_a_new_leader_waits_for_the_silent_only_for_a_while() -> None:
@@ -520,7 +564,7 @@ def test_questions_wait_for_the_end_of_the_collection() -> None:
 
 def test_a_job_known_by_an_offer_is_fetched() -> None:
     env = SchedulerEnv(2)
-    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     assert env.take(RECORD_WANT, ONE) == [[[[JOB, [0]]]]]
     env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
     env.done(*env.take_given(1))
@@ -591,7 +635,7 @@ def test_an_old_fact_of_a_node_is_no_proof_that_it_has_the_bytes() -> None:
 
 def test_a_silent_node_cannot_hold_up_what_is_lost_for_ever() -> None:
     env = SchedulerEnv(2)
-    env.submit(bag(1))
+    env.submit(bag(1), total=0)
     env.take_given(1)
     env.core.on_link_lost(ONE, env.now)
     old = Completion(0, 9, ONE, b"", 0.1, [output_of("0:0", True)], None)
@@ -679,12 +723,12 @@ def test_a_batch_job_needs_no_watcher() -> None:
 def test_cancel_stops_attempts_and_spreads() -> None:
     env = SchedulerEnv(2)
     env.submit(chain(1))
-    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     (given,) = env.take_given(1)
     env.ask("cancel", node=TWO, job=short(JOB))
     assert env.job().verdict == "cancelled"
     assert env.take_cancelled(given.node) == [(0, 1)]
-    assert env.take(JOB_INTENT, ONE) == [[JOB, INTENT_CANCEL, 0]]
+    assert env.take(JOB_INTENT, ONE) == [[JOB, INTENT_CANCEL, 0], [JOB, INTENT_END, 3]]
     assert len(env.take(ANSWER, TWO)) == 1
     env.check_empty()
 
@@ -731,7 +775,7 @@ def test_a_tombstone_answers_late_facts_and_offers() -> None:
     env.outbox.clear()
     env.done(given)
     assert env.records.counts["late"] == 1
-    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     assert env.take(JOB_FORGET, ONE) == [[[[JOB, "done"]]]]
     env.check_empty()
 

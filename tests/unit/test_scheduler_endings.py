@@ -7,9 +7,11 @@ import pytest
 from swarm.core.effects import Message
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import finish_job
+from swarm.scheduler.endings import finish_job, ttl_of
+from swarm.scheduler.jobs import VERDICTS
+from swarm.scheduler.records import JobRecords
 from swarm.wire.messages import JOB_ENDED, RELEASE_OBJECTS
-from tests.unit.scheduler_builder import JOB, ME, ONE, TWO, JobBuilder, bag, call, data, part, task
+from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, JobBuilder, bag, call, data, part, task
 from tests.unit.scheduler_env import facts_of
 
 
@@ -17,7 +19,11 @@ def finish(build: JobBuilder) -> list[object]:
     dispatcher = Dispatcher(SchedulerConfig())
     for node in (ME, ONE, TWO):
         dispatcher.update_worker(node, facts_of())
-    effects = finish_job(build.job, dispatcher, ME, 5.0)
+    records = JobRecords(SchedulerConfig(), ME)
+    effects = finish_job(build.job, dispatcher, records, ME, 5.0)
+    record = records.record(JOB)
+    assert record is not None
+    assert VERDICTS[record.ended - 1] == build.job.verdict
     return [*effects, *dispatcher.take_effects()]
 
 
@@ -87,3 +93,18 @@ def test_the_bytes_of_the_client_stay_with_the_record_only() -> None:
         Message(TWO, RELEASE_OBJECTS, [[[JOB, 0, 0], [JOB, 1, 0]]]),
     ]
     assert list(build.task(1).holders) == [ONE]
+
+
+def test_results_in_memory_shorten_the_stay_of_ended_jobs() -> None:
+    config = SchedulerConfig(ended_bytes_max=5)
+    build, other = JobBuilder(bag(1)), JobBuilder(part(task(kept=True), session=True))
+    build.finish(0)
+    finish(build)
+    assert build.job.kept_bytes == len("0:0")
+    jobs = {JOB: build.job, OTHER_JOB: other.job}
+    assert ttl_of(build.job, jobs, config) == config.results_ttl_s
+    other.finish(0)
+    finish(other)
+    assert other.job.kept_bytes == 3
+    assert ttl_of(build.job, jobs, config) == config.session_ttl_s
+    assert ttl_of(other.job, {}, config) == config.session_ttl_s, "its client is gone"

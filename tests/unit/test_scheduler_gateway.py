@@ -1,4 +1,4 @@
-"""The gateway: submissions, watches and questions of clients, asked again when the leader changes or is silent."""
+"""The gateway: submissions, watches and questions of clients, said again when the leader changes."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_the_last_to_unwatch_or_to_go_tells_the_leader() -> None:
     assert env.take_told(WATCH) == [[JOB, False]]
     env.core.on_closed(2, 0.0)
     env.core.take_effects()
-    env.check_empty
+    env.check_empty()
 
 
 def test_a_new_leader_is_told_everything_again() -> None:

@@ -1,4 +1,4 @@
-"""What nodes report to a new leader is adopted, or cancelled, or waits for tasks to be known; see also `pending`."""
+"""What nodes report to a new leader is adopted, or cancelled, or waits for its tasks (`pending`)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarm.scheduler.jobs import VERDICT_DONE
+from swarm.scheduler.task_graph import give_up_outputs
 from swarm.wire.facts import Completion
 from swarm.wire.job_part import TaskOptions
 from swarm.wire.messages import ERROR_DEPENDENCY
@@ -101,11 +102,21 @@ def test_a_late_part_may_use_what_is_done_or_released() -> None:
     build.finish(0)
     build.finish(1)
     assert build.job.released == [0, 1]
-    build.job.give_up_outputs(0)
+    give_up_outputs(build.job.tasks[0])
     build.job.add_part(1, part(task(0), task(1), first=2), build.estimates)
     build.check()
     # What nobody holds any more is computed again; what is still there too, its release was decided.
     assert build.states() == ["ready", "waiting", "waiting", "waiting"]
+
+
+def test_two_late_tasks_may_use_the_same_released_output() -> None:
+    build = JobBuilder(part(task()), total=2)
+    build.finish(0)
+    give_up_outputs(build.job.tasks[0])
+    build.job.add_part(1, part(task(0), task(0), first=1), build.estimates)
+    build.check()
+    build.finish(0, attempt=2)
+    assert build.states() == ["done", "ready", "ready"]
 
 
 # Order
@@ -125,8 +136,10 @@ def test_tasks_of_other_options_wait_in_heaps_of_their_own() -> None:
     build = JobBuilder(part(task(), task(options=wide), task(options=TaskOptions(cpus=2.0)), task()))
     assert len(build.job.classes) == 2
     first, second = build.job.pop_ready(0), build.job.pop_ready(1)
-    assert first is not None and first.index == 0
-    assert second is not None and second.index == 1
+    assert first is not None
+    assert first.index == 0
+    assert second is not None
+    assert second.index == 1
 
 
 def test_stale_entries_of_the_heap_are_skipped() -> None:
@@ -134,7 +147,8 @@ def test_stale_entries_of_the_heap_are_skipped() -> None:
     build.start(0)
     build.finish(1)
     found = build.job.pop_ready(0)
-    assert found is not None and found.index == 2
+    assert found is not None
+    assert found.index == 2
     assert build.job.pop_ready(0) is None
 
 
@@ -404,7 +418,7 @@ def test_outputs_are_released_when_the_last_consumer_is_done() -> None:
     assert 0 not in build.job.released
     build.finish(2)
     assert build.job.released == [1, 0, 2] or build.job.released == [1, 2, 0]
-    assert build.job.give_up_outputs(0) == [ONE]
+    assert give_up_outputs(build.job.tasks[0]) == [ONE]
     build.check()
     outputs = build.task(0).outputs
     assert outputs is not None
@@ -441,7 +455,7 @@ def test_what_is_wanted_again_is_not_given_up() -> None:
     build.finish(1)
     build.job.revive(build.task(0))
     build.check()
-    assert build.job.give_up_outputs(0) == []
+    assert give_up_outputs(build.job.tasks[0]) == []
 
 
 # Lineage
@@ -452,7 +466,7 @@ def test_a_lost_output_is_computed_again_with_all_it_needs() -> None:
     for index in range(3):
         build.finish(index, is_large=True)
     for index in list(build.job.released):
-        build.job.give_up_outputs(index)
+        give_up_outputs(build.job.tasks[index])
     build.job.drop_holder(ONE)
     build.check()
     assert build.states() == ["ready", "waiting", "waiting"]

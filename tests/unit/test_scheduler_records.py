@@ -1,4 +1,4 @@
-"""Job records: parts, intents and completions kept on disk, offered, merged by union, forgotten with a tombstone."""
+"""Job records: parts, intents and completions on disk, offered, merged by union, forgotten with a tombstone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from swarm.wire.messages import (
     FACTS,
     INTENT_CANCEL,
     INTENT_CLOSE,
+    INTENT_END,
     JOB_ENDED,
     JOB_FORGET,
     JOB_INTENT,
@@ -113,7 +114,7 @@ def test_a_part_is_on_disk_before_it_is_acknowledged() -> None:
     assert env.accept() == ""
     effects = env.take()
     assert effects == [
-        Persist(TABLE_INTENTS, JOB, pack([1, False]), False),
+        Persist(TABLE_INTENTS, JOB, pack([1, False, 0]), False),
         Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True),
     ], "what must not be lost with it comes before it"
     assert env.core.acceptances.take_accepted() == [(1, JOB, 0, [ME])]
@@ -172,7 +173,7 @@ def test_the_leader_is_given_the_part_and_told_who_keeps_it() -> None:
     sent = [effect for effect in env.take() if isinstance(effect, Message)]
     assert sent == [
         Message(TWO, RECORD_GIVE, [JOB, 0, 1, BLOB]),
-        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False]]]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]]),
     ]
 
 
@@ -201,7 +202,7 @@ def test_a_keeper_writes_and_confirms() -> None:
     assert Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True) in effects
     assert effects[-2:] == [
         Message(ONE, RECORD_STORED, [7, JOB, 0, True]),
-        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False]]]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]]),
     ]
 
 
@@ -286,7 +287,7 @@ def test_all_is_offered_to_the_leader_that_asks() -> None:
         (TWO, FACTS),
         (TWO, FACTS),
     ]
-    assert sent[0].body == [[[JOB, [0], 1, True]]]
+    assert sent[0].body == [[[JOB, [0], 1, True, 0]]]
     env.core.offer(ME)
     assert env.take() == []
 
@@ -301,7 +302,7 @@ def test_what_is_missing_is_wanted_and_given() -> None:
     leader, holder = RecordsEnv(leader=ME), RecordsEnv()
     holder.accept()
     holder.take()
-    leader.receive(RECORD_OFFER, [[[JOB, [0], 1, False]]])
+    leader.receive(RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
     ((peer, wanted),) = leader.take_messages(RECORD_WANT)
     assert (peer, wanted) == (ONE, [[[JOB, [0]]]])
     holder.receive(RECORD_WANT, wanted, ME)
@@ -318,11 +319,11 @@ def test_what_is_missing_is_wanted_and_given() -> None:
 
 def test_intents_come_with_an_offer() -> None:
     env = RecordsEnv(leader=ME)
-    env.receive(RECORD_OFFER, [[[JOB, [], 3, True]]])
+    env.receive(RECORD_OFFER, [[[JOB, [], 3, True, 2]]])
     record = env.core.record(JOB)
     assert record is not None
-    assert (record.parts_total, record.is_cancelled) == (3, True)
-    assert env.take_news() == [NEWS_INTENT, NEWS_INTENT]
+    assert (record.parts_total, record.is_cancelled, record.ended) == (3, True, 2)
+    assert env.take_news() == [NEWS_INTENT] * 3
 
 
 def test_wanting_what_is_not_here_gives_nothing() -> None:
@@ -380,11 +381,22 @@ def test_intents_only_grow() -> None:
     env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
     effects = env.take()
     assert effects == [
-        Persist(TABLE_INTENTS, JOB, pack([3, False]), True),
+        Persist(TABLE_INTENTS, JOB, pack([3, False, 0]), True),
         Message(TWO, JOB_INTENT, [JOB, INTENT_CLOSE, 3]),
-        Persist(TABLE_INTENTS, JOB, pack([3, True]), True),
+        Persist(TABLE_INTENTS, JOB, pack([3, True, 0]), True),
         Message(TWO, JOB_INTENT, [JOB, INTENT_CANCEL, 0]),
     ]
+
+
+@pytest.mark.parametrize("order", [(1, 3, 0), (3, 1, 0), (0, 3, 1)])
+def test_of_two_ends_the_better_counts(order: tuple[int, ...]) -> None:
+    env = RecordsEnv()
+    for verdict in order:
+        env.receive(JOB_INTENT, [JOB, INTENT_END, verdict])
+    record = env.core.record(JOB)
+    assert record is not None
+    assert record.ended == 1
+    assert env.take()[-1] == Persist(TABLE_INTENTS, JOB, pack([0, False, 1]), True)
 
 
 def test_intents_are_spread_to_the_other_holders() -> None:
@@ -481,7 +493,8 @@ def test_what_was_persisted_is_there_after_a_restart() -> None:
     again = RecordsEnv()
     again.core.restore(rows)
     before, after = env.core.record(JOB), again.core.record(JOB)
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert before.parts == after.parts
     assert before.facts == after.facts
     assert (after.parts_total, after.is_cancelled, after.is_kept) == (2, True, True)
@@ -519,7 +532,7 @@ def test_rows_of_a_forgotten_job_are_not_restored() -> None:
         (RECORD_STORE, [1, JOB, 0, 1, b"nonsense"]),
         (RECORD_STORE, [1, JOB, 2**40, 1, BLOB]),
         (RECORD_GIVE, [JOB, 2**40, 1, BLOB]),
-        (RECORD_OFFER, [[[JOB, [2**40], 1, False]]]),
+        (RECORD_OFFER, [[[JOB, [2**40], 1, False, 0]]]),
         (RECORD_OFFER, [[JOB]]),
         (RECORD_WANT, [[[JOB, 1]]]),
         (FACTS, [JOB, [[2**40, 1, ONE, b"", 0.1, [], None]]]),

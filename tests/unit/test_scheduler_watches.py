@@ -124,9 +124,12 @@ def test_what_a_watcher_learns_of_a_task() -> None:
     build.finish(1)
     build.fail(2)
     done, failed = completion_of(build.task(0)), completion_of(build.task(2))
-    assert done is not None and done.node == TWO and done.outputs == build.task(0).outputs
+    assert done is not None
+    assert done.node == TWO
+    assert done.outputs == build.task(0).outputs
     assert completion_of(build.task(1)) is None
-    assert failed is not None and failed.failure == build.task(2).failure
+    assert failed is not None
+    assert failed.failure == build.task(2).failure
 
 
 def test_the_summary() -> None:
@@ -171,3 +174,10 @@ def test_the_results() -> None:
         (1, 0, b"1:0"),
         (1, 1, b"1:1"),
     ]
+
+
+def test_more_results_than_one_message_holds() -> None:
+    build = JobBuilder(part(data(), task(kept=True, outputs=4)))
+    build.finish(1)
+    rows = results_of(build.job, 7)
+    assert [row["data"] for row in rows if isinstance(row, dict)] == [b"1:0", b"1:1", None, None]

@@ -37,7 +37,9 @@ def test_a_new_journal_is_empty_and_private(tmp_path: Path) -> None:
     journal = Journal(path)
     loaded = journal.open()
     assert (loaded.rows, loaded.damage, loaded.lost_count) == ([], "", 0)
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == dict.fromkeys(
+        ("journal.db", "journal.db-shm", "journal.db-wal"), 0o600
+    )
     journal.close()
 
 

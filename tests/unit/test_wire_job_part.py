@@ -90,7 +90,7 @@ def test_a_changed_part_is_refused_or_read(part: JobPart, draw: st.DataObject) -
         assert all(source < changed.first_task + offset for source in task.inputs[::2])
 
 
-def spec(kind: int = KIND_PROGRAM, inputs: list[int] | None = None, **changed: Any) -> list[object]:
+def spec(kind: int = KIND_PROGRAM, inputs: list[Any] | None = None, **changed: Any) -> list[object]:
     """A task's row: [kind, name, function, payload, inputs, output_count, option, is_kept]."""
     row = {
         "name": 0,

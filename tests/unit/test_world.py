@@ -73,7 +73,7 @@ def test_every_fetch_is_answered_once(error: Exception | None, told: tuple[objec
             for _ in range(10):  # more than are copied at once
                 world.fetch_object(FetchObject(NAME, b"d" * 16, 5, SOURCES))
             with trio.fail_after(5):
-                while len(answers.told) < 10:  # noqa: ASYNC110
+                while len(answers.told) < 10:
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
 

@@ -1,0 +1,108 @@
+"""Links that work one way only, or come and go: jobs end, and no watcher is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from sims.client import SimulatedClient, simulated_task
+from sims.cluster import Cluster
+from sims.faults import LEVELS, result_digest, tree_job, undisturbed_digest
+from sims.network import NetworkConfig
+from swarm.wire.job_part import JobPart
+
+
+def mesh(count: int, seed: str = "links") -> Cluster:
+    cluster = Cluster(count, seed, NetworkConfig())
+    for index in range(count):
+        cluster.start(index)
+    assert cluster.wait_converged(20.0) >= 0
+    return cluster
+
+
+def check(cluster: Cluster) -> None:
+    for node in cluster.running():
+        node.check_invariants()
+
+
+@pytest.mark.parametrize("is_leader_deaf", [False, True])
+def test_a_one_way_link_to_a_worker_does_no_harm(is_leader_deaf: bool) -> None:
+    cluster = mesh(5)
+    leader = cluster.leaders()[0]
+    worker = (leader + 1) % 5
+    client = SimulatedClient(cluster, "job", tree_job(LEVELS, 200_000), (leader + 2) % 5)
+    client.poll()
+    cluster.run_until(cluster.engine.now + 0.2)
+    cluster.network.block(*((worker, leader) if is_leader_deaf else (leader, worker)))
+    cluster.cut_links()
+    assert client.wait_final(60.0), f"{client.state} {client.counts}"
+    assert result_digest(client) == undisturbed_digest(200_000)
+    check(cluster)
+    cluster.network.heal()
+    assert cluster.wait_converged(20.0) >= 0
+
+
+def test_a_node_that_nobody_hears_is_declared_dead_and_comes_back() -> None:
+    cluster = mesh(4)
+    mute = (cluster.leaders()[0] + 1) % 4
+    for other in range(4):
+        if other != mute:
+            cluster.network.block(mute, other)
+    cluster.cut_links()
+    cluster.run_until(cluster.engine.now + 30.0)
+    watcher = cluster.hosts[(mute + 1) % 4].node
+    assert watcher is not None
+    assert cluster.hosts[mute].config.node_id not in watcher.gossip.alive_ids()
+    cluster.network.heal()
+    assert cluster.wait_converged(40.0) >= 0
+    check(cluster)
+
+
+def test_a_watcher_whose_node_was_cut_off_for_a_while_hears_the_end() -> None:
+    cluster = mesh(5)
+    leader = cluster.leaders()[0]
+    cut = (leader + 1) % 5
+    part = JobPart(0, {"name": "slow"}, [simulated_task("slow", 0.5, [8], [], True) for _ in range(150)])
+    client = SimulatedClient(cluster, "slow", part, cut)
+    client.poll()
+    cluster.run_until(cluster.engine.now + 1.0)
+    client.poll()
+    assert client.accepted
+    rest = [index for index in range(5) if index != cut]
+    cluster.network.partition([[cut], rest])
+    cluster.cut_links()
+    cluster.run_until(cluster.engine.now + 6.0)
+    cluster.network.heal()
+    assert client.wait_final(120.0), f"{client.state} {client.counts}"
+    assert client.attached == cut
+    assert len(client.results) == 150
+
+
+def test_links_that_break_again_and_again_lose_no_task() -> None:
+    cluster = mesh(4)
+    client = SimulatedClient(cluster, "job", tree_job(LEVELS, 10), 0)
+    for step in range(20):
+        client.poll()
+        one, two = step % 4, (step + 1 + step // 4) % 4
+        if one != two:
+            cluster.network.block(one, two)
+        cluster.cut_links()
+        cluster.run_until(cluster.engine.now + 0.15)
+        cluster.network.heal()
+        cluster.run_until(cluster.engine.now + 0.05)
+        check(cluster)
+    assert client.wait_final(60.0), f"{client.state} {client.counts}"
+    assert result_digest(client) == undisturbed_digest(10)
+
+
+def test_a_mesh_with_a_lossy_network_works_on_a_chain() -> None:
+    cluster = Cluster(3, "lossy", NetworkConfig(loss=0.2, jitter_s=0.02))
+    for index in range(3):
+        cluster.start(index)
+    assert cluster.wait_converged(40.0) >= 0
+    links = [
+        simulated_task("link", 0.01, [70_000], [index - 1, 0] if index else [], index == 49)
+        for index in range(50)
+    ]
+    client = SimulatedClient(cluster, "chain", JobPart(0, {"name": "chain"}, links), 0)
+    assert client.wait_final(60.0), f"{client.state} {client.counts}"
+    assert client.state == "done"
