@@ -51,7 +51,8 @@ def join_command(
     """Start this node in the background, in the mesh of INVITATION.
 
     Without an invitation: in the mesh that this home already belongs to; else in a new one, whose invitation
-    is printed, unless another mesh is heard nearby: then say how to join that (exit code 4).
+    is printed, unless another mesh is heard nearby: then say how to join that (exit code 4). A home remembers
+    the options of its last start: what is not given now stays as it was.
     """
     from swarm.client.reach import parse_address
     from swarm.daemon.launch import run_in_foreground, start_daemon

@@ -130,8 +130,6 @@ def add_graph(
             built = _build(graph_task, needs, graph, folder, defaults)
         except (ConfigError, GraphError) as error:
             raise type(error)(f"task {key!r}: {error}") from None
-        except RecursionError:
-            raise GraphError(f"task {key!r}: its attributes are nested too deeply") from None
         waits = [] if "inputs" in graph_task.attributes and "duration_s" in graph_task.attributes else needs
         future = builder.add_task(built, tuple([(builder.nodes[need], 0) for need in waits]))
         builder.nodes[key] = future.task

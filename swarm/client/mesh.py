@@ -264,7 +264,7 @@ class Mesh(MeshBase[Future[Any]]):
             reason = job.reason
             if reason and reason != told and standing_s >= STALL_S and not job.is_finished():
                 told = reason
-                sys.stderr.write(f"swarm: waiting, {readable(job.reason_text())}\n")
+                sys.stderr.write(f"swarm: {readable(reason)}\n")
         job.on_change.remove(on_change)
         if job.error is not None:
             raise job.error

@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import math
 import os
 import secrets
 import socket
@@ -42,6 +41,7 @@ LINE_SIZE_MAX: Final = 4 * 1024 * 1024
 CONNECTION_COUNT_MAX: Final = 64
 ANSWERS_QUEUED_MAX: Final = 1024
 CALLS_OPEN_MAX: Final = 256
+ID_SIZE_MAX: Final = 256
 SOCKET_PATH_SIZE_MAX: Final = 100
 CODE_FAILED: Final = 1
 CODE_USAGE: Final = 2
@@ -307,11 +307,9 @@ class LocalApi:
             fields = from_json(line)
             if not isinstance(fields, dict):
                 raise DecodeError("a request is a JSON object")
-            if not isinstance(fields.get("id"), (str, int, float, type(None))):
-                raise DecodeError("the id of a request is text or a number")
+            if len(to_json(fields.get("id"))) > ID_SIZE_MAX:
+                raise DecodeError(f"the id of a request is at most {ID_SIZE_MAX} letters of JSON")
             request = fields.get("id")
-            if isinstance(request, float) and not math.isfinite(request):
-                request = str(request)
             op, args = fields.get("op"), from_json_value(fields.get("args") or {})
             if not isinstance(op, str) or not isinstance(args, dict):
                 raise DecodeError('a request is {"id": ..., "op": text, "args": {...}}')

@@ -75,7 +75,9 @@ class Assembly:
         lock.acquire()
         self._exit.callback(lock.release)
         self.home.ready.unlink(missing_ok=True)
-        self.settings: Settings = load_settings(self.options, os.environ, self.home.config, self.home.store)
+        self.settings: Settings = load_settings(
+            self.options, os.environ, self.home.config, self.home.store, self.home.options
+        )
         self.mesh: MeshChoice = choose_mesh(self.home, invitation_text, self.options.new)
         echo = sys.stderr if self.options.foreground else None
         self.log: Log = Log(self.home.log, echo, self.options.log_json)

@@ -1,6 +1,7 @@
-"""Settings of a node: from options, the environment (``SWARM_…``) and ``swarm.toml``, in this order.
+"""Settings of a node: from options, the environment (``SWARM_…``), ``swarm.toml`` and the options of the start
+before, in this order.
 
-All three use the same names, those of the options of `swarm join`. This is the only place that reads them.
+All use the same names, those of the options of `swarm join`. This is the only place that reads them.
 Every message names the value, where it came from, and what would be right.
 """
 
@@ -18,10 +19,13 @@ from typing import Final
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address
 from swarm.daemon import host
+from swarm.daemon.home import read_json_file, write_private
+from swarm.daemon.json_text import to_json
 from swarm.daemon.options import DaemonOptions
 
 PORT_DEFAULT: Final = 7117
 NAME_SIZE_MAX: Final = 63
+SIZE_MAX: Final = 2**60
 TAG_COUNT_MAX: Final = 16
 TAG_SIZE_MAX: Final = 32
 PEER_COUNT_MAX: Final = 64
@@ -38,6 +42,8 @@ _SETTINGS: Final = (
     "tag",
     "record",
 )
+_KEPT: Final = _SETTINGS[:-1]
+"""Without `record`, which is for one start."""
 _LISTS: Final = ("peer", "interface", "tag")
 _SWITCHES: Final = ("no_multicast", "record")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
@@ -106,7 +112,7 @@ class _Source:
 
 
 def load_settings(
-    options: DaemonOptions, environment: Mapping[str, str], file: Path, store: Path
+    options: DaemonOptions, environment: Mapping[str, str], file: Path, store: Path, kept: Path | None = None
 ) -> Settings:
     """Return the settings of a start.
 
@@ -115,6 +121,7 @@ def load_settings(
         environment: variables ``SWARM_NAME`` and so on; lists separated by commas, switches 1 or 0.
         file: swarm.toml; it may be missing.
         store: where objects will be kept, for the default of `disk`.
+        kept: what :func:`keep_options` wrote; it may be missing.
 
     Raises:
         ConfigError: a value is wrong, or a name in the file is unknown.
@@ -123,6 +130,9 @@ def load_settings(
     _add_options(source, options)
     _add_environment(source, environment)
     _add_file(source, file)
+    if kept is not None:
+        for setting, value in _kept(kept).items():
+            source.add(setting, value, f"{setting} in {kept}")
     return Settings(
         name=_name(source),
         port=_port(source),
@@ -138,17 +148,44 @@ def load_settings(
     )
 
 
+def keep_options(kept: Path, options: DaemonOptions) -> None:
+    """Remember the options of a start for the next one; those not given now stay as they were.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    before = _kept(kept)
+    now = {**before, **{name: value for name, value in _given(options).items() if name in _KEPT}}
+    if now != before:
+        write_private(kept, to_json(now) + "\n")
+
+
+def _kept(kept: Path) -> dict[str, object]:
+    """Return the options in a file; one that is missing or damaged holds none."""
+    found = read_json_file(kept) or {}
+    return {name: value for name, value in found.items() if name in _KEPT}
+
+
+def _given(options: DaemonOptions) -> dict[str, object]:
+    values = {setting: getattr(options, setting) for setting in _SETTINGS}
+    return {
+        setting: list(value) if isinstance(value, tuple) else value
+        for setting, value in values.items()
+        if value is not None and value is not False and value != ()
+    }
+
+
 def parse_size(text: str, where: str) -> int:
     """Return the bytes that ``100M``, ``1.5G`` or ``4096`` mean (K is 1024).
 
     Raises:
-        ConfigError: it is no size, or 0.
+        ConfigError: it is no size, 0, or more than any computer has.
     """
     match = _SIZE.fullmatch(text.strip())
-    size = int(float(match.group(1)) * _UNITS[match.group(2).upper()]) if match else 0
-    if size <= 0:
+    size = float(match.group(1)) * _UNITS[match.group(2).upper()] if match else 0.0
+    if not 1 <= size <= SIZE_MAX:
         raise ConfigError(f"{where} is {text!r}, which is no size; write for example 500M or 2G")
-    return size
+    return int(size)
 
 
 def parse_address(text: str, where: str) -> Address:
@@ -174,10 +211,8 @@ def parse_address(text: str, where: str) -> Address:
 
 
 def _add_options(source: _Source, options: DaemonOptions) -> None:
-    for setting in _SETTINGS:
-        value = getattr(options, setting)
-        if value is not None and value is not False and value != ():
-            source.add(setting, value, "--" + setting.replace("_", "-"))
+    for setting, value in _given(options).items():
+        source.add(setting, value, "--" + setting.replace("_", "-"))
 
 
 def _add_environment(source: _Source, environment: Mapping[str, str]) -> None:
@@ -260,9 +295,11 @@ def _size(source: _Source, setting: str, default: int) -> int:
 def _tags(source: _Source) -> tuple[str, ...]:
     tags, where = source.texts("tag")
     for tag in tags:
-        if not tag or len(tag.encode()) > TAG_SIZE_MAX or any(letter.isspace() for letter in tag):
+        size = len(tag.encode("utf-8", "surrogatepass"))
+        is_text = not any(letter.isspace() or "\ud800" <= letter <= "\udfff" for letter in tag)
+        if not 0 < size <= TAG_SIZE_MAX or not is_text:
             raise ConfigError(
-                f"{where} has {tag!r}; a tag is key=value, without spaces, at most {TAG_SIZE_MAX} bytes"
+                f"{where} has {tag!r}; a tag is key=value, UTF-8 without spaces, at most {TAG_SIZE_MAX} bytes"
             )
     if len(tags) > TAG_COUNT_MAX:
         raise ConfigError(f"{where} has {len(tags)} tags; at most {TAG_COUNT_MAX} are allowed")

@@ -28,7 +28,7 @@ from swarm.core.errors import StorageError, SwarmError
 from swarm.core.ids import Address, short
 from swarm.daemon.api import LocalApi
 from swarm.daemon.assembly import Assembly
-from swarm.daemon.config_file import daemon_environment
+from swarm.daemon.config_file import daemon_environment, keep_options
 from swarm.daemon.home import write_private
 from swarm.daemon.json_text import to_json
 from swarm.daemon.mesh_file import NotAllowed, keep_mesh
@@ -255,6 +255,7 @@ class Daemon:
             parts.driver.on_object_put(name, digest, size, encoding)
         if parts.mesh.is_new_here:
             keep_mesh(parts.home, parts.mesh.invitation, parts.mesh.invitation.addresses)
+        keep_options(parts.home.options, parts.options)
         self._write_ready()
         gc.collect()
         gc.freeze()

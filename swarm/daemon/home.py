@@ -33,6 +33,7 @@ class Home:
     Attributes:
         root: the directory itself.
         config: swarm.toml, written by people only.
+        options: JSON, the options of the last start, for the next one.
         mesh: the invitation text of the mesh that this node belongs to; the secret is in it.
         journal: the node's durable rows (SQLite).
         store, scratch: objects, and working directories of running tasks.
@@ -46,6 +47,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root: Final = root
         self.config: Final = root / "swarm.toml"
+        self.options: Final = root / "options.json"
         self.mesh: Final = root / "mesh"
         self.journal: Final = root / "journal.db"
         self.store: Final = root / "store"

@@ -64,9 +64,11 @@ class Operations:
 
     async def _leave(self, args: dict[str, object]) -> object:
         timeout_s = args.get("timeout_s", DRAIN_TIMEOUT_S)
-        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-        if not is_number or not 0 <= timeout_s <= DRAIN_TIMEOUT_MAX_S:
-            raise ConfigError(f"timeout_s is no number of seconds from 0 to {DRAIN_TIMEOUT_MAX_S:.0f}")
+        wrong = ConfigError(f"timeout_s is a number of seconds from 0 to {DRAIN_TIMEOUT_MAX_S:.0f}")
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
+            raise wrong
+        if not 0 <= timeout_s <= DRAIN_TIMEOUT_MAX_S:
+            raise wrong
         self._stop(float(timeout_s))
         return {"pid": os.getpid()}
 

@@ -116,7 +116,9 @@ class JobRecords:
             self._tombs[job] = Body([unpack_untrusted(value)]).take_text()
             self._records.pop(job, None)
         elif table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS) and job not in self._tombs:
-            self._open(job).restore(table, key[JOB_ID_SIZE:], value)
+            record = self._records.get(job) or JobRecord()
+            record.restore(table, key[JOB_ID_SIZE:], value)
+            self._records[job] = record
 
     def start(self, now: float) -> None:
         """Let what was restored age from now on."""

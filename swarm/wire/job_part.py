@@ -212,7 +212,7 @@ def _check_inputs(task: TaskSpec, tasks: list[TaskSpec], first_task: int) -> Non
         if source >= 0 and output >= tasks[source].output_count:
             index = first_task + len(tasks)
             raise DecodeError(
-                f"task {index} needs output {output} of task {first_task + source}, which has none of that number"
+                f"task {index} needs output {output} of task {first_task + source}, which has none of it"
             )
 
 

@@ -51,7 +51,8 @@ without any"""
 # Streams between nodes: job records (facts; never fenced)
 
 RECORD_STORE: Final = 50
-"""[request, job, part: int, parts_total: int (0 while unknown), blob: bytes]: keep this part on disk and confirm"""
+"""[request, job, part: int, parts_total: int (0 while unknown), blob: bytes]: keep this part on disk and
+confirm"""
 RECORD_STORED: Final = 51
 """[request, job, part, ok: bool]"""
 RECORD_OFFER: Final = 52
@@ -72,8 +73,8 @@ JOB_ENDED: Final = 58
 # Streams between nodes: orders (fenced by the ballot of their stamp) and reports
 
 INVENTORY: Final = 60
-"""[request, running: list of [job, task, attempt], objects: list of [job, task, output, digest]] the answer to
-REPORT_WANTED, behind RECORD_OFFER and FACTS"""
+"""[request, running: list of [job, task, attempt], objects: list of [job, task, output, digest]] the answer
+to REPORT_WANTED, behind RECORD_OFFER and FACTS"""
 ASSIGN: Final = 61
 """[list of assignments]: see swarm.wire.orders"""
 CANCEL_ATTEMPTS: Final = 62
@@ -97,8 +98,8 @@ OBJECT_COPIED: Final = 70
 WATCH: Final = 71
 """[job, is_on: bool]: send me JOB_UPDATE for this job"""
 JOB_UPDATE: Final = 72
-"""[job, state: str, parts: int, counts: [total, done, failed, running], completions, reason: str, is_whole: bool,
-attempts: int]"""
+"""[job, state: str, parts: int, counts: [total, done, failed, running], completions, reason: str, is_whole:
+bool, attempts: int]"""
 ASK: Final = 73
 """[request, op: str, args: map]: a query on behalf of a client of the sender"""
 ANSWER: Final = 74
@@ -153,8 +154,8 @@ CLIENT_UNWATCH: Final = 88
 CLIENT_RELEASE: Final = 89
 """[job, list of task]: the client no longer wants these results"""
 CLIENT_WELCOME: Final = 90
-"""[node: NodeId, name, leader: NodeId, peers: list of [NodeId, name, host, port]] first frame of a session, and
-again when members change"""
+"""[node: NodeId, name, leader: NodeId, peers: list of [NodeId, name, host, port]] first frame of a session,
+and again when members change"""
 
 # Job intents (JOB_INTENT.what)
 

@@ -12,12 +12,8 @@ import trio.testing
 
 from swarm import aio
 from swarm.client.errors import Refused
-from swarm.client.graphs import new_job
-from swarm.client.options import make_options
-from swarm.client.parts import Part
 from swarm.client.transport import Link
 from swarm.core.errors import (
-    ConfigError,
     ConnectFailed,
     ConnectionLost,
     LocalProtocolError,
@@ -56,6 +52,7 @@ class FakeMesh:
         self.released: list[int] = []
         self.puts: list[tuple[str, int]] = []
         self.is_working = True
+        self.reason = ""
         self.is_acknowledging = True
         self.is_welcoming = True
         self.store_is_full = False
@@ -112,7 +109,9 @@ class FakeLink:
     def update(self, job: bytes, is_whole: bool = False) -> None:
         rows = self.mesh.work(job)
         counts = [len(rows), len(rows), 0, 0]
-        self.say(CLIENT_UPDATE, job, self.mesh.state(job), 1, counts, rows, "", is_whole, len(rows))
+        self.say(
+            CLIENT_UPDATE, job, self.mesh.state(job), 1, counts, rows, self.mesh.reason, is_whole, len(rows)
+        )
 
     def break_off(self) -> None:
         self.send.close()
@@ -470,42 +469,3 @@ def test_as_completed_and_first_completed() -> None:
             await aio.wait(futures, return_when="x")
 
     run(body)
-
-
-def test_a_part_that_cannot_be_written_ends_only_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
-        bad = new_job(mesh, "bad", is_session=False)
-
-        def refuse(_is_last: bool) -> Part | None:
-            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
-
-        monkeypatch.setattr(bad.builder, "take_part", refuse)
-        future = bad.builder.add_call(max, (1, 2), {}, make_options(), "max")
-        mesh.engine.add_job(bad)
-        with pytest.raises(ConfigError, match="surrogates"):
-            await future.result()
-        assert await mesh.submit(max, 1, 2).result() == 1
-
-    run(body)
-
-
-def test_the_true_error_of_a_session_that_breaks() -> None:
-    seen: list[BaseException | None] = []
-
-    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
-        fake.is_working = False
-        future = mesh.submit(max, 1, 2)
-        await trio.sleep(1)
-
-        def broken() -> None:
-            raise ZeroDivisionError("the bug")
-
-        mesh.engine.session.retry_watches = broken  # type: ignore[method-assign]
-        with trio.CancelScope(shield=True):
-            seen.append(await future.exception())
-
-    with pytest.raises(BaseExceptionGroup) as caught:
-        run(body)
-    assert caught.group_contains(ZeroDivisionError)
-    assert isinstance(seen[0], ConnectionLost)
-    assert "ZeroDivisionError('the bug')" in str(seen[0])

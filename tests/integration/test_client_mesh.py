@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import swarm
+from swarm.client import mesh as mesh_module
 from swarm.client.mesh import Mesh, current_mesh
 from swarm.core.errors import ConnectFailed, ConnectionLost, LocalProtocolError, TaskCancelled
 from tests.integration.test_client_engine import FakeMesh, FakeTransport
@@ -117,3 +120,24 @@ def test_closing_twice_and_using_it_afterwards() -> None:
 def test_nobody_answers() -> None:
     with pytest.raises(ConnectFailed, match=r"nowhere port 7117: refused"):
         opened(FakeMesh("a"), "nowhere")
+
+
+def test_whoever_waits_is_told_why_a_job_stands_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mesh_module, "STALL_S", 0.04)
+    monkeypatch.setattr(mesh_module, "_FOLLOW_STEP_S", 0.02)
+    fake = FakeMesh("a")
+    fake.is_working, fake.reason = False, "waiting: no node fits"
+    mesh = opened(fake)
+    mesh.submit(max, 1, 2, cpus=100)
+
+    def go_on() -> None:
+        fake.is_working = True
+        mesh.call("anything")
+
+    timer = threading.Timer(0.5, go_on)
+    timer.start()
+    mesh.close()
+    timer.join()
+    assert capsys.readouterr().err == "swarm: waiting: no node fits\n"

@@ -149,10 +149,9 @@ def test_exceptions_whose_text_is_no_utf8(tmp_path: Path) -> None:
         raise ValueError("\udcff bad ✓")
 
     def named() -> None:
-        raise type("Odd\udcfe", (Exception,), {})("x")
-
-    def result() -> object:
-        return type("Odd\udcfe", (), {"__reduce__": lambda self: 1 / 0})()
+        odd = type("Odd", (Exception,), {})
+        odd.__qualname__ = "Odd\udcfe"
+        raise odd("x")
 
     async def test(h: Harness) -> None:
         failure = await h.failure(h.call(fail))
@@ -164,7 +163,6 @@ def test_exceptions_whose_text_is_no_utf8(tmp_path: Path) -> None:
         assert "\\udcff bad ✓" in failure.traceback
         assert str(pickled_error(failure)) == "\udcff bad ✓"
         assert "Odd\\udcfe" in (await h.failure(h.call(named))).type_name
-        assert "Odd\\udcfe" in (await h.failure(h.call(result))).message
         assert h.exits == []
 
     run_with_pool(tmp_path, test)

@@ -13,6 +13,7 @@ from swarm.daemon.config_file import (
     NAME_SIZE_MAX,
     Settings,
     daemon_environment,
+    keep_options,
     load_settings,
     parse_address,
     parse_size,
@@ -121,6 +122,9 @@ def test_options_win_over_all(tmp_path: Path) -> None:
         (DaemonOptions(memory="lots"), "--memory is 'lots', which is no size; write for example 500M"),
         (DaemonOptions(disk="0"), "--disk is '0'"),
         (DaemonOptions(tag=("a b",)), "--tag has 'a b'; a tag is key=value"),
+        (DaemonOptions(tag=("a=\udcff",)), "--tag has 'a=\\udcff'; a tag is key=value"),
+        (DaemonOptions(memory="9" * 400), "--memory is '999"),
+        (DaemonOptions(disk="99999999999999T"), "--disk is '99999999999999T', which is no size"),
         (DaemonOptions(tag=tuple([f"t{number}" for number in range(17)])), "--tag has 17 tags"),
     ],
 )
@@ -246,3 +250,26 @@ def test_facts_of_this_host() -> None:
     assert 0 <= facts["fitness"] <= 200
     assert host.fitness(16 * 1024**3) > host.fitness(1024**3)
     assert host.host_name()
+
+
+def test_options_hold_until_others_are_given(tmp_path: Path) -> None:
+    kept = tmp_path / "options.json"
+
+    def next_start(options: DaemonOptions, toml: str = "") -> Settings:
+        (tmp_path / "swarm.toml").write_text(toml)
+        settings = load_settings(options, {}, tmp_path / "swarm.toml", tmp_path / "store", kept)
+        keep_options(kept, options)
+        return settings
+
+    first = DaemonOptions(name="pi", listen="127.0.0.1", cores="1", tag=("a=b",), port=7200, record=True)
+    before = next_start(first)
+    again = next_start(DaemonOptions())
+    assert (again.name, again.listen, again.cores, again.port) == ("pi", "127.0.0.1", 1.0, 7200)
+    assert (again.tags, again.record, before.record) == (("a=b",), False, True)
+    changed = next_start(DaemonOptions(cores="2", listen=""))
+    assert (changed.name, changed.cores, changed.listen) == ("pi", 2.0, "")
+    assert next_start(DaemonOptions(), "cores = 3").cores == 3.0
+    assert next_start(DaemonOptions()).cores == 2.0
+    assert kept.stat().st_mode & 0o777 == 0o600
+    kept.write_text("{half")
+    assert next_start(DaemonOptions()).port is None

@@ -224,8 +224,8 @@ def test_the_last_to_unwatch_or_to_go_tells_the_leader() -> None:
     assert env.take_told(WATCH) == []
     env.core.on_closed(2, 0.0)
     assert env.take_told(WATCH) == [[JOB, False]]
+    env.outbox.clear()
     env.core.on_closed(2, 0.0)
-    env.core.take_effects()
     env.check_empty()
 
 

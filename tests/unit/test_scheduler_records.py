@@ -1,4 +1,4 @@
-"""Job records: parts, intents and completions on disk, offered, merged by union, forgotten with a tombstone."""
+"""Job records: parts, intents and completions on disk, offered, merged, forgotten with a tombstone."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from swarm.scheduler.job_facts import (
     TABLE_PARTS,
     TABLE_TOMBS,
 )
-from swarm.scheduler.records import FACTS_BATCH, JobRecords
+from swarm.scheduler.records import JobRecords
 from swarm.scheduler.replication import Keeper
+from swarm.wire.batches import ROWS_MAX
 from swarm.wire.codec import pack
 from swarm.wire.facts import Completion
 from swarm.wire.job_part import JobPart
@@ -276,7 +277,7 @@ def test_forgetting_a_job_ends_the_wait_for_its_objects() -> None:
 def test_all_is_offered_to_the_leader_that_asks() -> None:
     env = RecordsEnv()
     env.accept()
-    for index in range(FACTS_BATCH + 1):
+    for index in range(ROWS_MAX + 1):
         env.core.add_completion(JOB, success(index))
     env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
     env.take()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from swarm.scheduler.reports import LOSS_PAUSE_S, LOSSES_FREE
+from swarm.wire.job_part import TaskOptions
 from swarm.wire.messages import ASK, JOB_RELEASE, RETRACTED, TASK_OUTPUT, WATCHED_OUTPUT
 from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, bag, part, task
 from tests.unit.scheduler_env import SchedulerEnv
 
 
+def env_attempts(rows: list[tuple[int, int]]) -> list[tuple[bytes, int, int]]:
+    return [(JOB, index, attempt) for index, attempt in rows]
+
+
 def two_steps(env: SchedulerEnv) -> None:
     """A task that made a large result on ME, and one that needs it and runs on ONE."""
     env.join(ONE, tags=["second"])
-    from swarm.wire.job_part import TaskOptions
-
     env.submit(part(task(), task(0, kept=True, options=TaskOptions(tags=("second",)))))
     (first,) = env.take_given(1)
     env.done(first, is_large=True)
@@ -23,9 +27,10 @@ def test_an_object_that_cannot_be_had_is_computed_again() -> None:
     two_steps(env)
     holder = next(iter(env.task(0).holders))
     env.lost(ONE, 0, holder)
-    assert env.take_cancelled(ONE) == [(1, 1)]
-    assert env.states() == ["running", "waiting"]
+    assert env.take_retracts(ONE) == [(1, 1)]
     (again,) = env.take_given(1)
+    env.retracted(ONE, [(JOB, 1, 1)])
+    assert env.states() == ["running", "waiting"]
     env.done(again, is_large=True)
     env.done(*env.take_given(1))
     assert env.job().verdict == "done"
@@ -36,9 +41,36 @@ def test_another_holder_is_tried_first() -> None:
     two_steps(env)
     env.task(0).holders = {ME: True, TWO: True}
     env.lost(ONE, 0, ME)
+    env.retracted(ONE, env_attempts(env.take_retracts(ONE)))
     (again,) = env.take_given(1)
     assert again.order.task == 1
     assert again.order.inputs[0].holders == [TWO]
+
+
+def test_what_runs_already_has_its_inputs_and_goes_on() -> None:
+    env = SchedulerEnv(1)
+    two_steps(env)
+    env.task(0).holders = {ME: True, TWO: True}
+    env.lost(ONE, 0, ME)
+    env.take_retracts(ONE)
+    env.retracted(ONE, [])
+    assert env.task(1).running == {1: ONE}
+    env.check_empty()
+
+
+def test_losing_inputs_again_and_again_makes_pauses() -> None:
+    env = SchedulerEnv(1)
+    two_steps(env)
+    for attempt in range(1, LOSSES_FREE + 2):
+        env.task(0).holders = {ME: True, TWO: True}
+        env.lost(ONE, 0, ME)
+        assert env.take_retracts(ONE) == [(1, attempt)]
+        env.retracted(ONE, [(JOB, 1, attempt)])
+        if attempt <= LOSSES_FREE:
+            assert env.take_given(1)[0].order.attempt == attempt + 1
+    env.take_given(0)
+    env.wait(LOSS_PAUSE_S)
+    assert env.take_given(1)[0].order.attempt == LOSSES_FREE + 2
 
 
 def test_losses_of_strangers_do_not_matter() -> None:

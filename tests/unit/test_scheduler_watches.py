@@ -5,7 +5,6 @@ from __future__ import annotations
 from swarm.core.effects import Message
 from swarm.core.ids import short
 from swarm.scheduler.watches import (
-    UPDATE_BATCH,
     OutputLog,
     Watches,
     completion_of,
@@ -13,6 +12,7 @@ from swarm.scheduler.watches import (
     results_of,
     summary_of,
 )
+from swarm.wire.batches import ROWS_MAX
 from swarm.wire.messages import JOB_UPDATE, WATCHED_OUTPUT
 from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, JobBuilder, bag, call, data, part, task
 from tests.unit.scheduler_env import Update
@@ -71,14 +71,14 @@ def test_without_watchers_news_are_forgotten() -> None:
 
 
 def test_large_states_come_in_pieces_and_the_last_has_the_verdict() -> None:
-    build = JobBuilder(bag(UPDATE_BATCH + 1))
-    for index in range(UPDATE_BATCH + 1):
+    build = JobBuilder(bag(ROWS_MAX + 1))
+    for index in range(ROWS_MAX + 1):
         build.job.accept_success(build.task(index), build.success(index), True)
     build.job.verdict = "done"
     watches = Watches(1000)
     watches.tell_whole(build.job, ONE)
     first, last = updates(watches)
-    assert (first.is_whole, first.state, len(first.tasks)) == (True, "running", UPDATE_BATCH)
+    assert (first.is_whole, first.state, len(first.tasks)) == (True, "running", ROWS_MAX)
     assert (last.is_whole, last.state, len(last.tasks)) == (False, "done", 1)
 
 
