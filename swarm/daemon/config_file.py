@@ -1,7 +1,7 @@
-"""Settings of a node: from options, the environment (``SWARM_…``), ``swarm.toml`` and the options of the start
-before, in this order.
+"""Settings of a node: from options, the environment, ``swarm.toml`` and the options of the last start.
 
-All use the same names, those of the options of `swarm join`. This is the only place that reads them.
+They win in this order; variables are called ``SWARM_…``. All use the same names, those of the options of
+`swarm join`. This is the only place that reads them.
 Every message names the value, where it came from, and what would be right.
 """
 

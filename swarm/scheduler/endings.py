@@ -8,7 +8,8 @@ from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.records import JobRecords
-from swarm.wire.messages import INTENT_END, JOB_ENDED, JOB_FORGET, KIND_DATA
+from swarm.scheduler.task_states import FAILED
+from swarm.wire.messages import ERROR_DEPENDENCY, INTENT_END, JOB_ENDED, JOB_FORGET, KIND_DATA
 
 
 def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
@@ -41,6 +42,7 @@ def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId
     assert not job.verdict, "a job ends once"
     if job.failed and not job.is_session:
         job.verdict = VERDICT_FAILED
+        job.reason = job.reason or why_failed(job)
     elif job.cancelled or (job.is_cancelled and not job.has_all_parts()):
         job.verdict = VERDICT_CANCELLED
     else:
@@ -89,3 +91,13 @@ def ttl_of(job: Job, jobs: dict[JobId, Job], config: SchedulerConfig) -> float:
     if job.is_session or total > config.ended_bytes_max:
         return config.session_ttl_s
     return config.results_ttl_s
+
+
+def why_failed(job: Job) -> str:
+    """Return one line about the first task of a job that failed by itself."""
+    for task in job.tasks:
+        failure = task.failure
+        if task.state == FAILED and failure is not None and failure.kind != ERROR_DEPENDENCY:
+            others = f" ({job.failed} tasks failed)" if job.failed > 1 else ""
+            return f"task {task.spec.name} failed: {failure.message}{others}"
+    return f"{job.failed} tasks failed"

@@ -26,7 +26,6 @@ from swarm.wire.messages import (
     INVENTORY,
     JOB_ENDED,
     JOB_UPDATE,
-    OBJECT_COPIED,
     OBJECT_LOST,
     RECORD_STORE,
     RELEASE_OBJECTS,
@@ -228,9 +227,6 @@ class SchedulerEnv:
     def lost(self, node: NodeId, index: int, holder: NodeId, job: JobId = JOB) -> None:
         self.receive(node, OBJECT_LOST, [[[job, index, 0, holder]]])
 
-    def copied(self, node: NodeId, index: int, digest: bytes, job: JobId = JOB) -> None:
-        self.receive(node, OBJECT_COPIED, [[[job, index, 0, digest]]])
-
     def watch(self, node: NodeId = ONE, job: JobId = JOB) -> None:
         self.receive(node, WATCH, [job, True])
 
@@ -296,3 +292,11 @@ class SchedulerEnv:
 
     def states(self, job: JobId = JOB) -> list[str]:
         return [STATE_NAMES[one.state] for one in self.core.jobs[job].tasks]
+
+
+def new_leader(env: SchedulerEnv) -> None:
+    """Let this node lead anew, with two nodes that have not reported yet."""
+    env.take(REPORT_WANTED)
+    env.lead()
+    env.join(ME, is_reporting=False)
+    env.join(ONE, is_reporting=False)

@@ -10,7 +10,7 @@ from swarm.scheduler.dispatch import ORDER_BATCH, RETRACTIONS_MAX, Dispatcher
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
 from swarm.wire.job_part import JobPart, TaskOptions
-from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS
+from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, OBJECT_COPIED, RELEASE_OBJECTS
 from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, bag, chain, data, part, task
 from tests.unit.scheduler_env import NODES, SchedulerEnv, facts_of
 
@@ -162,7 +162,7 @@ def test_data_that_no_node_has_is_waited_for() -> None:
     env.take_given(0)
     assert env.job().stall == "waiting: no node has the bytes of task 0, which the client brought"
     digest = env.task(0).outputs[0].digest  # type: ignore[index]
-    env.copied(ONE, 0, digest)
+    env.receive(ONE, OBJECT_COPIED, [[[JOB, 0, 0, digest]]])
     env.wait(0.5)
     (given,) = env.take_given(1)
     assert given.order.inputs[0].holders == [ONE]
@@ -172,7 +172,7 @@ def test_data_that_no_node_has_is_waited_for() -> None:
 def test_data_put_before_its_part_is_there() -> None:
     env = SchedulerEnv(1)
     spec = data("bytes", is_brought=True)
-    env.receive(ME, 70, [[[JOB, 0, 0, JobPart(0, {}, [spec]).tasks[0].payload[3:19]]]])
+    env.receive(ME, OBJECT_COPIED, [[[JOB, 0, 0, JobPart(0, {}, [spec]).tasks[0].payload[3:19]]]])
     env.submit(part(spec, task(0, kept=True)))
     env.take_given(1)
 

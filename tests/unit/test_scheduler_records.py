@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.core.effects import Effect, Erase, FetchObject, Message, Persist
-from swarm.core.ids import NodeId
+from swarm.core.effects import Erase, Message, Persist
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.job_facts import (
     NEWS_COMPLETION,
@@ -18,12 +17,8 @@ from swarm.scheduler.job_facts import (
     TABLE_PARTS,
     TABLE_TOMBS,
 )
-from swarm.scheduler.records import JobRecords
-from swarm.scheduler.replication import Keeper
 from swarm.wire.batches import ROWS_MAX
 from swarm.wire.codec import pack
-from swarm.wire.facts import Completion
-from swarm.wire.job_part import JobPart
 from swarm.wire.messages import (
     FACTS,
     INTENT_CANCEL,
@@ -38,6 +33,7 @@ from swarm.wire.messages import (
     RECORD_STORED,
     RECORD_WANT,
 )
+from tests.unit.records_env import BLOB, RecordsEnv, rows_of, success
 from tests.unit.scheduler_builder import (
     JOB,
     ME,
@@ -45,67 +41,8 @@ from tests.unit.scheduler_builder import (
     OTHER_JOB,
     TWO,
     bag,
-    data,
     failed,
-    output_of,
-    part,
-    task,
 )
-
-PART = bag(1)
-BLOB = PART.to_wire()
-
-
-def success(index: int, attempt: int = 1, node: NodeId = ONE) -> Completion:
-    return Completion(index, attempt, node, b"", 0.1, [output_of("x")], None)
-
-
-class RecordsEnv:
-    """The records of node ME; what they say gathers until it is taken."""
-
-    def __init__(self, leader: NodeId = b"", others: int = 0, config: SchedulerConfig | None = None) -> None:
-        self.now = 0.0
-        self.core = JobRecords(config or SchedulerConfig(), ME)
-        keepers = [Keeper(node, node, 1) for node in (ONE, TWO)[:others]]
-        self.core.acceptances.on_keepers(Keeper(ME, ME, 1), keepers, 0.0)
-        if leader:
-            self.core.on_leader(leader)
-
-    def accept(self, blob_part: JobPart = PART, *, job: bytes = JOB, number: int = 0, total: int = 1) -> str:
-        refusal = self.core.accept(1, job, number, total, blob_part.to_wire(), blob_part, self.now)
-        self.core.check_invariants()
-        return refusal
-
-    def receive(self, kind: int, body: list[object], sender: NodeId = ONE) -> None:
-        self.core.receive_message(sender, kind, body, self.now)
-        self.core.check_invariants()
-
-    def take(self) -> list[Effect]:
-        return self.core.take_effects()
-
-    def take_messages(self, kind: int) -> list[tuple[NodeId, list[object]]]:
-        return [
-            (effect.peer, effect.body)
-            for effect in self.take()
-            if isinstance(effect, Message) and effect.kind == kind
-        ]
-
-    def take_news(self) -> list[int]:
-        return [news.kind for news in self.core.take_news()]
-
-
-def rows_of(effects: list[Effect]) -> list[tuple[str, bytes, bytes]]:
-    """The journal after these effects."""
-    rows: dict[tuple[str, bytes], bytes] = {}
-    for effect in effects:
-        if isinstance(effect, Persist):
-            rows[effect.table, effect.key] = effect.value
-        elif isinstance(effect, Erase):
-            for table, key in list(rows):
-                if table == effect.table and key.startswith(effect.prefix):
-                    del rows[table, key]
-    return [(table, key, value) for (table, key), value in rows.items()]
-
 
 # Taking parts
 
@@ -191,84 +128,6 @@ def test_the_leader_itself_makes_news_of_it() -> None:
     env = RecordsEnv(leader=ME)
     env.accept()
     assert env.take_news() == [NEWS_INTENT, NEWS_PART, NEWS_HOLDER]
-
-
-# Keeping for others
-
-
-def test_a_keeper_writes_and_confirms() -> None:
-    env = RecordsEnv(leader=TWO)
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, BLOB])
-    effects = env.take()
-    assert Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True) in effects
-    assert effects[-2:] == [
-        Message(ONE, RECORD_STORED, [7, JOB, 0, True]),
-        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]]),
-    ]
-
-
-@pytest.mark.parametrize("is_forgotten", [False, True])
-def test_a_keeper_refuses_what_contradicts(is_forgotten: bool) -> None:
-    env = RecordsEnv()
-    if is_forgotten:
-        env.core.forget(JOB, "done", 0.0)
-    else:
-        env.accept(bag(2))
-    env.take()
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, BLOB])
-    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, False])]
-    assert env.core.counts["conflicting_parts"] == 1
-
-
-def brought() -> JobPart:
-    return part(data("one", is_brought=True), data("two", is_brought=True), data("three"), task(0, 1))
-
-
-def test_a_keeper_confirms_when_it_has_the_objects_too() -> None:
-    env = RecordsEnv()
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
-    effects = env.take()
-    fetches = [effect for effect in effects if isinstance(effect, FetchObject)]
-    assert [fetch.name for fetch in fetches] == [(JOB, 0, 0), (JOB, 1, 0)]
-    assert fetches[0].sources == [(ONE, [])]
-    output = env.core.on_object_fetched((JOB, 0, 0), 0.0)
-    assert output is not None
-    assert env.take() == []
-    env.core.on_object_fetched((JOB, 1, 0), 0.0)
-    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, True])]
-    assert env.core.on_object_fetched((JOB, 1, 0), 0.0) is None
-
-
-def test_a_repeated_request_does_not_confirm_too_early() -> None:
-    env = RecordsEnv()
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
-    env.take()
-    env.receive(RECORD_STORE, [8, JOB, 0, 1, brought().to_wire()], TWO)
-    assert [effect for effect in env.take() if isinstance(effect, FetchObject)] == [], "already on their way"
-    env.core.on_object_fetched((JOB, 0, 0), 0.0)
-    assert env.take() == []
-    env.core.on_object_fetched((JOB, 1, 0), 0.0)
-    assert env.take_messages(RECORD_STORED) == [(TWO, [8, JOB, 0, True])]
-
-
-def test_a_keeper_that_cannot_get_an_object_says_so() -> None:
-    env = RecordsEnv()
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
-    env.take()
-    env.core.on_object_missing((JOB, 1, 0), 0.0)
-    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, False])]
-    env.core.on_object_fetched((JOB, 0, 0), 0.0)
-    env.core.on_object_missing((JOB, 1, 0), 0.0)
-    assert env.take() == []
-
-
-def test_forgetting_a_job_ends_the_wait_for_its_objects() -> None:
-    env = RecordsEnv()
-    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
-    env.receive(JOB_FORGET, [[[JOB, "cancelled"]]])
-    env.take()
-    assert env.core.on_object_fetched((JOB, 0, 0), 0.0) is None
-    assert env.take() == []
 
 
 # Offers
@@ -477,54 +336,6 @@ def test_restored_tombstones_age_from_the_start() -> None:
     env.core.restore([(TABLE_TOMBS, JOB, pack("done"))])
     env.core.start(5.0)
     assert env.core.next_deadline() == 105.0
-
-
-# Restarts
-
-
-def test_what_was_persisted_is_there_after_a_restart() -> None:
-    env = RecordsEnv()
-    env.accept(bag(2), total=0)
-    env.accept(part(task(), first=2), number=1, total=2)
-    env.core.add_completion(JOB, success(0))
-    env.core.add_completion(JOB, failed(1))
-    env.core.intend(JOB, INTENT_CANCEL, 0, 0.0)
-    env.core.forget(OTHER_JOB, "failed", 0.0)
-    rows = rows_of(env.take())
-    again = RecordsEnv()
-    again.core.restore(rows)
-    before, after = env.core.record(JOB), again.core.record(JOB)
-    assert before is not None
-    assert after is not None
-    assert before.parts == after.parts
-    assert before.facts == after.facts
-    assert (after.parts_total, after.is_cancelled, after.is_kept) == (2, True, True)
-    assert again.core.verdict(OTHER_JOB) == "failed"
-    assert again.core.counts["malformed"] == 0
-
-
-def test_broken_rows_are_counted_and_left_out() -> None:
-    env = RecordsEnv()
-    env.core.restore(
-        [
-            (TABLE_TOMBS, JOB, b"\xc1"),
-            (TABLE_FACTS, JOB + bytes(24), pack([1])),
-            (TABLE_INTENTS, JOB, pack("x")),
-            (TABLE_PARTS, b"short", b""),
-            ("node", b"incarnation", pack(3)),
-        ]
-    )
-    assert env.core.counts["malformed"] == 3
-    assert env.core.jobs() == []
-
-
-def test_rows_of_a_forgotten_job_are_not_restored() -> None:
-    env = RecordsEnv()
-    rows = [(TABLE_FACTS, JOB + bytes(24), pack(success(0).to_wire())), (TABLE_TOMBS, JOB, pack("done"))]
-    for order in (rows, rows[::-1]):
-        env = RecordsEnv()
-        env.core.restore(order)
-        assert env.core.jobs() == []
 
 
 @pytest.mark.parametrize(
