@@ -8,13 +8,13 @@ must hold. Safety first, then liveness, as in TigerBeetle's simulator.
 
 from __future__ import annotations
 
-from typing import Final, final
+from dataclasses import dataclass
+from typing import Final
 
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster
 from sims.network import NetworkConfig
 from sims.trace import Trace
-from swarm.core.records import Record
 from swarm.core.rng import Rng
 from swarm.wire.job_part import JobPart, TaskSpec
 
@@ -26,9 +26,9 @@ HEAL_LIMIT_S: Final = 20.0
 LARGE_BYTES: Final = 200_000
 
 
-@final
-class FaultReport(Record):
-    """What came of a run.
+@dataclass(frozen=True)
+class FaultReport:
+    """What came of a run. A dataclass, because it is sent between processes and compiled records cannot be.
 
     Attributes:
         seed: which run.
@@ -38,17 +38,11 @@ class FaultReport(Record):
         digest: of the whole trace.
     """
 
-    __slots__ = ("attempts", "digest", "faults", "problem", "seed")
-
-    def __init__(self, seed: int, problem: str, faults: list[str], attempts: int, digest: str) -> None:
-        self.seed: Final = seed
-        self.problem: Final = problem
-        self.faults: Final = faults
-        self.attempts: Final = attempts
-        self.digest: Final = digest
-
-    def fields(self) -> tuple[object, ...]:
-        return (self.seed, self.problem, self.faults, self.attempts, self.digest)
+    seed: int
+    problem: str
+    faults: list[str]
+    attempts: int
+    digest: str
 
 
 def tree_job(levels: int, size_bytes: int) -> JobPart:

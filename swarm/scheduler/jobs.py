@@ -24,6 +24,7 @@ from swarm.scheduler.task_graph import (
     is_available,
     missing_output,
     producers_of,
+    told_failure,
 )
 from swarm.scheduler.task_states import ASSIGNED, CANCELLED, DONE, FAILED, READY, WAITING, Task
 from swarm.wire.facts import Completion, Failure, Output
@@ -256,6 +257,7 @@ class Job:
         task.outputs = outputs
         task.is_released = False
         task.inputs_digest = completion.inputs_digest
+        task.ran_on, task.duration_s = completion.node, completion.duration_s
         task.holders = {completion.node: True} if is_holder else {}
         task.copies = {}
         self.done += 1
@@ -316,10 +318,7 @@ class Job:
         self.changed = True
         if state == FAILED:
             self.failed += 1
-            assert failure is not None, "a failed task has a failure"
-            self.updates.append(
-                Completion(task.index, max(task.attempts, 1), bytes(16), b"", 0.0, None, failure)
-            )
+            self.updates.append(told_failure(task))
         else:
             self.cancelled += 1
         for producer in producers_of(task):

@@ -73,6 +73,7 @@ def take_failure(
         is_over = task.failures > task.spec.options.retries
         pause = config.retry_backoff_s * 2.0 ** min(task.failures - 1, 16)
         task.not_before = now + to_ms(min(pause, BACKOFF_MAX_S))
+    task.ran_on, task.duration_s = completion.node, completion.duration_s
     dispatcher.recall_ahead(job, task)
     if is_over:
         job.fail(task, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swarm.core.ids import NodeId
 from swarm.scheduler.task_states import DONE, Task
-from swarm.wire.facts import Failure, Output, digest_of_inputs
+from swarm.wire.facts import Completion, Failure, Output, digest_of_inputs
 from swarm.wire.job_part import JobPart
 from swarm.wire.messages import ERROR_DEPENDENCY
 
@@ -70,3 +70,10 @@ def missing_output(tasks: list[Task], part: JobPart) -> str:
                 index = part.first_task + position
                 return f"task {index} needs output {output} of task {source}, which has none of that number"
     return ""
+
+
+def told_failure(task: Task) -> Completion:
+    """Return the completion by which watchers learn of a failed task."""
+    assert task.failure is not None, "a failed task has a failure"
+    attempt = max(task.attempts, 1)
+    return Completion(task.index, attempt, task.ran_on, b"", task.duration_s, None, task.failure)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from swarm.core.ids import NodeId
+from swarm.core.ids import NODE_ID_SIZE, NodeId
 from swarm.wire.facts import Failure, Output
 from swarm.wire.job_part import TaskSpec
 
@@ -53,6 +53,8 @@ class Task:
         deaths: executors that this task has killed.
         failures: attempts that failed by the task's own error.
         failure: the last failure, None when there was none.
+        ran_on: the node whose attempt won or failed last, zeroes while there is none.
+        duration_s: how long that attempt ran.
         is_kept: whether its outputs are wanted although no task needs them.
         is_released: whether the outputs were given up because nobody needed them.
         not_before: earliest time of the next attempt (back-off), monotonic seconds.
@@ -79,6 +81,8 @@ class Task:
         self.deaths = 0
         self.failures = 0
         self.failure: Failure | None = None
+        self.ran_on: NodeId = bytes(NODE_ID_SIZE)
+        self.duration_s = 0.0
         self.is_kept = spec.is_kept
         self.is_released = False
         self.not_before = 0.0

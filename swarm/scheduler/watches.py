@@ -7,7 +7,8 @@ from typing import Final, final
 from swarm.core.effects import Effect, Message
 from swarm.core.ids import JobId, NodeId, short
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.task_states import ASSIGNED, DONE, FAILED, STATE_NAMES, Task
+from swarm.scheduler.task_graph import told_failure
+from swarm.scheduler.task_states import DONE, FAILED, STATE_NAMES, Task
 from swarm.wire.batches import cut_rows
 from swarm.wire.facts import Completion, data_bytes, without_data
 from swarm.wire.messages import JOB_UPDATE, KIND_DATA, WATCHED_OUTPUT
@@ -166,13 +167,11 @@ class Watches:
 def completion_of(task: Task) -> Completion | None:
     """Return the completion by which a watcher learns of a final task, None when there is none to tell."""
     if task.state == DONE and task.is_kept and task.outputs is not None:
-        node = next(iter(task.holders), bytes(16))
+        digest, duration_s = task.inputs_digest, task.duration_s
         return Completion(
-            task.index, max(task.attempts, 1), node, task.inputs_digest, 0.0, task.outputs, None
+            task.index, max(task.attempts, 1), task.ran_on, digest, duration_s, task.outputs, None
         )
-    if task.state == FAILED and task.failure is not None:
-        return Completion(task.index, max(task.attempts, 1), bytes(16), b"", 0.0, None, task.failure)
-    return None
+    return told_failure(task) if task.state == FAILED else None
 
 
 def summary_of(job: Job, now: float) -> dict[str, object]:
@@ -197,8 +196,7 @@ def details_of(job: Job, now: float, names: dict[NodeId, str]) -> dict[str, obje
     for task in job.tasks:
         if task.spec.kind == KIND_DATA:
             continue
-        nodes = list(task.running.values()) if task.state == ASSIGNED else list(task.holders)
-        node = nodes[0] if nodes else b""
+        node = next(iter(task.running.values()), task.ran_on)
         error = "" if task.failure is None else task.failure.message
         rows.append(
             {
@@ -207,6 +205,7 @@ def details_of(job: Job, now: float, names: dict[NodeId, str]) -> dict[str, obje
                 "state": STATE_NAMES[task.state],
                 "attempts": task.attempts,
                 "node": names.get(node, ""),
+                "duration_s": round(task.duration_s, 6),
                 "error": error,
             }
         )

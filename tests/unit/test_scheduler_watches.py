@@ -156,11 +156,27 @@ def test_the_details_have_a_row_for_each_task() -> None:
     details = details_of(build.job, 0.0, {ONE: "one", ME: "me"})
     assert details["records"] == ["me"]
     assert details["tasks_detail"] == [
-        {"task": 1, "name": "f", "state": "running", "attempts": 1, "node": "one", "error": ""},
-        {"task": 2, "name": "t", "state": "waiting", "attempts": 0, "node": "", "error": ""},
+        {
+            "task": 1,
+            "name": "f",
+            "state": "running",
+            "attempts": 1,
+            "node": "one",
+            "duration_s": 0.0,
+            "error": "",
+        },
+        {
+            "task": 2,
+            "name": "t",
+            "state": "waiting",
+            "attempts": 0,
+            "node": "",
+            "duration_s": 0.0,
+            "error": "",
+        },
     ]
     build.fail(1, "broke")
-    rows = details_of(build.job, 0.0, {})["tasks_detail"]
+    rows = details_of(build.job, 0.0, {ONE: "one"})["tasks_detail"]
     assert isinstance(rows, list)
     assert rows[0]["error"] == "broke"
 
