@@ -33,6 +33,7 @@ _NOT_BEFORE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_AFTER: Final = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _AUTHORITY_SERIAL: Final = 1
 _PARSE_ERRORS: Final = (
+    x509.InvalidVersion,
     ValueError,
     TypeError,
     UnsupportedAlgorithm,

@@ -26,7 +26,7 @@ from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.endings import expire_job, finish_job, spread_facts, ttl_of
-from swarm.scheduler.intake import take_intent, take_part
+from swarm.scheduler.intake import take_end, take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
 from swarm.scheduler.jobs import Job
@@ -445,6 +445,7 @@ class Scheduler:
         for job_id in list(self._touched):
             if self.pending.has(job_id):
                 self._take_pending(job_id, now)
+            take_end(self.jobs.get(job_id), self._records)
         if self._doubtful:
             self._settle_doubts(True)
         earliest = self.dispatcher.wake_delayed(now)

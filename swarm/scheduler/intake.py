@@ -5,7 +5,7 @@ from __future__ import annotations
 from swarm.core.errors import DecodeError
 from swarm.core.ids import NodeId
 from swarm.scheduler.job_facts import JobRecord, News
-from swarm.scheduler.jobs import VERDICTS, Job
+from swarm.scheduler.jobs import VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.records import JobRecords
 from swarm.wire.job_part import job_part_untrusted
@@ -20,7 +20,6 @@ def take_part(job: Job, record: JobRecord, item: News, estimates: Estimates) -> 
             part = job_part_untrusted(record.parts[item.number])
         except DecodeError:
             return False
-    _take_end(job, record)
     job.add_part(item.number, part, estimates)
     job.parts_total = max(job.parts_total, record.parts_total)
     if record.is_cancelled:
@@ -39,7 +38,6 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
     """
     job.parts_total = max(job.parts_total, record.parts_total)
     job.changed = True
-    _take_end(job, record)
     holders: list[NodeId] = list(job.records)
     if record.is_cancelled and not job.verdict:
         job.cancel("cancelled")
@@ -51,9 +49,32 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
         records.spread_intent(job.job, INTENT_END, record.ended, holders)
 
 
-def _take_end(job: Job, record: JobRecord) -> None:
-    """Take that a job had ended before: a new leader shows it and runs nothing of it again."""
-    if record.ended and not job.verdict:
-        job.verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1]
-        job.is_reloaded = True
-        job.ended_at = job.started_at
+def take_end(job: Job | None, records: JobRecords) -> None:
+    """Take that a job ended under an earlier leader, so that nothing of it runs again.
+
+    The verdict may have come without the facts behind it, from a keeper that was cut off from the rest or
+    whose other rows were lost. Then it does not count, and the job goes on: who waits gets the results.
+    """
+    record = None if job is None or job.verdict else records.record(job.job)
+    if job is None or record is None or not record.ended or not job.parts_added:
+        return
+    verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1]
+    if verdict == VERDICT_FAILED and not job.failed:
+        return
+    if verdict == VERDICT_DONE and not _has_all_results(job):
+        return
+    job.verdict = verdict
+    job.is_reloaded = True
+    job.ended_at = job.started_at
+    job.changed = True
+    for task in job.tasks:
+        for attempt, node in list(task.running.items()):
+            job.stopped.append((task.index, attempt, node))
+            job.give_back(task, attempt)
+
+
+def _has_all_results(job: Job) -> bool:
+    for task in job.tasks:
+        if task.is_kept and not task.is_final():
+            return False
+    return job.has_all_parts()

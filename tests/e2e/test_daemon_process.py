@@ -51,14 +51,14 @@ def join(home: Path, invitation: str, **wishes: Any) -> Started:
     return start(home, new=False, invitation=invitation, **wishes)
 
 
-BROKEN = '''
+BROKEN = """
 import sys
 from swarm.daemon.api import LocalApi
 def deep(*anything): return deep(*anything)
 LocalApi._request = deep
 from swarm.daemon.daemon import main
 sys.exit(main(sys.argv[1:]))
-'''
+"""
 
 
 def test_a_daemon_that_dies_of_a_bug_says_so_in_its_log(tmp_path: Path) -> None:

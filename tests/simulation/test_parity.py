@@ -39,6 +39,6 @@ def test_a_wrong_number_of_seeds_is_said(seeds: str) -> None:
 
 
 # Seeds that found bugs stay.
-@pytest.mark.parametrize("seed", [1440])
+@pytest.mark.parametrize("seed", [1440, 20057, 22437])
 def test_seeds_that_failed_once(seed: int) -> None:
     assert run_faults(seed).problem == ""

@@ -51,6 +51,7 @@ EXAMPLES: list[tuple[type[Record], tuple[Any, ...]]] = [
     (effects.Persist, ("t", b"k", b"v", True)),
     (effects.Erase, ("t", b"k")),
     (effects.FetchObject, (NAME, b"d", 5, [(b"n", [PLACE])])),
+    (effects.SpillObject, (NAME, b"x")),
     (effects.DropObject, (NAME,)),
     (effects.InputValue, (NAME, b"d", 0, None)),
     (effects.ExecutorTask, (7, b"j", 1, 2, 3, "t", None, b"p", [VALUE], 1, 0)),

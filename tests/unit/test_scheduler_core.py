@@ -247,6 +247,37 @@ def test_a_job_that_ended_under_an_earlier_leader_stays_ended() -> None:
     assert JOB not in env.core.jobs
 
 
+def test_an_end_without_the_facts_behind_it_does_not_count() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2))
+    first, second = env.take_given(2)
+    env.done(first)
+    env.receive(ONE, JOB_INTENT, [JOB, INTENT_END, 1])
+    assert env.job().verdict == ""
+    env.done(second)
+    assert env.job().verdict == "done"
+
+
+def test_an_end_with_the_facts_behind_it_stops_what_runs() -> None:
+    env = SchedulerEnv(2)
+    env.submit(part(task(kept=True), task()))
+    given = {one.order.task: one for one in env.take_given(2)}
+    env.done(given[0])
+    env.receive(ONE, JOB_INTENT, [JOB, INTENT_END, 1])
+    assert env.job().verdict == "done"
+    assert env.take_cancelled(given[1].node) == [(1, 1)]
+    env.take_given(0)
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(2, ""), (3, "cancelled")])
+def test_a_failure_counts_when_it_is_known_and_a_cancel_always(code: int, verdict: str) -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2, options=TaskOptions(retries=1)))
+    env.take_given(2)
+    env.receive(ONE, JOB_INTENT, [JOB, INTENT_END, code])
+    assert env.job().verdict == verdict
+
+
 def test_the_keepers_learn_how_a_job_ended() -> None:
     env = SchedulerEnv(2)
     env.submit(bag(1))
