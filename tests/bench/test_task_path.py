@@ -17,7 +17,7 @@ import pytest
 from swarm.version import is_compiled
 from tests.bench.engines import Engine, Measure, all_engines
 
-ROUNDS = 5
+ROUNDS = 3
 SHAPES: dict[str, tuple[int, Measure]] = {
     "bag 1k": (1_000, lambda engine: engine.bag_s(1_000)),
     "bag 10k": (10_000, lambda engine: engine.bag_s(10_000)),
