@@ -30,7 +30,7 @@ from swarm.client.reach import find_reach
 from swarm.client.sendable import checked_text
 from swarm.client.tasks import program, remote, result_of, task
 from swarm.client.transport import NetTransport
-from swarm.core.errors import SwarmError, TaskCancelled
+from swarm.core.errors import LocalProtocolError, SwarmError, TaskCancelled
 from swarm.core.ids import short
 
 __all__ = [
@@ -157,6 +157,14 @@ class Mesh(MeshBase[Future[Any]]):
     def make_future(self, job: ClientJob, task: int, output: int) -> BaseFuture[Any]:
         """Return a future of this face."""
         return Future(job, task, output)
+
+    def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
+        """Refuse: a trio program awaits its results.
+
+        Raises:
+            LocalProtocolError: always.
+        """
+        raise LocalProtocolError("await the future of a trio mesh; only swarm.connect() waits for results")
 
     async def close(self, cancel: bool) -> None:
         """Wait for everything submitted, or cancel it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -22,7 +23,7 @@ from swarm.exec.serialize import function_name
 F = TypeVar("F", bound=BaseFuture[Any])
 
 
-class MeshBase(Generic[F]):
+class MeshBase(ABC, Generic[F]):
     """A mesh that a program is connected to.
 
     Attributes:
@@ -119,17 +120,17 @@ class MeshBase(Generic[F]):
         """Have what was added sent soon; the jobs call this themselves."""
         self.engine.wake()
 
+    @abstractmethod
     def make_future(self, job: ClientJob, task: int, output: int) -> BaseFuture[Any]:
         """Return a future of this face."""
-        raise NotImplementedError
 
     def node_name(self, node: bytes) -> str:
         """Return the name of a node of the mesh."""
         return self.engine.session.name_of(node)
 
+    @abstractmethod
     def fetch_blocking(self, job: ClientJob, task: int, output: int, timeout: float | None) -> bytes:
         """Return the bytes of a large result (sync face)."""
-        raise NotImplementedError
 
     async def fetch(self, job: ClientJob, task: int, output: int) -> bytes:
         """Return the bytes of a large result."""
@@ -150,5 +151,6 @@ class MeshBase(Generic[F]):
                 self._session_job = job
         return job
 
+    @abstractmethod
     def _start_job(self, job: ClientJob, with_output: bool) -> None:
-        raise NotImplementedError
+        """Let the engine follow a new job."""
