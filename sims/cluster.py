@@ -1,193 +1,225 @@
-"""A simulated mesh: hosts, the network between them, faults, clients, and one loop over their events.
+"""A simulated mesh and everything that a scenario can do to it.
 
-The nodes are the daemon's own (`swarm.node.Node`); what the daemon does with their effects, this does under
-the virtual clock: packets and messages travel, durable writes take a while and hold back what stands behind
-them, executors pretend to work.
+The nodes are the daemon's own (`swarm.node.Node`); `sims.loop` drives them, `sims.carrier` carries what they
+say, `sims.network` decides what arrives when. Everything random is decided by the seed.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import Final, final
+from typing import final
 
-from sims.engine import Engine
-from sims.host import Host, pretend
+from sims import trace as kinds
+from sims.carrier import SILENT_NOTE, Arrival
+from sims.disk import DESTROYED, DISK_FATES, KEEP
+from sims.host import Host
+from sims.loop import Loop
 from sims.network import Network, NetworkConfig
+from sims.settings import HostSpec, NodeSettings
 from sims.trace import Trace
-from swarm.core.effects import (
-    DropObject,
-    Effect,
-    Erase,
-    ExecutorTask,
-    FetchObject,
-    KillExecutor,
-    LeaveFinished,
-    Notify,
-    Persist,
-    RecallTasks,
-    RunTasks,
-    SendHello,
-    SendMessage,
-    SendPacket,
-    SendToClient,
-    SpawnExecutor,
-    SpillObject,
-)
-from swarm.core.ids import Address, NodeId, ObjectName
+from swarm.core.errors import ConfigError
+from swarm.core.ids import Address, ObjectName
 from swarm.core.rng import Rng
-from swarm.election.config import ElectionConfig
-from swarm.exec.config import ExecConfig
-from swarm.gossip.config import GossipConfig
 from swarm.node import Node
-from swarm.node_config import NodeConfig
-from swarm.scheduler.config import SchedulerConfig
-from swarm.wire.executor_frames import RECALLED
+from swarm.wire.messages import ENCODING_RAW
 
-PORT: Final = 7117
-FSYNC_S: Final = 0.002
-SPAWN_S: Final = 0.02
-FLUSH_S: Final = 0.5
-
-_PACKET: Final = 1
-_MESSAGE: Final = 2
-_DEADLINE: Final = 3
-_LINK_LOST: Final = 4
-_SYNCED: Final = 5
-_EXECUTOR: Final = 6
-_RESULT: Final = 7
-_FETCHED: Final = 8
-_REFUSED: Final = 9
-_FLUSH: Final = 10
-_EXIT: Final = 11
-_RECALL: Final = 12
+PORT = 7117
 
 
 @final
-class Arrival:
-    """Something on its way to one start of a host."""
-
-    def __init__(self, epoch: int, source: int, payload: bytes) -> None:
-        self.epoch: Final = epoch
-        self.source: Final = source
-        self.payload: Final = payload
-
-
-@final
-class Cluster:
-    """A mesh of simulated hosts.
+class Cluster(Loop):
+    """A mesh of simulated hosts, all of them down at first.
 
     Args:
-        count: hosts, numbered from 0.
+        specs: the hosts, numbered from 0; names differ.
         seed: decides everything that is random.
-        network: how the network behaves.
-        cores: cores of each host.
+        network: of as many hosts.
         trace: where events are folded in.
-        gossip, election, scheduler, exec_config: settings of all nodes.
+        settings: of all nodes.
+
+    Raises:
+        ConfigError: two hosts have one name.
     """
 
     def __init__(
-        self,
-        count: int,
-        seed: str,
-        network: NetworkConfig,
-        cores: float = 1.0,
-        trace: Trace | None = None,
-        gossip: GossipConfig | None = None,
-        election: ElectionConfig | None = None,
-        scheduler: SchedulerConfig | None = None,
-        exec_config: ExecConfig | None = None,
+        self, specs: list[HostSpec], seed: str, network: Network, trace: Trace, settings: NodeSettings
     ) -> None:
-        self.engine: Final = Engine()
-        self.trace: Final = Trace() if trace is None else trace
-        self.network: Final = Network(network, Rng(f"{seed}:network"))
-        self.hosts: Final[list[Host]] = []
-        self.notices: list[tuple[float, int, str]] = []
-        self.client_frames: dict[tuple[int, int], list[bytes]] = {}
-        self._by_address: dict[Address, int] = {}
-        self._by_id: dict[NodeId, int] = {}
+        super().__init__(network, trace, Rng(f"{seed}:faults"))
         self._next_session = 1
-        for index in range(count):
-            address = (f"10.0.{index // 250}.{index % 250 + 1}", PORT)
-            name = f"n{index}"
-            config = NodeConfig(
-                node_id=blake2b(f"{seed}:{name}".encode(), digest_size=16).digest(),
-                name=name,
-                addresses=[address],
-                incarnation=1,
-                cores=cores,
-                memory_bytes=1 << 30,
-                facts={"python": "3.11", "speed": 1.0, "fitness": 100, "tags": []},
-                gossip=GossipConfig() if gossip is None else gossip,
-                election=ElectionConfig() if election is None else election,
-                scheduler=SchedulerConfig() if scheduler is None else scheduler,
-                exec=ExecConfig() if exec_config is None else exec_config,
-            )
-            self.hosts.append(Host(index, address, config, seed))
-            self._by_address[address] = index
-            self._by_id[config.node_id] = index
+        self._next_host = len(specs)
+        names: dict[str, bool] = {}
+        for index, spec in enumerate(specs):
+            if spec.name in names:
+                raise ConfigError(f"two hosts are called {spec.name!r}; give each a name of its own")
+            names[spec.name] = True
+            host = Host(index, address_of(index), spec, settings, seed)
+            self.hosts.append(host)
+            self._by_address[host.address] = index
+            self._by_id[host.node_id] = index
 
-    # What a scenario does
+    # Life
 
     def start(self, index: int, seeds: list[int] | None = None) -> None:
         """Start the node of a host now; `seeds` are hosts whose addresses it is given."""
         host = self.hosts[index]
         assert host.node is None, f"host {index} runs already"
+        now = self.engine.now
+        host.is_dark = False
         node = host.boot()
+        self._by_id[host.node_id] = index
+        self.trace.add(now, kinds.STARTED, index, -1, host.node_id)
+        for observer in self.observers:
+            observer.on_boot(host, now)
         places = [self.hosts[seed].address for seed in ([] if seeds is None else seeds)]
-        node.start(places, self.engine.now)
-        self.engine.schedule(self.engine.now + FLUSH_S, _FLUSH, index, host.epoch, None)
+        local = host.now(now)
+        node.start(places, local)
+        for name in host.kept:
+            held = host.store.get(name)
+            if held is not None:
+                node.on_object_put(name, held[0], held[1], ENCODING_RAW, local)
+        self.engine.schedule(now + host.settings.flush_s, kinds.FLUSH, index, host.epoch, None)
         self._pump(host)
 
-    def kill(self, index: int, power: bool = False) -> None:
+    def kill(self, index: int, power: bool = False, disk: str = KEEP) -> None:
         """Kill a node's process: rows not synced yet are lost, its streams break, its port refuses.
 
-        With `power` the whole host goes dark instead: nobody is told, and nothing there answers any more.
+        Args:
+            index: which host.
+            power: the whole host goes dark instead: nobody is told, and nothing there answers any more.
+            disk: one of `DISK_FATES`; a destroyed disk takes the node's identity with it.
         """
+        assert disk in DISK_FATES, f"no such fate of a disk: {disk!r}"
         host = self.hosts[index]
         if host.node is None:
+            host.is_dark = host.is_dark or power
+            if disk == DESTROYED:
+                host.end(disk, not host.is_dark, self._rng)
             return
-        host.node = None
-        host.is_dark = power
-        host.disk.lose_unsynced()
-        for other in list(host.links):
-            self.hosts[other].links.pop(index, None)
-            if not power and self.network.connects(other, index):
-                when = self.engine.now + self.network.delay_s()
-                arrival = Arrival(self.hosts[other].epoch, index, b"refused")
-                self.engine.schedule(when, _LINK_LOST, other, arrival, None)
-        host.links = {}
+        self._end_node(host, "power" if power else "kill", disk, self._rng)
 
     def leave(self, index: int) -> None:
         """Let a node say goodbye; it stops by itself shortly after."""
         host = self.hosts[index]
         assert host.node is not None, f"host {index} is down"
-        host.node.leave(self.engine.now)
+        host.node.leave(host.now(self.engine.now))
         self._pump(host)
 
+    def move(self, index: int) -> None:
+        """Give a host another address; its streams break, and its node tells the others."""
+        host = self.hosts[index]
+        del self._by_address[host.address]
+        host.address = address_of(self._next_host)
+        self._next_host += 1
+        self._by_address[host.address] = index
+        now = self.engine.now
+        for other in list(host.links):
+            self._break_link(host, self.hosts[other], SILENT_NOTE, now)
+        if host.node is not None:
+            host.node.set_addresses([host.address], host.now(now))
+            self._pump(host)
+
+    def clone(self, source: int, target: int) -> None:
+        """Start host `target`, which is down, with a copy of the identity and disk of `source`."""
+        other = self.hosts[target]
+        other.become(self.hosts[source])
+        self._clones[other.node_id] = [source, target]
+        self.start(target, [source])
+        self._by_id[other.node_id] = source
+
+    # Processes, clocks, disks
+
+    def pause(self, index: int, seconds: float) -> None:
+        """Let a node's process stand still (SIGSTOP): its clock goes on, its datagrams wait in the socket."""
+        self._note_fault(index, "pause")
+        self.stall(self.hosts[index], self.engine.now + seconds)
+
+    def suspend(self, index: int, seconds: float, counts: bool = True) -> None:
+        """Let a host sleep: datagrams to it are lost.
+
+        Args:
+            index: which host.
+            seconds: how long, > 0.
+            counts: whether its clock counts the sleep, as CLOCK_BOOTTIME does.
+        """
+        self._note_fault(index, "suspend")
+        host = self.hosts[index]
+        now = self.engine.now
+        host.is_asleep = True
+        if not counts:
+            host.clock.stop(now, now + seconds)
+        self.stall(host, now + seconds)
+
+    def set_pace(self, index: int, input_s: float) -> None:
+        """Let every input keep a node's process busy for so long; 0 for a node of ordinary speed."""
+        assert input_s >= 0, "an input takes no negative time"
+        self.hosts[index].input_s = input_s
+
+    def set_slowness(self, index: int, factor: float) -> None:
+        """Let the tasks that begin on a host from now on take `factor` > 0 times as long."""
+        assert factor > 0, "a task takes some time"
+        self.hosts[index].slowness = factor
+
+    def set_drift(self, index: int, drift_ppm: float) -> None:
+        """Let a host's clock run faster than true time by so many parts per million."""
+        host = self.hosts[index]
+        host.clock.set_drift(drift_ppm, self.engine.now)
+        self._replan(host)
+
+    def jump_clock(self, index: int, seconds: float) -> None:
+        """Let a host's clock jump forward."""
+        self._note_fault(index, "jump")
+        host = self.hosts[index]
+        host.clock.jump(seconds, self.engine.now)
+        self._replan(host)
+
+    def flip_bit(self, index: int) -> str:
+        """Damage a row on a host's disk, noticed at its next start; return the row's table, "" for none."""
+        self._note_fault(index, "bit")
+        return self.hosts[index].disk.flip_bit(self._rng)
+
+    def set_lying_disk(self, index: int, is_lying: bool) -> None:
+        """Let a disk acknowledge syncs that a loss of power will undo, or end that."""
+        disk = self.hosts[index].disk
+        if is_lying:
+            disk.is_lying = True
+        else:
+            disk.tell_the_truth()
+
     def cut_links(self) -> None:
-        """Let streams break that the network does not carry any more; both ends notice after a while."""
+        """Let streams break at once that the network does not carry any more."""
+        now = self.engine.now
         for host in self.hosts:
-            for other in list(host.links):
-                if other > host.index and not self.network.connects(host.index, other):
-                    self._break_link(host.index, other)
+            if host.node is not None:
+                for other in list(host.links):
+                    if not self.network.carries(host.index, other):
+                        self._break_link(host, self.hosts[other], SILENT_NOTE, now)
+
+    # Clients
 
     def attach(self, index: int) -> int:
         """Attach a client to a node; return its session. Its frames gather in `client_frames`."""
-        node = self.hosts[index].node
-        assert node is not None, f"host {index} is down"
+        host = self.hosts[index]
+        assert host.node is not None, f"host {index} is down"
         session = self._next_session
         self._next_session += 1
         self.client_frames[(index, session)] = []
-        node.on_client_opened(session, "client", self.engine.now)
-        self._pump(self.hosts[index])
+        host.node.on_client_opened(session, "client", host.now(self.engine.now))
+        self._pump(host)
         return session
+
+    def detach(self, index: int, session: int) -> None:
+        """Close a client's session."""
+        self.client_frames.pop((index, session), None)
+        host = self.hosts[index]
+        if host.node is not None:
+            host.node.on_client_closed(session, host.now(self.engine.now))
+            self._pump(host)
 
     def send_from_client(self, index: int, session: int, payload: bytes) -> None:
         """Give a frame of a client to the node it is attached to."""
-        node = self.hosts[index].node
-        assert node is not None, f"host {index} is down"
-        node.receive_client(session, payload, self.engine.now)
-        self._pump(self.hosts[index])
+        host = self.hosts[index]
+        assert host.node is not None, f"host {index} is down"
+        arrival = Arrival(host.epoch, session, payload)
+        self.engine.schedule(self.engine.now, kinds.CLIENT, index, arrival, None)
 
     def take_client_frames(self, index: int, session: int) -> list[bytes]:
         """Return and clear the frames that a client was sent."""
@@ -195,12 +227,16 @@ class Cluster:
         self.client_frames[(index, session)] = []
         return frames
 
-    def run_until(self, time_s: float) -> None:
-        """Let everything happen up to virtual time `time_s`."""
-        engine = self.engine
-        while engine.next_time() <= time_s:
-            self._step()
-        engine.now = max(engine.now, time_s)
+    def put(self, index: int, name: ObjectName, digest: bytes, size: int) -> None:
+        """Let a client put an object into the store of a running node."""
+        host = self.hosts[index]
+        assert host.node is not None, f"host {index} is down"
+        host.store[name] = (digest, size)
+        host.kept[name] = 1
+        host.node.on_object_put(name, digest, size, ENCODING_RAW, host.now(self.engine.now))
+        self._pump(host)
+
+    # Looking
 
     def running(self) -> list[Node]:
         """Return the nodes that run, by host number."""
@@ -212,13 +248,11 @@ class Cluster:
 
     def is_converged(self) -> bool:
         """Return whether all running nodes list exactly each other and follow one leader that runs."""
-        expected = sorted([host.config.node_id for host in self.hosts if host.node is not None])
+        expected = sorted([host.node_id for host in self.hosts if host.node is not None])
         leader = b""
         for node in self.running():
-            if node.gossip.alive_ids() != expected:
-                return False
             followed = node.election.leader()
-            if not followed or (leader and followed != leader):
+            if not followed or (leader and followed != leader) or node.gossip.alive_ids() != expected:
                 return False
             leader = followed
         return leader in expected
@@ -232,239 +266,37 @@ class Cluster:
             self.run_until(self.engine.now + step_s)
         return self.engine.now - begin if self.is_converged() else -1.0
 
-    # Events
+    # Inside
 
-    def _step(self) -> None:
-        now, _, kind, target, first, second = self.engine.pop()
-        host = self.hosts[target]
-        if kind == _DEADLINE:
-            if first != host.epoch or host.node is None or now != host.deadline:
-                return
-            host.deadline = float("inf")
-            self.trace.add(now, kind, target, b"")
-            if host.node.next_deadline() <= now:
-                host.node.handle_deadline(now)
-            self._pump(host)
-            return
-        if kind == _FLUSH:
-            if host.node is not None and first == host.epoch:
-                host.disk.sync()
-                self.engine.schedule(now + FLUSH_S, _FLUSH, target, first, None)
-            return
-        assert isinstance(first, Arrival), "every other event carries an arrival"
-        self._arrive(now, kind, host, first, second)
+    def _replan(self, host: Host) -> None:
+        host.deadline = float("inf")
+        if host.node is not None:
+            self._plan_deadline(host)
 
-    def _arrive(self, now: float, kind: int, host: Host, arrival: Arrival, extra: object) -> None:
-        node = host.node
-        if node is None or arrival.epoch not in (host.epoch, -1):
-            if node is None and kind == _PACKET and not host.is_dark:
-                self._refuse(now, host, arrival.source)
-            return
-        self.trace.add(now, kind, host.index, arrival.payload)
-        if kind == _PACKET:
-            node.receive_packet(arrival.payload, self.hosts[arrival.source].address, now)
-        elif kind == _MESSAGE:
-            node.receive_message(self.hosts[arrival.source].config.node_id, arrival.payload, now)
-        elif kind == _LINK_LOST:
-            host.links.pop(arrival.source, None)
-            peer = self.hosts[arrival.source].config.node_id
-            node.on_peer_lost(peer, arrival.payload == b"refused", now)
-        elif kind == _REFUSED:
-            node.on_packet_refused(self.hosts[arrival.source].address, now)
-        elif kind == _SYNCED:
-            host.disk.sync()
-            host.is_blocked = False
-            waiting = host.waiting
-            host.waiting = []
-            self._perform(host, waiting)
-        else:
-            self._arrive_local(now, kind, host, node, arrival, extra)
-        self._pump(host)
+    def _note_fault(self, index: int, what: str) -> None:
+        self.trace.add(self.engine.now, kinds.FAULT, index, -1, what.encode())
 
-    def _arrive_local(
-        self, now: float, kind: int, host: Host, node: Node, arrival: Arrival, extra: object
-    ) -> None:
-        """Take what comes from the host itself: its executors and its store."""
-        if kind == _EXECUTOR:
-            if arrival.source in host.executors:
-                node.on_executor_ready(arrival.source, 1000 + arrival.source, now)
-        elif kind == _EXIT:
-            node.on_executor_exit(arrival.source, "killed", "", now)
-        elif kind == _RESULT:
-            assert isinstance(extra, ExecutorTask), "a result belongs to a task"
-            self._finish_task(now, host, node, arrival.source, extra)
-        elif kind == _FETCHED:
-            assert isinstance(extra, FetchObject), "a fetch carries its effect"
-            self._end_fetch(now, host, node, extra)
-        elif kind == _RECALL:
-            assert isinstance(extra, RecallTasks), "a recall carries its effect"
-            self._recall_tasks(now, host, node, extra)
 
-    def _refuse(self, now: float, host: Host, source: int) -> None:
-        sender = self.hosts[source]
-        if sender.node is not None and self.network.reaches(host.index, source):
-            arrival = Arrival(sender.epoch, host.index, b"")
-            self.engine.schedule(now + self.network.delay_s(), _REFUSED, source, arrival, None)
+def simple_cluster(
+    count: int,
+    seed: str,
+    config: NetworkConfig | None = None,
+    cores: float = 1.0,
+    trace: Trace | None = None,
+    settings: NodeSettings | None = None,
+) -> Cluster:
+    """Return a mesh of `count` equal hosts on one network, named n0, n1 and so on."""
+    specs = [HostSpec(name=f"n{index}", cores=cores) for index in range(count)]
+    network = Network(NetworkConfig() if config is None else config, count, Rng(f"{seed}:network"))
+    return Cluster(
+        specs,
+        seed,
+        network,
+        Trace() if trace is None else trace,
+        NodeSettings() if settings is None else settings,
+    )
 
-    def _pump(self, host: Host) -> None:
-        node = host.node
-        if node is None:
-            return
-        effects = node.take_effects()
-        if host.is_blocked:
-            host.waiting.extend(effects)
-        else:
-            self._perform(host, effects)
-        deadline = node.next_deadline()
-        if deadline < host.deadline or host.deadline < self.engine.now:
-            deadline = max(deadline, self.engine.now)
-            host.deadline = deadline
-            if deadline < float("inf"):
-                self.engine.schedule(deadline, _DEADLINE, host.index, host.epoch, None)
 
-    def _perform(self, host: Host, effects: list[Effect]) -> None:
-        now = self.engine.now
-        for position, effect in enumerate(effects):
-            if isinstance(effect, SendPacket):
-                target = self._by_address.get(effect.destination)
-                if target is not None:
-                    self._send_packet(host.index, target, effect.payload)
-            elif isinstance(effect, SendMessage):
-                self._send_message(host, effect)
-            elif isinstance(effect, Persist):
-                host.disk.write(effect)
-                if effect.durable:
-                    host.is_blocked = True
-                    host.waiting = effects[position + 1 :] + host.waiting
-                    self.engine.schedule(
-                        now + FSYNC_S, _SYNCED, host.index, Arrival(host.epoch, -1, b""), None
-                    )
-                    return
-            elif isinstance(effect, Erase):
-                host.disk.write(effect)
-            elif isinstance(effect, SendHello):
-                for other in self.hosts:
-                    if other.index != host.index and self.network.hears_multicast(other.index):
-                        self._send_packet(host.index, other.index, effect.payload)
-            elif isinstance(effect, (RunTasks, RecallTasks, SpawnExecutor, KillExecutor)):
-                self._perform_work(host, effect, now)
-            else:
-                self._perform_local(host, effect, now)
-
-    def _perform_work(self, host: Host, effect: Effect, now: float) -> None:
-        if isinstance(effect, RunTasks):
-            queue = host.executors.get(effect.executor)
-            if queue is not None:
-                was_idle = not queue
-                queue.extend(effect.tasks)
-                if was_idle:
-                    self._start_task(host, effect.executor, now)
-        elif isinstance(effect, RecallTasks):
-            self.engine.schedule(now, _RECALL, host.index, Arrival(host.epoch, effect.executor, b""), effect)
-        elif isinstance(effect, SpawnExecutor):
-            host.executors[effect.executor] = []
-            arrival = Arrival(host.epoch, effect.executor, b"")
-            self.engine.schedule(now + SPAWN_S, _EXECUTOR, host.index, arrival, None)
-        elif isinstance(effect, KillExecutor):
-            host.executors.pop(effect.executor, None)
-            self.engine.schedule(now, _EXIT, host.index, Arrival(host.epoch, effect.executor, b""), None)
-
-    def _perform_local(self, host: Host, effect: Effect, now: float) -> None:
-        if isinstance(effect, FetchObject):
-            seconds = self.network.delay_s() + effect.size / self.network.config.bandwidth_bytes_s
-            self.engine.schedule(now + seconds, _FETCHED, host.index, Arrival(host.epoch, -1, b""), effect)
-        elif isinstance(effect, SpillObject):
-            digest = blake2b(effect.data, digest_size=16).digest()
-            host.store[effect.name] = (digest, len(effect.data))
-        elif isinstance(effect, DropObject):
-            host.store.pop(effect.name, None)
-        elif isinstance(effect, SendToClient):
-            frames = self.client_frames.get((host.index, effect.session))
-            if frames is not None:
-                frames.append(effect.payload)
-        elif isinstance(effect, Notify):
-            self.notices.append((now, host.index, effect.event))
-        elif isinstance(effect, LeaveFinished):
-            self.kill(host.index)
-
-    # Network
-
-    def _send_packet(self, source: int, target: int, payload: bytes) -> None:
-        if self.network.drops(len(payload)) or not self.network.reaches(source, target):
-            return
-        self.engine.schedule(
-            self.engine.now + self.network.delay_s(), _PACKET, target, Arrival(-1, source, payload), None
-        )
-
-    def _send_message(self, host: Host, effect: SendMessage) -> None:
-        target = self._by_id.get(effect.peer)
-        if target is None or not effect.addresses:
-            return
-        peer = self.hosts[target]
-        if peer.is_dark or not self.network.connects(host.index, target):
-            when = self.engine.now + self.network.config.connect_timeout_s
-            self.engine.schedule(when, _LINK_LOST, host.index, Arrival(host.epoch, target, b""), None)
-        elif peer.node is None:
-            when = self.engine.now + 2 * self.network.delay_s()
-            self.engine.schedule(when, _LINK_LOST, host.index, Arrival(host.epoch, target, b"refused"), None)
-        else:
-            host.links[target] = True
-            peer.links[host.index] = True
-            when = self.network.arrival_s(host.index, target, self.engine.now, len(effect.payload))
-            arrival = Arrival(peer.epoch, host.index, effect.payload)
-            self.engine.schedule(when, _MESSAGE, target, arrival, None)
-
-    def _break_link(self, one: int, two: int) -> None:
-        for here, there in ((one, two), (two, one)):
-            host = self.hosts[here]
-            host.links.pop(there, None)
-            when = self.engine.now + self.network.config.connect_timeout_s
-            self.engine.schedule(when, _LINK_LOST, here, Arrival(host.epoch, there, b""), None)
-
-    # Work
-
-    def _start_task(self, host: Host, executor: int, now: float) -> None:
-        task = host.executors[executor][0]
-        seconds, _, _ = pretend(task)
-        arrival = Arrival(host.epoch, executor, b"")
-        self.engine.schedule(now + seconds, _RESULT, host.index, arrival, task)
-
-    def _recall_tasks(self, now: float, host: Host, node: Node, effect: RecallTasks) -> None:
-        """Give back what the executor has not begun: all but the first of its queue."""
-        queue = host.executors.get(effect.executor)
-        if queue is None:
-            return
-        recalled = [task.handle for task in queue[1:] if task.handle in effect.handles]
-        queue[1:] = [task for task in queue[1:] if task.handle not in recalled]
-        node.receive_executor_frames(effect.executor, [[RECALLED, recalled]], now)
-
-    def _finish_task(self, now: float, host: Host, node: Node, executor: int, task: ExecutorTask) -> None:
-        queue = host.executors.get(executor)
-        if not queue or queue[0] is not task:
-            return
-        queue.pop(0)
-        host.runs += 1
-        _, frame, stored = pretend(task)
-        for name, digest, size in stored:
-            host.store[name] = (digest, size)
-        node.receive_executor_frames(executor, [frame], now)
-        if queue:
-            self._start_task(host, executor, now)
-
-    def _end_fetch(self, now: float, host: Host, node: Node, effect: FetchObject) -> None:
-        failed: list[NodeId] = []
-        for source, _ in effect.sources:
-            index = self._by_id.get(source)
-            if index is not None and self._can_copy(host, index, effect.name, effect.digest):
-                host.store[effect.name] = (effect.digest, effect.size)
-                node.on_object_fetched(effect.name, now)
-                return
-            failed.append(source)
-        node.on_object_missing(effect.name, failed, now)
-
-    def _can_copy(self, host: Host, index: int, name: ObjectName, digest: bytes) -> bool:
-        holder = self.hosts[index]
-        if holder.node is None or not self.network.connects(host.index, index):
-            return False
-        held = holder.store.get(name)
-        return held is not None and held[0] == digest
+def address_of(number: int) -> Address:
+    """Return the address of the host of a number, or of the number of a move."""
+    return (f"10.{number // 62500}.{number // 250 % 250}.{number % 250 + 1}", PORT)

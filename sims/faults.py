@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sims.client import SimulatedClient, simulated_task
-from sims.cluster import Cluster
+from sims.cluster import Cluster, simple_cluster
 from sims.network import NetworkConfig
 from sims.trace import Trace
 from swarm.core.rng import Rng
@@ -64,7 +64,7 @@ def tree_job(levels: int, size_bytes: int) -> JobPart:
 
 def undisturbed_digest(size_bytes: int) -> bytes:
     """Return the digest of the tree job's result when nothing goes wrong."""
-    cluster = Cluster(1, "undisturbed", NetworkConfig())
+    cluster = simple_cluster(1, "undisturbed", NetworkConfig())
     cluster.start(0)
     assert cluster.wait_converged(JOIN_LIMIT_S) >= 0, "a lone node leads itself"
     client = SimulatedClient(cluster, "job", tree_job(LEVELS, size_bytes), 0)
@@ -85,7 +85,7 @@ def run_faults(seed: int) -> FaultReport:
     rng = Rng(f"faults:{seed}")
     count = 2 + rng.below(6)
     network = NetworkConfig(loss=rng.choose([0.0, 0.0, 0.05, 0.2]))
-    cluster = Cluster(count, str(seed), network, rng.choose([1.0, 2.0, 4.0]), Trace())
+    cluster = simple_cluster(count, str(seed), network, rng.choose([1.0, 2.0, 4.0]), Trace())
     for index in range(count):
         cluster.start(index)
     faults: list[str] = []

@@ -1,53 +1,23 @@
-"""One simulated host: a node, its disk, its object store, and executors that pretend to work."""
+"""One simulated host: a node, its clock, its disk, its object store and its executors."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Final, final
 
-from swarm.core.effects import Effect, Erase, ExecutorTask, Persist
-from swarm.core.errors import DecodeError
-from swarm.core.ids import Address, ObjectName
+from sims.clock import HostClock
+from sims.disk import Disk
+from sims.engine import Event
+from sims.executors import Executor
+from sims.settings import HostSpec, NodeSettings
+from swarm.core.effects import Effect, Persist
+from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.core.rng import Rng
 from swarm.node import Node
 from swarm.node_config import NodeConfig
-from swarm.wire.codec import Body, unpack_untrusted
-from swarm.wire.executor_frames import DONE, FAILED
-from swarm.wire.messages import ENCODING_RAW, ERROR_TASK, INLINE_SIZE_MAX
+from swarm.wire.codec import Body, pack, unpack_untrusted
 
-
-@final
-class Disk:
-    """Rows of a journal; those not synced are lost when the power fails."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, bytes], bytes] = {}
-        self._unsynced: list[Effect] = []
-
-    def write(self, effect: Effect) -> None:
-        """Take a Persist or an Erase; it is in memory only until :meth:`sync`."""
-        self._unsynced.append(effect)
-
-    def sync(self) -> None:
-        """Put everything written so far on disk."""
-        for effect in self._unsynced:
-            if isinstance(effect, Persist):
-                self.rows[(effect.table, effect.key)] = effect.value
-            elif isinstance(effect, Erase):
-                doomed = [
-                    key for key in self.rows if key[0] == effect.table and key[1].startswith(effect.prefix)
-                ]
-                for key in doomed:
-                    del self.rows[key]
-        self._unsynced = []
-
-    def lose_unsynced(self) -> None:
-        """The process was killed: what its driver had not written yet is gone."""
-        self._unsynced = []
-
-    def load(self) -> list[tuple[str, bytes, bytes]]:
-        """Return the rows on disk."""
-        return [(table, key, value) for (table, key), value in self.rows.items()]
+NEVER: Final = float("inf")
 
 
 @final
@@ -57,93 +27,137 @@ class Host:
     Attributes:
         index: its number.
         address: where its node is reached.
+        spec: what it is.
+        node_id: the identity on its disk.
         node: the running node, None while it is down.
-        is_dark: whether the whole host is without power, not only its node down.
+        clock: what its node takes for the time.
         epoch: number of starts; events for an earlier epoch are stale.
-        store: objects on disk: name -> (digest, size).
+        is_dark: the whole host is without power, not only its node down.
+        is_asleep: the host is suspended: its network card is off.
+        stalled_until: true time until which its process takes no input.
+        input_s: seconds for which an input keeps its process busy.
+        backlog: events that wait for the process.
         waiting: effects behind a durable write.
-        links: hosts with which it has an open stream.
-        deadline: the time of the wake-up that is scheduled, infinity for none.
+        links: hosts with which it has an open stream -> epoch of the other end.
+        stuck: hosts -> messages that wait until the network carries them.
+        deadline: true time of the wake-up that is scheduled, infinity for none.
+        store: objects on disk: name -> (digest, size).
+        kept: names of those that a client has put there; they survive a restart.
+        slowness: factor on the run times of its tasks, beside its speed.
+        runs: tasks that its executors ended.
     """
 
-    def __init__(self, index: int, address: Address, config: NodeConfig, seed: str) -> None:
+    def __init__(
+        self, index: int, address: Address, spec: HostSpec, settings: NodeSettings, seed: str
+    ) -> None:
         self.index: Final = index
-        self.address: Final = address
-        self.config = config
+        self.address = address
+        self.spec: Final = spec
+        self.settings: Final = settings
         self.seed: Final = seed
+        self.node_id: NodeId = identity(seed, spec.name, 0)
         self.node: Node | None = None
-        self.is_dark = False
+        self.clock: Final = HostClock(spec.drift_ppm)
+        self.disk: Disk = Disk()
         self.epoch = 0
-        self.disk: Final = Disk()
-        self.store: dict[ObjectName, tuple[bytes, int]] = {}
+        self.generation = 0
+        self.is_dark = False
+        self.is_asleep = False
+        self.stalled_until = 0.0
+        self.stall_number = 0
+        self.input_s = 0.0
+        self.backlog: list[Event] = []
         self.waiting: list[Effect] = []
         self.is_blocked = False
-        self.links: dict[int, bool] = {}
-        self.deadline = float("inf")
-        self.executors: dict[int, list[ExecutorTask]] = {}
+        self.links: dict[int, int] = {}
+        self.stuck: dict[int, list[bytes]] = {}
+        self.deadline = NEVER
+        self.store: dict[ObjectName, tuple[bytes, int]] = {}
+        self.kept: dict[ObjectName, int] = {}
+        self.executors: dict[int, Executor] = {}
+        self.slowness = 1.0
         self.runs = 0
 
     def boot(self) -> Node:
         """Make a new node from what is on disk, as the daemon does at a start."""
         self.epoch += 1
-        self.is_dark = False
+        incarnation = _stored_incarnation(self.disk) + 1
+        self.disk.write(Persist("node", b"incarnation", pack(incarnation), True))
+        self.disk.sync()
         rows = self.disk.load()
-        incarnation = self.epoch
-        for table, key, value in rows:
-            if (table, key) == ("node", b"incarnation"):
-                incarnation = max(incarnation, Body([unpack_untrusted(value)]).take_int() + 1)
-        config = self.config
-        fresh = NodeConfig(
-            node_id=config.node_id,
-            name=config.name,
-            addresses=config.addresses,
+        spec = self.spec
+        settings = self.settings
+        config = NodeConfig(
+            node_id=self.node_id,
+            name=spec.name,
+            addresses=[self.address],
             incarnation=incarnation,
-            cores=config.cores,
-            memory_bytes=config.memory_bytes,
-            facts=config.facts,
-            gossip=config.gossip,
-            election=config.election,
-            scheduler=config.scheduler,
-            exec=config.exec,
+            cores=spec.cores,
+            memory_bytes=spec.memory_bytes,
+            facts={
+                "python": spec.python,
+                "speed": spec.speed,
+                "fitness": spec.fitness,
+                "tags": list(spec.tags),
+            },
+            is_amnesiac=self.disk.is_damaged,
+            gossip=settings.gossip,
+            election=settings.election,
+            scheduler=settings.scheduler,
+            exec=settings.exec,
         )
-        self.waiting = []
-        self.is_blocked = False
-        self.links = {}
-        self.executors = {}
-        self.store = {}
-        self.deadline = float("inf")
-        node = Node(fresh, rows, Rng(f"{self.seed}:{config.name}:{self.epoch}"))
+        self.disk.is_damaged = False
+        self._forget_run()
+        kept: dict[ObjectName, tuple[bytes, int]] = {}
+        for name in self.kept:
+            held = self.store.get(name)
+            if held is not None:
+                kept[name] = held
+        self.store = kept
+        node = Node(config, rows, Rng(f"{self.seed}:{spec.name}:{self.epoch}"))
         self.node = node
         return node
 
+    def end(self, fate: str, has_power: bool, rng: Rng) -> None:
+        """Let the node end; see `Disk.end`. With a destroyed disk its identity is gone too."""
+        self.node = None
+        self.is_dark = not has_power
+        self.disk.end(fate, has_power, rng)
+        self._forget_run()
+        if fate == "destroyed":
+            self.generation += 1
+            self.node_id = identity(self.seed, self.spec.name, self.generation)
+            self.store = {}
+            self.kept = {}
 
-def pretend(task: ExecutorTask) -> tuple[float, list[object], list[tuple[ObjectName, bytes, int]]]:
-    """Return how long a simulated task takes, the frame its executor sends, and what it leaves in the store.
+    def become(self, other: Host) -> None:
+        """Take the identity and a copy of the disk of another host, as a cloned card does."""
+        assert self.node is None, f"host {self.index} runs"
+        self.node_id = other.node_id
+        self.disk = other.disk.copy()
 
-    The payload is msgpack: [seconds, size of each output ..., fails?]. Outputs are a digest of the task's
-    name and its inputs' digests, so that they depend on what was computed and on nothing else.
-    """
-    try:
-        body = Body([unpack_untrusted(task.payload)]).take_body()
-        seconds = body.take_number()
-        sizes = [Body([size]).take_int() for size in body.take_list()]
-        fails = body.take_bool()
-    except DecodeError as error:
-        failure: list[object] = [ERROR_TASK, "DecodeError", f"not a simulated task: {error}", "", b""]
-        return (0.0, [FAILED, task.handle, failure, 0.0], [])
-    if fails:
-        failure = [ERROR_TASK, "SimulatedError", f"{task.name} fails", "", b""]
-        return (seconds, [FAILED, task.handle, failure, seconds], [])
-    stuff = b"".join([given.digest for given in task.inputs])
-    outputs: list[object] = []
-    stored: list[tuple[ObjectName, bytes, int]] = []
-    for number, size in enumerate(sizes):
-        seed = f"{task.task}/{number}".encode() + task.job + stuff
-        if size <= INLINE_SIZE_MAX:
-            data = (blake2b(seed).digest() * (size // 64 + 1))[:size]
-            outputs.append([blake2b(data, digest_size=16).digest(), size, ENCODING_RAW, data])
-        else:
-            digest = blake2b(seed, digest_size=16).digest()
-            outputs.append([digest, size, ENCODING_RAW, None])
-            stored.append(((task.job, task.task, number), digest, size))
-    return (seconds, [DONE, task.handle, outputs, seconds], stored)
+    def now(self, true_s: float) -> float:
+        """Return what the host's clock shows."""
+        return self.clock.read(true_s)
+
+    def _forget_run(self) -> None:
+        self.waiting = []
+        self.is_blocked = False
+        self.is_asleep = False
+        self.stalled_until = 0.0
+        self.backlog = []
+        self.links = {}
+        self.stuck = {}
+        self.executors = {}
+        self.deadline = NEVER
+
+
+def identity(seed: str, name: str, generation: int) -> NodeId:
+    """Return the node id of a host; a new disk has a new one."""
+    text = f"{seed}:{name}" if generation == 0 else f"{seed}:{name}:{generation}"
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _stored_incarnation(disk: Disk) -> int:
+    value = disk.row("node", b"incarnation")
+    return 0 if value is None else Body([unpack_untrusted(value)]).take_int()

@@ -11,7 +11,7 @@ import json
 import sys
 
 from sims.client import SimulatedClient, simulated_task
-from sims.cluster import Cluster
+from sims.cluster import simple_cluster
 from sims.faults import run_faults
 from sims.network import NetworkConfig
 from swarm.version import is_compiled
@@ -40,7 +40,7 @@ def layered_job() -> JobPart:
 
 def mesh_digest(seed: str) -> str:
     """Return digest, events and the job's state of a mesh that joins, loses its leader, splits and heals."""
-    cluster = Cluster(NODES, seed, NetworkConfig(loss=0.05))
+    cluster = simple_cluster(NODES, seed, NetworkConfig(loss=0.05))
     for index in range(NODES):
         cluster.start(index)
     cluster.run_until(4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sims.client import SimulatedClient, simulated_task
-from sims.cluster import Cluster
+from sims.cluster import Cluster, simple_cluster
 from sims.faults import LEVELS, result_digest, tree_job, undisturbed_digest
 from sims.network import NetworkConfig
 from swarm.wire.job_part import JobPart, TaskOptions
@@ -15,7 +15,7 @@ SMALL, LARGE = 10, 200_000
 
 
 def _mesh(count: int, seed: str = "jobs", cores: float = 1.0, loss: float = 0.0) -> Cluster:
-    cluster = Cluster(count, seed, NetworkConfig(loss=loss), cores)
+    cluster = simple_cluster(count, seed, NetworkConfig(loss=loss), cores)
     for index in range(count):
         cluster.start(index)
     assert cluster.wait_converged(20.0) >= 0
@@ -63,9 +63,9 @@ def test_an_acknowledgement_names_the_three_nodes_that_keep_the_job() -> None:
     _run(cluster, client)
     assert len(client.accepted) == 3
     assert client.accepted[0] == "n0"
-    keepers = [host for host in cluster.hosts if host.config.name in client.accepted]
+    keepers = [host for host in cluster.hosts if host.spec.name in client.accepted]
     for host in keepers:
-        assert ("parts", client.job + bytes(4)) in host.disk.rows
+        assert host.disk.row("parts", client.job + bytes(4)) is not None
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -109,7 +109,7 @@ def test_one_of_the_keepers_is_enough_to_bring_a_job_back() -> None:
     client.poll()
     cluster.run_until(cluster.engine.now + 0.3)
     client.poll()
-    keepers = [host.index for host in cluster.hosts if host.config.name in client.accepted]
+    keepers = [host.index for host in cluster.hosts if host.spec.name in client.accepted]
     for index in range(5):
         cluster.kill(index, power=True)
     cluster.run_until(cluster.engine.now + 5.0)

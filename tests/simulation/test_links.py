@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sims.client import SimulatedClient, simulated_task
-from sims.cluster import Cluster
+from sims.cluster import Cluster, simple_cluster
 from sims.faults import LEVELS, result_digest, tree_job, undisturbed_digest
 from sims.network import NetworkConfig
 from swarm.wire.job_part import JobPart
 
 
 def mesh(count: int, seed: str = "links") -> Cluster:
-    cluster = Cluster(count, seed, NetworkConfig())
+    cluster = simple_cluster(count, seed, NetworkConfig())
     for index in range(count):
         cluster.start(index)
     assert cluster.wait_converged(20.0) >= 0
@@ -51,7 +51,7 @@ def test_a_node_that_nobody_hears_is_declared_dead_and_comes_back() -> None:
     cluster.run_until(cluster.engine.now + 30.0)
     watcher = cluster.hosts[(mute + 1) % 4].node
     assert watcher is not None
-    assert cluster.hosts[mute].config.node_id not in watcher.gossip.alive_ids()
+    assert cluster.hosts[mute].node_id not in watcher.gossip.alive_ids()
     cluster.network.heal()
     assert cluster.wait_converged(40.0) >= 0
     check(cluster)
@@ -95,7 +95,7 @@ def test_links_that_break_again_and_again_lose_no_task() -> None:
 
 
 def test_a_mesh_with_a_lossy_network_works_on_a_chain() -> None:
-    cluster = Cluster(3, "lossy", NetworkConfig(loss=0.2, jitter_s=0.02))
+    cluster = simple_cluster(3, "lossy", NetworkConfig(loss=0.2, jitter_s=0.02))
     for index in range(3):
         cluster.start(index)
     assert cluster.wait_converged(40.0) >= 0

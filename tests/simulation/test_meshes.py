@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sims.cluster import Cluster
+from sims.cluster import Cluster, simple_cluster
 from sims.network import NetworkConfig
 from sims.trace import Trace
 
@@ -18,7 +18,7 @@ LOST = 20
 
 
 def _mesh(count: int, seed: str = "mesh", network: NetworkConfig | None = None) -> Cluster:
-    cluster = Cluster(count, seed, NetworkConfig() if network is None else network)
+    cluster = simple_cluster(count, seed, NetworkConfig() if network is None else network)
     for index in range(count):
         cluster.start(index)
     return cluster
@@ -61,7 +61,7 @@ def test_the_leader_dies_and_another_leads() -> None:
     cluster.kill(first)
     assert _agree(cluster, 10.0) <= 4.0
     second = cluster.running()[0].election
-    assert second.leader() != cluster.hosts[first].config.node_id
+    assert second.leader() != cluster.hosts[first].node_id
     assert second.ballot() > ballot
 
 
@@ -82,7 +82,7 @@ def test_silent_loss_of_power_is_noticed_too() -> None:
 def test_a_restarted_node_is_the_same_member_with_a_higher_incarnation() -> None:
     cluster = _mesh(3)
     _agree(cluster, 10.0)
-    node_id = cluster.hosts[1].config.node_id
+    node_id = cluster.hosts[1].node_id
     watcher = cluster.hosts[0].node
     assert watcher is not None
     before = watcher.gossip.member(node_id)
@@ -112,7 +112,7 @@ def test_halves_that_are_cut_apart_go_on_and_become_one_again() -> None:
 
 
 def test_meshes_that_started_apart_become_one() -> None:
-    cluster = Cluster(4, "apart", NetworkConfig())
+    cluster = simple_cluster(4, "apart", NetworkConfig())
     cluster.network.partition([[0, 1], [2, 3]])
     for index in range(4):
         cluster.start(index)
@@ -124,7 +124,7 @@ def test_meshes_that_started_apart_become_one() -> None:
 
 
 def test_a_seed_is_enough_where_nobody_hears_multicast() -> None:
-    cluster = Cluster(3, "deaf", NetworkConfig())
+    cluster = simple_cluster(3, "deaf", NetworkConfig())
     for index in range(3):
         cluster.network.deafen(index)
     cluster.start(0)
@@ -152,13 +152,13 @@ def test_a_leaver_is_left_not_dead() -> None:
     assert node is not None
     cluster.leave(leader)
     _agree(cluster, 10.0)
-    member = cluster.running()[0].gossip.member(cluster.hosts[leader].config.node_id)
+    member = cluster.running()[0].gossip.member(cluster.hosts[leader].node_id)
     assert member is not None
     assert member.state == "left"
 
 
 def _trace(seed: str) -> str:
-    cluster = Cluster(8, seed, NetworkConfig(loss=0.05), trace=Trace())
+    cluster = simple_cluster(8, seed, NetworkConfig(loss=0.05), trace=Trace())
     for index in range(8):
         cluster.start(index)
     cluster.run_until(10.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sims.cluster import Cluster
+from sims.cluster import simple_cluster
 from sims.network import NetworkConfig
 from swarm.core.effects import Effect, FetchObject, Persist, SendMessage, SendToClient
 from swarm.core.errors import ConfigError
@@ -259,7 +259,7 @@ def test_every_node_has_its_name_and_id_as_tags() -> None:
 
 
 def test_draining_is_told_to_the_mesh_and_ends_new_work() -> None:
-    cluster = Cluster(2, "drain", NetworkConfig())
+    cluster = simple_cluster(2, "drain", NetworkConfig())
     for index in range(2):
         cluster.start(index)
     assert cluster.wait_converged(10.0) >= 0
@@ -271,10 +271,10 @@ def test_draining_is_told_to_the_mesh_and_ends_new_work() -> None:
     cluster.run_until(cluster.engine.now + 5.0)
     watcher = cluster.hosts[leader].node
     assert watcher is not None
-    member = watcher.gossip.member(other.config.node_id)
+    member = watcher.gossip.member(other.node_id)
     assert member is not None
     assert member.facts["draining"] is True
-    assert watcher.scheduler.dispatcher.workers[other.config.node_id].is_draining
+    assert watcher.scheduler.dispatcher.workers[other.node_id].is_draining
     assert other.node.status()["draining"] is True
 
 

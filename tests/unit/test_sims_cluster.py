@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sims.client import SimulatedClient, simulated_task
-from sims.cluster import Cluster
+from sims.cluster import Cluster, simple_cluster
 from sims.network import NetworkConfig
 from sims.trace import Trace
 from swarm.core.effects import KillExecutor, Persist, SendToClient
@@ -11,7 +11,7 @@ from swarm.wire.job_part import JobPart
 
 
 def mesh(count: int, trace: Trace | None = None) -> Cluster:
-    cluster = Cluster(count, "unit", NetworkConfig(), trace=trace)
+    cluster = simple_cluster(count, "unit", NetworkConfig(), trace=trace)
     for index in range(count):
         cluster.start(index)
     return cluster
@@ -33,7 +33,7 @@ def test_what_stands_behind_a_durable_write_waits_for_it() -> None:
     assert cluster.take_client_frames(0, session) == []
     cluster.run_until(now + 0.01)
     assert cluster.take_client_frames(0, session) == [b"frame"]
-    assert ("t", b"k") in host.disk.rows
+    assert host.disk.row("t", b"k") is not None
 
 
 def test_a_killed_executor_leaves_after_the_effects_of_its_batch() -> None:
@@ -63,7 +63,7 @@ def test_a_killed_process_is_noticed_at_once_and_a_dark_host_is_not() -> None:
         assert cluster.wait_converged(10.0) >= 0
         watcher = cluster.hosts[0].node
         assert watcher is not None
-        victim = cluster.hosts[1].config.node_id
+        victim = cluster.hosts[1].node_id
         cluster.kill(1, power)
         assert cluster.hosts[1].is_dark == power
         cluster.run_until(cluster.engine.now + 1.2)
@@ -108,6 +108,7 @@ def test_a_refused_submission_is_heard() -> None:
     wrong.tasks[0].inputs.extend([3, 0])
     client = SimulatedClient(cluster, "job", wrong, 0)
     client.poll()
+    cluster.run_until(0.0)
     client.poll()
     assert "task 0 needs task 3" in client.refused
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from sims.client import simulated_task
-from sims.host import Disk, Host, pretend
+from sims.disk import DESTROYED, KEEP, TORN, Disk
+from sims.executors import Executor, outcome, run_time_s
+from sims.host import Host
+from sims.settings import HostSpec, NodeSettings
 from swarm.core.effects import Erase, ExecutorTask, InputValue, Persist
-from swarm.node_config import NodeConfig
+from swarm.core.rng import Rng
 from swarm.wire.codec import pack
 from swarm.wire.executor_frames import DONE, FAILED
 from swarm.wire.messages import INLINE_SIZE_MAX
@@ -18,7 +21,7 @@ def test_only_what_is_synced_stays() -> None:
     disk.write(Persist("t", b"a", b"1", True))
     disk.sync()
     disk.write(Persist("t", b"b", b"2", False))
-    disk.lose_unsynced()
+    disk.end(KEEP, True, Rng("disk"))
     disk.sync()
     assert disk.load() == [("t", b"a", b"1")]
 
@@ -37,17 +40,52 @@ def test_writes_are_done_in_order() -> None:
     assert disk.load() == [("t", b"b", b"2")]
 
 
+def test_a_torn_write_leaves_a_part_of_what_was_under_way() -> None:
+    found: set[int] = set()
+    for seed in range(20):
+        disk = Disk()
+        for number in range(3):
+            disk.write(Persist("t", bytes([number]), b"1", True))
+        disk.end(TORN, False, Rng(str(seed)))
+        kept = [key for _, key, _ in disk.load()]
+        assert kept == [bytes([number]) for number in range(len(kept))], (
+            "what was written first is there first"
+        )
+        found.add(len(kept))
+    assert found == {0, 1, 2, 3}
+
+
+def test_a_destroyed_disk_is_empty() -> None:
+    disk = Disk()
+    disk.write(Persist("t", b"a", b"1", True))
+    disk.sync()
+    disk.end(DESTROYED, True, Rng("disk"))
+    assert disk.load() == []
+
+
+def test_a_lying_disk_loses_what_it_acknowledged_when_the_power_fails() -> None:
+    for has_power in (True, False):
+        disk = Disk()
+        disk.is_lying = True
+        disk.write(Persist("t", b"a", b"1", True))
+        disk.sync()
+        assert disk.load() == []
+        disk.end(KEEP, has_power, Rng("disk"))
+        assert (disk.row("t", b"a") is not None) == has_power
+
+
+def test_a_damaged_row_is_gone_and_known_to_be() -> None:
+    disk = Disk()
+    assert disk.flip_bit(Rng("disk")) == ""
+    disk.write(Persist("t", b"a", b"1", True))
+    disk.sync()
+    assert disk.flip_bit(Rng("disk")) == "t"
+    assert disk.is_damaged
+    assert disk.load() == []
+
+
 def host() -> Host:
-    config = NodeConfig(
-        node_id=b"n" * 16,
-        name="n0",
-        addresses=[("10.0.0.1", 7117)],
-        incarnation=1,
-        cores=1.0,
-        memory_bytes=0,
-        facts={},
-    )
-    return Host(0, ("10.0.0.1", 7117), config, "seed")
+    return Host(0, ("10.0.0.1", 7117), HostSpec(name="n0"), NodeSettings(), "seed")
 
 
 def test_every_start_has_a_higher_incarnation() -> None:
@@ -61,7 +99,7 @@ def test_every_start_has_a_higher_incarnation() -> None:
     again = one.boot()
     assert one.epoch == 3
     again.start([], 0.0)
-    member = again.gossip.member(b"n" * 16)
+    member = again.gossip.member(one.node_id)
     assert member is not None
     assert member.incarnation == 10
 
@@ -70,17 +108,15 @@ def test_a_start_forgets_the_process_but_not_the_disk() -> None:
     one = host()
     one.boot()
     one.store[JOB, 0, 0] = (b"d", 1)
-    one.links[3] = True
-    one.executors[0] = []
+    one.links[3] = 1
+    one.executors[0] = Executor()
     one.is_blocked = True
     one.disk.write(Persist("t", b"a", b"1", True))
     one.disk.sync()
-    one.is_dark = True
     one.boot()
     assert (one.store, one.links, one.executors, one.waiting) == ({}, {}, {}, [])
     assert not one.is_blocked
-    assert not one.is_dark
-    assert one.disk.load() == [("t", b"a", b"1")]
+    assert one.disk.row("t", b"a") == b"1"
 
 
 def run(
@@ -88,10 +124,9 @@ def run(
 ) -> tuple[float, list[object], int]:
     payload = simulated_task("t", 0.5, sizes, [], fails=fails).payload
     inputs = [InputValue((JOB, 9, 0), digest, 0, None) for digest in digests]
-    seconds, frame, stored = pretend(
-        ExecutorTask(7, JOB, task, 1, 2, "t", None, payload, inputs, len(sizes), 0)
-    )
-    return seconds, frame, len(stored)
+    simulated = ExecutorTask(7, JOB, task, 1, 2, "t", None, payload, inputs, len(sizes), 0)
+    frame, stored = outcome(simulated, 0.5)
+    return run_time_s(simulated), frame, len(stored)
 
 
 def test_answers_follow_from_task_and_inputs() -> None:
@@ -115,5 +150,6 @@ def test_small_outputs_ride_along_and_large_ones_are_stored() -> None:
 
 def test_tasks_may_fail_or_be_nonsense() -> None:
     assert run(1, [10], [], fails=True)[1][0] == FAILED
-    _, frame, _ = pretend(ExecutorTask(7, JOB, 0, 1, 2, "t", None, b"\xc1", [], 1, 0))
-    assert frame[0] == FAILED
+    nonsense = ExecutorTask(7, JOB, 0, 1, 2, "t", None, b"\xc1", [], 1, 0)
+    assert run_time_s(nonsense) == 0.0
+    assert outcome(nonsense, 0.0)[0][0] == FAILED

@@ -1,0 +1,80 @@
+"""What simulated hosts are, and which settings their nodes run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from swarm.core.errors import ConfigError
+from swarm.election.config import ElectionConfig
+from swarm.exec.config import ExecConfig
+from swarm.gossip.config import GossipConfig
+from swarm.scheduler.config import SchedulerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSpec:
+    """One simulated host.
+
+    Attributes:
+        name: what its node is called, 1 to 64 printable characters.
+        cores: that tasks may occupy together, >= 0.
+        memory_bytes: that tasks may ask for together, >= 0; 0 for no bound.
+        speed: run times of tasks are divided by it, > 0; 1.0 is the machine that run times are stated for.
+        fitness: how well it suits the council, >= 0.
+        tags: of the node.
+        python: version told to the mesh.
+        drift_ppm: how much faster than true time its clock runs, parts per million, above -500,000.
+    """
+
+    name: str
+    cores: float = 1.0
+    memory_bytes: int = 1 << 30
+    speed: float = 1.0
+    fitness: int = 100
+    tags: tuple[str, ...] = ()
+    python: str = "3.11"
+    drift_ppm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= 64:
+            raise ConfigError(f"a host's name has 1 to 64 characters, not {len(self.name)}")
+        if self.cores < 0 or self.memory_bytes < 0 or self.fitness < 0:
+            raise ConfigError(
+                "cores, memory_bytes and fitness are at least 0: "
+                f"{self.cores}, {self.memory_bytes}, {self.fitness}"
+            )
+        if not self.speed > 0:
+            raise ConfigError(f"speed must be > 0, not {self.speed}")
+        if self.drift_ppm <= -500_000:
+            raise ConfigError(f"drift_ppm must be above -500000, not {self.drift_ppm}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """Settings of the cores of every node of a cluster, and of what its driver costs.
+
+    Attributes:
+        gossip, election, scheduler, exec: as for a real node.
+        sync_s: seconds of a durable write, >= 0; two milliseconds is a good SD card.
+        flush_s: seconds after which other writes are on disk, > 0.
+        spawn_s: seconds of the start of an executor, >= 0.
+        socket_buffer_count: datagrams that wait for a process that stands still, >= 0; more are lost.
+    """
+
+    gossip: GossipConfig = field(default_factory=GossipConfig)
+    election: ElectionConfig = field(default_factory=ElectionConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    exec: ExecConfig = field(default_factory=ExecConfig)
+    sync_s: float = 0.002
+    flush_s: float = 0.5
+    spawn_s: float = 0.02
+    socket_buffer_count: int = 256
+
+    def __post_init__(self) -> None:
+        if self.sync_s < 0 or self.spawn_s < 0 or not self.flush_s > 0:
+            raise ConfigError(
+                f"sync_s and spawn_s are at least 0 and flush_s is above 0: "
+                f"{self.sync_s}, {self.spawn_s}, {self.flush_s}"
+            )
+        if self.socket_buffer_count < 0:
+            raise ConfigError(f"socket_buffer_count is at least 0, not {self.socket_buffer_count}")
