@@ -1,8 +1,8 @@
 """The loop of a simulated mesh: takes events from the heap, gives inputs to nodes, performs their effects.
 
 What the daemon does with the effects of a node, this does under the virtual clock: packets and messages
-travel (`sims.carrier`), durable writes take a while and hold back what stands behind them, executors pretend to
-work. Times in events are true times; a node is told what its host's clock shows.
+travel (`sims.carrier`), durable writes take a while and hold back what stands behind them, executors pretend
+to work. Times in events are true times; a node is told what its host's clock shows.
 
 A process that stands still (paused, asleep, or busy with an input) takes nothing: its inputs wait in the
 host's backlog, datagrams in a bounded number.
