@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster, simple_cluster
 from sims.host import Host
@@ -110,7 +112,7 @@ def test_a_slow_process_takes_one_input_at_a_time() -> None:
     run_for(cluster, 10.0)
     times = [now for index, _, now in notes.inputs if index == 1]
     assert len(times) > 10
-    assert min([later - sooner for sooner, later in zip(times, times[1:], strict=False)]) >= 0.05 - 1e-9
+    assert min([later - sooner for sooner, later in itertools.pairwise(times)]) >= 0.05 - 1e-9
 
 
 def test_clocks_that_drift_or_jump_do_not_divide_a_mesh() -> None:
