@@ -99,6 +99,7 @@ class Host:
                 "speed": spec.speed,
                 "fitness": spec.fitness,
                 "tags": list(spec.tags),
+                "host": (spec.machine or spec.name).encode(),
             },
             is_amnesiac=self.disk.is_damaged,
             gossip=settings.gossip,

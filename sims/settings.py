@@ -24,6 +24,7 @@ class HostSpec:
         tags: of the node.
         python: version told to the mesh.
         drift_ppm: how much faster than true time its clock runs, parts per million, above -500,000.
+        machine: equal for hosts that are one machine, and so lose their disks together; "" for its own.
     """
 
     name: str
@@ -34,6 +35,7 @@ class HostSpec:
     tags: tuple[str, ...] = ()
     python: str = "3.11"
     drift_ppm: float = 0.0
+    machine: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 64:
