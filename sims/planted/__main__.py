@@ -1,7 +1,7 @@
-"""``python -m sims.planted``: plant each bug in a copy of the sources and see which checker finds it, and when.
+"""``python -m sims.planted``: plant each bug in a copy of the sources and see which checker finds it.
 
-Exits with 1 when a bug was found by none of the checkers it is meant for within its seeds. Runs several bugs at
-once, shows progress on a terminal, and prints one row for each bug.
+Exits with 1 when a bug was found by none of the checkers it is meant for within its seeds. Runs several bugs
+at once and prints one row for each.
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def load_bugs(path: Path = LIST) -> list[Bug]:
     """
     bugs: list[Bug] = []
     for row in tomllib.loads(path.read_text(encoding="utf-8"))["bug"]:
-        edits = [
-            Edit(file=edit["file"], find=edit["find"], replace=edit["replace"]) for edit in row["edits"]
-        ]
+        edits = [Edit(file=edit["file"], find=edit["find"], replace=edit["replace"]) for edit in row["edits"]]
         bug = Bug(
             name=row["name"],
             what=row["what"],
@@ -107,7 +105,9 @@ def plant(bug: Bug, folder: Path) -> Path:
         text = path.read_text(encoding="utf-8")
         count = text.count(edit.find)
         if count != 1:
-            raise ValueError(f"bug {bug.name!r}: {edit.find[:60]!r} occurs {count} times in {edit.file}, not once")
+            raise ValueError(
+                f"bug {bug.name!r}: {edit.find[:60]!r} occurs {count} times in {edit.file}, not once"
+            )
         path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8")
     return place
 
@@ -122,7 +122,17 @@ def look_for(bug: Bug, folder: Path, is_quick: bool) -> Finding:
     """
     place = plant(bug, folder)
     seeds = 1 if is_quick else bug.seeds
-    command = [sys.executable, "-P", "-m", "sims.soak", "--json", "--processes", "1", "--profile", bug.profile]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "sims.soak",
+        "--json",
+        "--processes",
+        "1",
+        "--profile",
+        bug.profile,
+    ]
     command += ["--first", str(bug.first), "--seeds", str(seeds), "--stop"]
     environment = {**os.environ, "PYTHONPATH": str(place)}
     with subprocess.Popen(

@@ -1,0 +1,151 @@
+"""The figures of the SWIM and Lifeguard papers, simulated: ``python -m sims.lab.papers --out FOLDER``.
+
+Writes `detection.csv` and `false_positives.csv` with one row for each run, and a plot of each. `--quick`
+takes fewer and smaller runs. Runs go over processes; progress is shown on a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sims.lab.detection import (
+    EXPECTED_FIRST_PERIODS,
+    GOSSIP_SETTINGS,
+    Detection,
+    FalsePositives,
+    detect,
+    false_positives,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZES = (4, 8, 16, 32, 64)
+STARVED = (1, 2, 4, 8)
+DETECTION_SETTINGS = ("swim", "swarm")
+
+
+def main() -> int:
+    """Run both experiments; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sims.lab.papers", description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for tables and plots, made when missing"
+    )
+    parser.add_argument("--seeds", type=int, default=20, help="runs of each point (default 20)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many at once")
+    parser.add_argument("--quick", action="store_true", help="small meshes and two seeds")
+    options = parser.parse_args()
+    if options.seeds < 1 or options.processes < 1:
+        parser.error(f"--seeds and --processes are at least 1, not {options.seeds} and {options.processes}")
+    seeds = 2 if options.quick else options.seeds
+    sizes = SIZES[:3] if options.quick else SIZES
+    starved = STARVED[:2] if options.quick else STARVED
+    options.out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(options.processes) as pool:
+        first = [
+            pool.submit(detect, size, seed, settings)
+            for settings in DETECTION_SETTINGS
+            for size in sizes
+            for seed in range(seeds)
+        ]
+        names = [settings for settings in DETECTION_SETTINGS for _ in range(len(sizes) * seeds)]
+        second = [
+            pool.submit(false_positives, settings, count, seed)
+            for settings in GOSSIP_SETTINGS
+            for count in starved
+            for seed in range(seeds)
+        ]
+        found: list[Detection] = []
+        wronged: list[FalsePositives] = []
+        futures: list[Future[Detection] | Future[FalsePositives]] = [*first, *second]
+        for done, future in enumerate(futures, 1):
+            result = future.result()
+            if isinstance(result, Detection):
+                found.append(result)
+            else:
+                wronged.append(result)
+            if sys.stderr.isatty():
+                print(f"\r{done}/{len(futures)} runs", end="", file=sys.stderr, flush=True)
+    rows = [{"settings": name, **dataclasses.asdict(row)} for name, row in zip(names, found, strict=True)]
+    _write(options.out / "detection.csv", rows)
+    _write(options.out / "false_positives.csv", [dataclasses.asdict(row) for row in wronged])
+    plot_detection(rows, options.out / "detection.svg")
+    plot_false_positives(wronged, options.out / "false_positives.svg")
+    return 0
+
+
+def plot_detection(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw how soon a crash is seen, by size and settings, beside SWIM's expectation."""
+    axes = _axes("a member loses its power", "members", "seconds")
+    for settings in dict.fromkeys([str(row["settings"]) for row in rows]):
+        sizes = sorted({int(row["nodes"]) for row in rows if row["settings"] == settings})
+        for field, style, label in (
+            ("first_suspect_s", "-o", "first suspicion"),
+            ("all_dead_s", "--s", "dead for all"),
+        ):
+            means = [
+                statistics.mean(
+                    [row[field] for row in rows if row["settings"] == settings and row["nodes"] == size]
+                )
+                for size in sizes
+            ]
+            axes.plot(sizes, means, style, label=f"{settings}: {label}")
+    axes.axhline(
+        EXPECTED_FIRST_PERIODS, color="grey", linewidth=1, label="SWIM's expectation, first probe: e/(e-1)"
+    )
+    axes.set_xscale("log", base=2)
+    _save(axes, path)
+
+
+def plot_false_positives(rows: Sequence[FalsePositives], path: Path) -> None:
+    """Draw how many members that were well are declared dead, by settings and starved members."""
+    axes = _axes("healthy members declared dead, each judge counted", "starved members", "verdicts in a run")
+    for settings in dict.fromkeys([row.settings for row in rows]):
+        counts = sorted({row.starved for row in rows})
+        means = [
+            statistics.mean([row.dead for row in rows if row.settings == settings and row.starved == count])
+            for count in counts
+        ]
+        axes.plot(counts, means, "-o", label=settings)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(bottom=0)
+    _save(axes, path)
+
+
+def _axes(title: str, across: str, up: str) -> Axes:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise SystemExit("plots need matplotlib: pip install 'swarm-mesh[plots]'") from None
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes: Axes = figure.add_subplot()
+    axes.set(title=title, xlabel=across, ylabel=up)
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def _save(axes: Axes, path: Path) -> None:
+    axes.legend(fontsize="small")
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes belong to a figure"
+    figure.savefig(str(path), metadata={"Date": None})
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
