@@ -88,7 +88,7 @@ def networkx_of_graph(graph: TaskGraph) -> networkx.DiGraph[int]:
                 expected_size_bytes=sum([graph.expected_sizes_bytes[item] for item in items]),
             )
             if len(items) == 1:
-                result.edges[producer, task]["output"] = items[0] - graph.outputs[producer][0]
+                result.edges[producer, task]["output"] = graph.reference(items[0])[1]
     return result
 
 
@@ -108,8 +108,7 @@ def job_part_of_graph(graph: TaskGraph, durations_s: list[float] | None = None) 
     for task in range(len(graph)):
         inputs: list[int] = []
         for item in graph.inputs[task]:
-            producer = graph.producers[item]
-            inputs.extend((producer, item - graph.outputs[producer][0]))
+            inputs.extend(graph.reference(item))
         cpus = float(graph.cpus[task])
         tasks.append(
             simulated_task(

@@ -73,6 +73,11 @@ class TaskGraph:
                 found[consumer] = True
         return sorted(found)
 
+    def reference(self, item: int) -> tuple[int, int]:
+        """Return an object as (the task that makes it, which of that task's outputs it is)."""
+        producer = self.producers[item]
+        return producer, item - self.outputs[producer][0]
+
     def edge_bytes(self, task: int, child: int) -> int:
         """Return the bytes of all objects that `child` needs of `task`."""
         return sum([self.sizes_bytes[item] for item in self.inputs[child] if self.producers[item] == task])
@@ -99,10 +104,7 @@ class TaskGraph:
             builder.add(
                 self.task_names[task],
                 durations_s[task],
-                inputs=[
-                    (self.producers[item], item - self.outputs[self.producers[item]][0])
-                    for item in self.inputs[task]
-                ],
+                inputs=[self.reference(item) for item in self.inputs[task]],
                 sizes_bytes=[self.sizes_bytes[item] for item in made],
                 cpus=self.cpus[task],
                 expected_duration_s=self.expected_durations_s[task],

@@ -82,10 +82,6 @@ def document_of_graph(graph: TaskGraph) -> dict[str, object]:
     """Return a graph as a JSON object of this format."""
     tasks: list[object] = []
     for task in range(len(graph)):
-        inputs: list[object] = []
-        for item in graph.inputs[task]:
-            producer = graph.producers[item]
-            inputs.append([producer, item - graph.outputs[producer][0]])
         tasks.append(
             {
                 "id": task,
@@ -100,7 +96,7 @@ def document_of_graph(graph: TaskGraph) -> dict[str, object]:
                     }
                     for item in graph.outputs[task]
                 ],
-                "inputs": inputs,
+                "inputs": [list(graph.reference(item)) for item in graph.inputs[task]],
             }
         )
     return {
