@@ -224,7 +224,7 @@ class Carrier:
             number = self._next_transfer
             self._next_transfer += 1
             self._flying[number] = fetch
-            self.network.flows.start(number, fetch.source, host.index, fetch.effect.size, now)
+            self.network.start_flow(number, fetch.source, host.index, fetch.effect.size, now)
             self._plan_flows(now)
             return
         if fetch.step != _ASK:
