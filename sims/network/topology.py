@@ -71,7 +71,7 @@ class Topology:
         return self._ways[pair]
 
     def set_graph(self, graph: Any, nodes: list[Hashable]) -> None:
-        """Let ways be found in a graph whose edges have `latency_s`, `loss` and `link`; site n is `nodes[n]`."""
+        """Let ways be found in a graph; its edges have `latency_s`, `loss`, `link`, and site n is `nodes[n]`."""
         self._graph = graph
         self._nodes = nodes
 
