@@ -107,6 +107,12 @@ class SimulatedClient:
             self._cluster.run_until(self._cluster.engine.now + step_s)
         return self.is_final()
 
+    def close(self) -> None:
+        """Leave the node; the job goes on without this client."""
+        if self._session >= 0 and self._cluster.hosts[self.attached].epoch == self._epoch:
+            self._cluster.detach(self.attached, self._session)
+        self._session = -1
+
     def is_final(self) -> bool:
         """Return whether the job has ended as far as this client knows."""
         return self.state in ("done", "failed", "cancelled")

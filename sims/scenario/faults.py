@@ -77,6 +77,11 @@ KINDS: Final[dict[str, FaultKind]] = {
         needs=("others",),
         takes=("direction",),
     ),
+    "clog": FaultKind(
+        does="what passes between targets and `others`, or everybody else, arrives after `for` only",
+        duration=NEEDED,
+        takes=("others", "direction"),
+    ),
     "heal": FaultKind(does="every cut, block and deafness ends now", targets=NONE),
     "pause": FaultKind(
         does="the process stands still for `for`: its clock goes on, its datagrams wait in the socket",
@@ -210,6 +215,8 @@ class Fault:
     def _check_numbers(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError(f"share is {self.share:g}, it must be in 0 to 1")
+        if self.kind == "loss" and self.share == 1:
+            raise ConfigError("share is 1, but a loss must leave something; cut hosts off by 'isolate'")
         if not self.factor > 0:
             raise ConfigError(f"factor is {self.factor:g}, it must be above 0")
         if self.drift_ppm <= -500_000:

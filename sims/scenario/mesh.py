@@ -18,6 +18,7 @@ LEADER: Final = "leader"
 FOLLOWERS: Final = "followers"
 RANDOM: Final = "random"
 SITE: Final = "site:"
+ACCESSES: Final = ("", "pi-wifi", "pi-wifi-power-save")
 WORDS: Final = (ALL, LEADER, FOLLOWERS, RANDOM)
 
 
@@ -39,7 +40,13 @@ class HostGroup:
         python: version told to the mesh.
         drift_ppm: how much faster than true time the clocks run, parts per million.
         drift_spread_ppm: clocks differ uniformly by so much around that, >= 0.
-        site: the place where the hosts are, for topologies and for targets (``site:NAME``).
+        site: the place where the hosts are: hosts of one site hear each other's multicast,
+            `[[network.links]]` says what lies between sites, and ``site:NAME`` selects them in faults.
+        access: the hosts' last hop: "" for a wire, "pi-wifi" or "pi-wifi-power-save".
+        loss: share of the datagrams to and from a host that is lost, 0 <= loss < 1.
+        up_bytes_s, down_bytes_s: what a host sends and receives at most, >= 0; 0 for that of the network.
+        is_nat: whether the hosts stand behind address translators: only they can begin to speak.
+        is_deaf: whether they hear no multicast; theirs is heard.
         start_s: when the nodes start, seconds >= 0; -1 for not by themselves.
         start_spread_s: they start at random within so many seconds after that, >= 0.
     """
@@ -57,6 +64,12 @@ class HostGroup:
     drift_ppm: float = 0.0
     drift_spread_ppm: float = 0.0
     site: str = ""
+    access: str = ""
+    loss: float = 0.0
+    up_bytes_s: float = 0.0
+    down_bytes_s: float = 0.0
+    is_nat: bool = False
+    is_deaf: bool = False
     start_s: float = 0.0
     start_spread_s: float = 0.0
 
@@ -70,9 +83,14 @@ class HostGroup:
             raise ConfigError(f"count is {self.count}, it must be in 0 to {HOSTS_MAX}")
         if self.speeds not in SPEED_KINDS:
             raise ConfigError(f"speeds is {self.speeds!r}, it must be one of {', '.join(SPEED_KINDS)}")
-        for name in ("drift_spread_ppm", "start_spread_s", "speed_spread"):
+        for name in ("drift_spread_ppm", "start_spread_s", "speed_spread", "up_bytes_s", "down_bytes_s"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name):g}, it must be at least 0")
+        if not 0 <= self.loss < 1:
+            raise ConfigError(f"loss is {self.loss:g}, it must be a share in [0, 1)")
+        if self.access not in ACCESSES:
+            known = ", ".join([repr(access) for access in ACCESSES])
+            raise ConfigError(f"access is {self.access!r}, it must be one of {known}")
         if self.start_s < 0 and self.start_s != -1:
             raise ConfigError(f"start_s is {self.start_s:g}, it must be at least 0, or -1 for no start")
         self.specs("check")
@@ -80,6 +98,18 @@ class HostGroup:
     def host_names(self) -> list[str]:
         """Return what the hosts are called."""
         return [f"{self.name}{number}" for number in range(self.count)] if self.count else [self.name]
+
+    def is_placed(self) -> bool:
+        """Return whether the group says anything about where its hosts are."""
+        return bool(
+            self.site
+            or self.access
+            or self.loss
+            or self.up_bytes_s
+            or self.down_bytes_s
+            or self.is_nat
+            or self.is_deaf
+        )
 
     def specs(self, seed: str) -> list[HostSpec]:
         """Return the hosts; speeds and drifts are drawn from the seed.

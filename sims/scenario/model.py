@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import isfinite
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sims.network import NetworkConfig
+from sims.network.topology import Topology
 from sims.scenario.churn import read_churn
 from sims.scenario.faults import Fault
 from sims.scenario.graphs import load_graph
 from sims.scenario.mesh import HOSTS_MAX, HostGroup, HostNames
-from sims.scenario.parts import MESH, DriverSettings, OutputSettings, Workload
+from sims.scenario.parts import MESH, DriverSettings, OutputSettings, SiteLink, Workload
+from sims.scenario.places import graph_groups, topology_of
 from sims.scenario.policy import PolicySettings
 from sims.scenario.source import ScenarioError
 from sims.scenario.toml_lines import Path
@@ -28,6 +30,9 @@ from swarm.election.config import ElectionConfig
 from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
 from swarm.scheduler.config import SchedulerConfig
+
+if TYPE_CHECKING:
+    import networkx
 
 ENDS: Final = ("time", "jobs")
 SAMPLES_MAX: Final = 1_000_000
@@ -64,6 +69,10 @@ class Scenario:
         end: "time", or "jobs" to stop when every job has ended, at the latest after `seconds`.
         sample_s: seconds between two looks at the whole mesh, > 0.
         network: how the network behaves.
+        links: what lies between the sites of `hosts`.
+        network_graph: hosts, switches and ways between them, in place of sites: the file of a networkx
+            graph (GraphML or node-link JSON), in Python also the graph; see
+            `sims.network.topology.from_graph`. Without `hosts` the hosts are called as in the graph.
         faults: what goes wrong.
         workloads: what clients submit.
         gossip, election, scheduler, exec: settings of the nodes' cores.
@@ -82,6 +91,8 @@ class Scenario:
     end: str = "time"
     sample_s: float = 0.5
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    links: tuple[SiteLink, ...] = ()
+    network_graph: str | networkx.Graph[Any] = ""
     faults: tuple[Fault, ...] = ()
     workloads: tuple[Workload, ...] = ()
     gossip: GossipConfig = field(default_factory=GossipConfig)
@@ -95,6 +106,7 @@ class Scenario:
     def __post_init__(self) -> None:
         self._check_mesh()
         self._check_time()
+        self._check_places()
         names = HostNames(self.groups())
         for number, word in enumerate(self.contacts):
             if not names.named(word):
@@ -117,8 +129,16 @@ class Scenario:
     # Views
 
     def groups(self) -> tuple[HostGroup, ...]:
-        """Return the groups of hosts, one of equal ones when only their number was given."""
-        return self.hosts or (HostGroup(name="n", count=self.nodes),)
+        """Return the groups of hosts: as given, as in the graph, or one of equal ones."""
+        if self.hosts:
+            return self.hosts
+        if self.network_graph:
+            return graph_groups(self.network_graph)
+        return (HostGroup(name="n", count=self.nodes),)
+
+    def topology(self) -> Topology | None:
+        """Return where the hosts are, None when that is left to the network's settings."""
+        return topology_of(self.groups(), self.links, self.network_graph)
 
     def node_settings(self) -> NodeSettings:
         """Return the settings of every node."""
@@ -129,17 +149,22 @@ class Scenario:
     # Checks
 
     def _check_mesh(self) -> None:
-        total = sum([len(group.host_names()) for group in self.hosts])
-        if self.hosts and self.nodes not in (NODES_DEFAULT, total):
-            raise BadValue(
-                ("mesh", "nodes"), f"nodes is {self.nodes}, but hosts has {total}; give one of them"
-            )
+        groups: tuple[HostGroup, ...] = ()
+        if self.hosts or self.network_graph:
+            try:
+                groups = self.groups()
+            except (ConfigError, GraphError) as error:
+                raise BadValue(("network", "graph"), f"graph: {error}") from None
+        total = sum([len(group.host_names()) for group in groups])
+        if groups and self.nodes not in (NODES_DEFAULT, total):
+            what = "hosts has" if self.hosts else "the graph of the network has"
+            raise BadValue(("mesh", "nodes"), f"nodes is {self.nodes}, but {what} {total}; give one of them")
         count = total or self.nodes
         if not 1 <= count <= HOSTS_MAX:
             raise BadValue(("mesh", "nodes"), f"nodes is {count}, it must be in 1 to {HOSTS_MAX}")
         object.__setattr__(self, "nodes", count)
         known: dict[str, bool] = {}
-        for number, group in enumerate(self.hosts):
+        for number, group in enumerate(groups):
             for name in dict.fromkeys([group.name, *group.host_names()]):
                 if name in known:
                     raise BadValue(
@@ -164,6 +189,24 @@ class Scenario:
             raise BadValue(
                 ("time", "end"), "end is 'jobs', but there is no workload; add one, or end by 'time'"
             )
+
+    def _check_places(self) -> None:
+        placed = bool(self.links) or any([group.is_placed() for group in self.hosts])
+        said = [
+            ("topology", bool(self.network.topology)),
+            ("graph", bool(self.network_graph)),
+            ("sites of hosts", placed),
+        ]
+        ways = [name for name, is_said in said if is_said]
+        if len(ways) > 1:
+            raise BadValue(
+                ("network", ways[0]), f"{' and '.join(ways)} both say where hosts are; keep one of them"
+            )
+        try:
+            self.topology()
+        except (ConfigError, GraphError) as error:
+            key = "graph" if self.network_graph else "links"
+            raise BadValue(("network", key), f"{key}: {error}") from None
 
     def _check_fault(self, path: Path, fault: Fault, names: HostNames) -> None:
         if fault.at_s > self.seconds:

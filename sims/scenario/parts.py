@@ -68,6 +68,32 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SiteLink:
+    """What lies between two sites, both ways. Sites without a link have nothing between them.
+
+    Attributes:
+        sites: two different ones.
+        latency_s: added to every datagram, seconds >= 0.
+        loss: share of datagrams lost on it, 0 <= loss < 1.
+        bandwidth_bytes_s: that all copies of objects across it share, > 0; 0 for no bound.
+    """
+
+    sites: tuple[str, ...]
+    latency_s: float = 0.0
+    loss: float = 0.0
+    bandwidth_bytes_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.sites) != 2 or self.sites[0] == self.sites[1]:
+            raise ConfigError(f"sites is {list(self.sites)}, it must name two different sites")
+        for name in ("latency_s", "bandwidth_bytes_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name):g}, it must be at least 0")
+        if not 0 <= self.loss < 1:
+            raise ConfigError(f"loss is {self.loss:g}, it must be a share in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriverSettings:
     """What the hosts cost beside the nodes' protocols.
 

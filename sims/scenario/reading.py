@@ -34,7 +34,7 @@ from sims.scenario.binding import bind, bind_value, check_keys, key_of, shown
 from sims.scenario.faults import Fault
 from sims.scenario.mesh import HostGroup
 from sims.scenario.model import BadValue, Scenario
-from sims.scenario.parts import DriverSettings, OutputSettings, Workload
+from sims.scenario.parts import DriverSettings, OutputSettings, SiteLink, Workload
 from sims.scenario.policy import PolicySettings
 from sims.scenario.source import ScenarioError, Source, path_text
 from sims.scenario.toml_lines import Path, key_lines
@@ -164,8 +164,9 @@ def scenario_of_document(document: Mapping[str, object], source: Source) -> Scen
         [_with_file(fault, source) for fault in _bind_rows(Fault, document, "faults", (), source)]
     )
     values["workloads"] = _bind_workloads(document, source)
+    values.update(_bind_network(document, source))
     for section, (kind, name) in PLAIN.items():
-        if section in document:
+        if section in document and section != "network":
             values[name] = _bind_section(kind, _table(document, section, source), section, source)
     try:
         return Scenario(**values)
@@ -193,6 +194,40 @@ def _bind_section(kind: type, table: Mapping[str, object], section: str, source:
             )
         base = getattr(kind, str(preset))()
     return bind(kind, rest, (section,), source, base)
+
+
+def _bind_network(document: Mapping[str, object], source: Source) -> dict[str, Any]:
+    table = dict(_table(document, "network", source))
+    found: dict[str, Any] = {"links": _bind_rows(SiteLink, table, "links", ("network",), source)}
+    table.pop("links", None)
+    if "graph" in table:
+        graph = table.pop("graph")
+        is_plain = isinstance(graph, (str, int, float, list, dict))
+        found["network_graph"] = _file_name(graph, ("network", "graph"), source) if is_plain else graph
+    if "latency_file" in table:
+        path: Path = ("network", "latency_file")
+        file = _file_name(table.pop("latency_file"), path, source)
+        table["latencies_s"] = _read_latencies(file, path, source)
+        table.setdefault("model", "trace")
+    found["network"] = bind(NetworkConfig, table, ("network",), source)
+    return found
+
+
+def _read_latencies(file: str, path: Path, source: Source) -> list[float]:
+    try:
+        lines = FilePath(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        source.refuse(path, f"latency_file: {file}: cannot be read: {error}")
+    found: list[float] = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            found.append(float(text))
+        except ValueError:
+            source.refuse(path, f"latency_file: {file}: line {number}: {text!r} is no latency in seconds")
+    return found
 
 
 def _bind_rows(

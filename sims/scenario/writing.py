@@ -38,6 +38,10 @@ def document_of_scenario(scenario: Scenario) -> Document:
         table = _difference(getattr(scenario, name))
         if table:
             document[section] = table
+    if scenario.links:
+        document.setdefault("network", {})["links"] = [_difference(link) for link in scenario.links]
+    if scenario.network_graph:
+        document.setdefault("network", {})["graph"] = scenario.network_graph
     if scenario.faults:
         document["faults"] = [_difference(fault) for fault in scenario.faults]
     workloads = [_workload_document(workload) for workload in scenario.workloads]
