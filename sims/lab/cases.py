@@ -22,6 +22,8 @@ from sims.workload.noise import Noise, with_noise
 from swarm.core.errors import ConfigError
 
 ANNOUNCED_MIB_S: Final = 60.0
+MESH: Final = "mesh"
+"""The policy that stands for a whole simulated mesh."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Case:
     """One run, in plain values.
 
     Attributes:
-        policy: by name, or ``file.py:Class``.
+        policy: by name, or ``file.py:Class``; or "mesh", swarm's own placement on a whole simulated mesh.
         graph: a file of a task graph; or
         generator, parameters, graph_seed: a generated one (`sims.workload.generators.generate`).
         cluster: a name of `clusters`, a file in the format of `sims.lab.problem`.
@@ -106,28 +108,25 @@ def run_case(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Keys of the outcome: `makespan_s`; `bound_s`, a lower bound on it; `slr`, the makespan divided by the
     critical path on the fastest workers (schedule length ratio, HEFT paper section 5.2); `speedup` over
-    running everything on the best single worker's one core; `downloads`, `moved_bytes`, `decisions`,
-    `stale`.
+    running everything on the best single worker's one core. Of a policy also `downloads`, `moved_bytes`,
+    `decisions` and `stale` (`sims.lab.ideal.IdealOutcome`), of a mesh `told_s`, `formed_s`, `attempts`,
+    `packets`, `packet_bytes` and `stream_bytes` (`sims.lab.mesh.MeshOutcome`).
 
     Raises:
         ConfigError, GraphError, PolicyError: the case is impossible; says why.
     """
     case = case_of(values)
     problem = problem_of(case)
-    policy = make_policy(case.policy, case.folder)
-    outcome = IdealRun(problem, policy, str(case.seed), case.policy).run()
+    found = _run_mesh(case, problem) if case.policy == MESH else _run_policy(case, problem)
+    makespan_s = found["makespan_s"]
     path_s = critical_path_s(problem)
     return {
         **values,
         "graph": problem.graph.name,
-        "makespan_s": outcome.makespan_s,
         "bound_s": max(path_s, work_bound_s(problem)),
-        "slr": outcome.makespan_s / path_s if path_s else 0.0,
-        "speedup": serial_s(problem) / outcome.makespan_s if outcome.makespan_s else 0.0,
-        "downloads": outcome.downloads,
-        "moved_bytes": outcome.moved_bytes,
-        "decisions": outcome.decisions,
-        "stale": outcome.stale,
+        "slr": makespan_s / path_s if path_s else 0.0,
+        "speedup": serial_s(problem) / makespan_s if makespan_s else 0.0,
+        **found,
     }
 
 
@@ -196,6 +195,34 @@ def serial_s(problem: Problem) -> float:
             for worker in range(len(problem.workers))
         ]
     )
+
+
+def _run_policy(case: Case, problem: Problem) -> dict[str, Any]:
+    policy = make_policy(case.policy, case.folder)
+    outcome = IdealRun(problem, policy, str(case.seed), case.policy).run()
+    return {
+        "makespan_s": outcome.makespan_s,
+        "downloads": outcome.downloads,
+        "moved_bytes": outcome.moved_bytes,
+        "decisions": outcome.decisions,
+        "stale": outcome.stale,
+    }
+
+
+def _run_mesh(case: Case, problem: Problem) -> dict[str, Any]:
+    # Most comparisons need no nodes, and their processes load faster without them.
+    from sims.lab.mesh import run_on_mesh
+
+    outcome = run_on_mesh(problem, str(case.seed))
+    return {
+        "makespan_s": outcome.makespan_s,
+        "told_s": outcome.told_s,
+        "formed_s": outcome.formed_s,
+        "attempts": outcome.attempts,
+        "packets": outcome.packets,
+        "packet_bytes": outcome.packet_bytes,
+        "stream_bytes": outcome.stream_bytes,
+    }
 
 
 def _graph_of(case: Case) -> TaskGraph:

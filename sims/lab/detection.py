@@ -16,84 +16,24 @@ would.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from sims.cluster import Cluster, simple_cluster
 from sims.host import Host
+from sims.lab.gossip import gossip_settings
 from sims.observer import Observer
 from sims.settings import NodeSettings
 from swarm.core.effects import Effect, Notify
 from swarm.core.errors import ConfigError
 from swarm.core.ids import short
 from swarm.core.rng import Rng
-from swarm.gossip.config import GossipConfig
 
 SETTLE_S: Final = 10.0
 JOIN_LIMIT_S: Final = 60.0
 DETECTION_LIMIT_S: Final = 120.0
 EXPECTED_FIRST_PERIODS: Final = 1.582
 """e / (e - 1): SWIM's expected periods until somebody notices."""
-
-
-def _swim() -> GossipConfig:
-    return GossipConfig(
-        suspicion_multiplier=5.0,
-        suspicion_max_factor=1.0,
-        confirmations_wanted=0,
-        extra_prober_count=0,
-        awareness_max=1,
-        clock_gap_s=1e6,
-    )
-
-
-def _local_health() -> GossipConfig:
-    return GossipConfig(
-        suspicion_multiplier=5.0,
-        suspicion_max_factor=1.0,
-        confirmations_wanted=0,
-        extra_prober_count=0,
-        clock_gap_s=1e6,
-    )
-
-
-def _suspicion() -> GossipConfig:
-    return GossipConfig(
-        suspicion_multiplier=5.0,
-        confirmations_wanted=3,
-        extra_prober_count=0,
-        awareness_max=1,
-        clock_gap_s=1e6,
-    )
-
-
-def _lifeguard() -> GossipConfig:
-    return GossipConfig(
-        suspicion_multiplier=5.0, confirmations_wanted=3, extra_prober_count=0, clock_gap_s=1e6
-    )
-
-
-GOSSIP_SETTINGS: Final[dict[str, Callable[[], GossipConfig]]] = {
-    "swim": _swim,
-    "lha-probe": _local_health,
-    "lha-suspicion": _suspicion,
-    "lifeguard": _lifeguard,
-    "swarm": GossipConfig.lan,
-}
-"""Settings by name: SWIM as published (suspicion of 5 log n periods, no health), with each part of Lifeguard,
-with both (alpha 5, beta 6, K 3, as in its paper), and swarm's own. The buddy system is always on."""
-
-
-def gossip_settings(name: str) -> GossipConfig:
-    """Return settings by name.
-
-    Raises:
-        ConfigError: there are none of that name.
-    """
-    if name not in GOSSIP_SETTINGS:
-        raise ConfigError(f"no gossip settings are called {name!r}; there are {', '.join(GOSSIP_SETTINGS)}")
-    return GOSSIP_SETTINGS[name]()
 
 
 class Verdicts(Observer):

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from sims.lab.detection import (
     EXPECTED_FIRST_PERIODS,
-    GOSSIP_SETTINGS,
     Detection,
     FalsePositives,
     detect,
     false_positives,
 )
+from sims.lab.gossip import GOSSIP_SETTINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +12,8 @@ from sims.lab.policy import Policy, PolicyError
 from sims.lab.static import Cpop, Heft, Peft
 from sims.lab.swarm_policy import SwarmPlacement
 from sims.lab.transfer import GreedyTransfer, RandomStatic, Single, WorkStealing
+from sims.lab.user_code import load_name
+from swarm.core.errors import ConfigError
 
 POLICIES: Final[Mapping[str, Callable[[], Policy]]] = {
     "single": Single,
@@ -56,23 +55,20 @@ def make_policy(name: str, folder: str | Path = ".") -> Policy:
     maker = POLICIES.get(name)
     if maker is not None:
         return maker()
-    path_text, colon, class_name = name.rpartition(":")
-    if not colon or not path_text.endswith(".py"):
+    if ".py:" not in name:
         raise PolicyError(
             f"policy {name!r} is not known; known are {', '.join(POLICIES)}, or write 'file.py:Class'"
         )
-    path = Path(folder) / path_text
-    found = _load(path).get(class_name)
-    if found is None:
-        raise PolicyError(f"policy {name!r}: {path} has no class {class_name!r}")
+    try:
+        found = load_name(name, folder)
+    except ConfigError as error:
+        raise PolicyError(f"policy {error}") from error
     if not inspect.isclass(found):
-        raise PolicyError(f"policy {name!r}: {class_name!r} in {path} is not a class")
+        raise PolicyError(f"policy {name!r}: it is not a class")
     try:
         policy: object = found()
     except Exception as error:
-        raise PolicyError(
-            f"policy {name!r}: {class_name}() fails: {type(error).__name__}: {error}"
-        ) from error
+        raise PolicyError(f"policy {name!r} cannot be made: {type(error).__name__}: {error}") from error
     _check_methods(name, policy)
     return policy  # type: ignore[return-value] # _check_methods has looked
 
@@ -84,25 +80,6 @@ def check_policy(name: str, folder: str | Path = ".") -> None:
         PolicyError: it would not.
     """
     make_policy(name, folder)
-
-
-def _load(path: Path) -> Mapping[str, object]:
-    """Return what a file defines, executed anew."""
-    if not path.is_file():
-        raise PolicyError(f"the file of policies {path} does not exist")
-    module_name = f"swarm_policy_{blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()}"
-    specification = importlib.util.spec_from_file_location(module_name, path)
-    if specification is None or specification.loader is None:
-        raise PolicyError(f"the file of policies {path} cannot be loaded")
-    module = importlib.util.module_from_spec(specification)
-    # Dataclasses and pickles look their module up by its name.
-    sys.modules[module_name] = module
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise PolicyError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return vars(module)
 
 
 def _check_methods(name: str, policy: object) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sims.lab.detection import EXPECTED_FIRST_PERIODS, detect, false_positives, gossip_settings
+from sims.lab.detection import EXPECTED_FIRST_PERIODS, detect, false_positives
+from sims.lab.gossip import gossip_settings
 from sims.lab.papers import plot_detection, plot_false_positives
 from swarm.core.errors import ConfigError
 
