@@ -41,7 +41,7 @@ from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
 from swarm.node_config import NodeConfig
 from swarm.node_exchange import pass_on, take_object
-from swarm.node_members import PRESENT, tell_election, view_of
+from swarm.node_members import PRESENT, addresses_of, tell_election, view_of
 from swarm.node_orders import obey
 from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, report_rows
@@ -94,9 +94,12 @@ class Node(NodeParts):
         self._own: list[Effect] = []
         self._inbox: list[tuple[int, list[object]]] = []
         self._members_changed = True
+        self._is_reach_stale = False
+        self._are_addresses_stale = False
         self._refreshed_at = -math.inf
         self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
+        self._is_scheduler_new = False
 
     # Life
 
@@ -194,6 +197,7 @@ class Node(NodeParts):
         """A client attached itself to this node."""
         self._advance(now)
         self._refresh_members()
+        self._tell_view()
         self.gateway.on_opened(session, now)
 
     def receive_client(self, session: int, payload: bytes, now: float) -> None:
@@ -266,7 +270,8 @@ class Node(NodeParts):
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next, `math.inf` for never."""
-        return min(self.next_parts_deadline(), self._timers.next_deadline())
+        first, second = self.next_parts_deadline(), self._timers.next_deadline()
+        return first if first < second else second
 
     def take_effects(self) -> list[Effect]:
         """Finish the batch and return its effects, to be performed in this order."""
@@ -276,6 +281,9 @@ class Node(NodeParts):
             self._route()
             self.scheduler.run_pass(self._now)
             if not self._route() and not self._members_changed:
+                if self._is_reach_stale and self.election.wants_members():
+                    self._is_reach_stale = False
+                    self.election.on_members(view_of(self.gossip.members(), self._me).reachable, self._now)
                 effects = self._out
                 self._out = []
                 return effects
@@ -298,27 +306,43 @@ class Node(NodeParts):
         """Move what the parts have to say, until they are quiet; return whether there was anything."""
         moved = False
         for _ in range(ROUNDS_MAX):
-            # Election first: what it persists stands before anything stamped with the raised fence.
-            effects = self.election.take_effects()
-            effects.extend(self.gossip.take_effects())
-            effects.extend(self._own)
-            self._own = []
-            self._ask_parts()
-            effects.extend(self.records.take_effects())
-            effects.extend(self.scheduler.take_effects())
-            effects.extend(self.gateway.take_effects())
-            effects.extend(self.exec.take_effects())
+            effects = self._gather()
             self._send_reports()
             if not effects and not self._inbox and not self._own:
                 return moved
             moved = True
             for effect in effects:
                 self._route_one(effect)
-            inbox = self._inbox
-            self._inbox = []
-            for kind, body in inbox:
-                self._deliver(self._me, kind, body)
+            if self._inbox:
+                inbox = self._inbox
+                self._inbox = []
+                for kind, body in inbox:
+                    self._deliver(self._me, kind, body)
         raise AssertionError("N1: routing does not end")
+
+    def _gather(self) -> list[Effect]:
+        """Return what the parts want done; of most inputs, most parts want nothing."""
+        # Election first: what it persists stands before anything stamped with the raised fence.
+        effects = self.election.take_effects() if self.election.has_effects() else []
+        if self.gossip.has_effects():
+            effects.extend(self.gossip.take_effects())
+        if self._own:
+            effects.extend(self._own)
+            self._own = []
+        if self.gateway.has_requests() or self.records.has_news():
+            self._ask_parts()
+        if self.records.has_effects():
+            effects.extend(self.records.take_effects())
+        if self.scheduler.has_effects():
+            effects.extend(self.scheduler.take_effects())
+        if self.gateway.has_effects():
+            effects.extend(self.gateway.take_effects())
+        if self.exec.has_effects():
+            if self._are_addresses_stale and self.exec.wants_addresses():
+                self._are_addresses_stale = False
+                self.exec.set_addresses(addresses_of(self.gossip.members()))
+            effects.extend(self.exec.take_effects())
+        return effects
 
     def _ask_parts(self) -> None:
         for question in self.gateway.take_own_questions():
@@ -390,6 +414,7 @@ class Node(NodeParts):
         if leads and not (self.scheduler.is_leading and change.ballot == self._led_ballot):
             self._led_ballot = change.ballot
             self.scheduler.lead(change.ballot, now)
+            self._is_scheduler_new = True
         elif not leads and self.scheduler.is_leading:
             self.scheduler.follow(now)
         self._members_changed = True
@@ -412,13 +437,35 @@ class Node(NodeParts):
         now = self._now
         self._refreshed_at = now
         self._timers.cancel(_TIMER_MEMBERS, b"")
-        view = view_of(self.gossip.members(), self._me, now)
-        for member in view.members:
-            self.scheduler.on_member(member.node_id, member.name, member.facts, member.state in PRESENT, now)
-        grace_s = tell_election(view, self.election, self._config.election, now)
-        self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
-        self.records.acceptances.on_keepers(view.mine, view.keepers, now)
-        self.exec.set_addresses(view.addresses)
+        touched = self.gossip.take_touched()
+        if touched:
+            self._is_reach_stale = True
+            self._are_addresses_stale = True
+        if self.scheduler.is_leading:
+            self._tell_scheduler(touched)
+        grace_s = tell_election(self._roster, self.gossip, touched, self.election, now)
+        if grace_s < math.inf:
+            self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
+        else:
+            self._timers.cancel(_TIMER_COUNCIL, b"")
+        if self.gateway.session_count() > 0 or self.records.acceptances.has_open():
+            self._tell_view()
+
+    def _tell_scheduler(self, touched: list[NodeId]) -> None:
+        """Tell a leader's scheduler of the members that changed, a new one of all."""
+        if self._is_scheduler_new:
+            self._is_scheduler_new = False
+            touched = [member.node_id for member in self.gossip.members()]
+        for node_id in sorted(touched):
+            member = self.gossip.member(node_id)
+            if member is not None:
+                is_present = member.state in PRESENT
+                self.scheduler.on_member(node_id, member.name, member.facts, is_present, self._now)
+
+    def _tell_view(self) -> None:
+        """Tell records and gateway of everybody; only clients need it."""
+        view = view_of(self.gossip.members(), self._me)
+        self.records.acceptances.on_keepers(view.mine, view.keepers, self._now)
         self.gateway.set_peers(view.peers, view.names)
 
     # Reports
@@ -443,9 +490,9 @@ class Node(NodeParts):
             if not self._timers.is_set(_TIMER_REPORT, b""):
                 self._timers.set(_TIMER_REPORT, b"", due)
             return
-        reports = self.exec.take_reports()
-        if reports.is_empty():
+        if not self.exec.has_reports():
             return
+        reports = self.exec.take_reports()
         self._reported_at = self._now
         if leader != self._me:
             for job, completion in reports.completions:

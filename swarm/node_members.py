@@ -1,4 +1,8 @@
-"""The members as the parts of a node want to see them: one walk over gossip's table per batch."""
+"""The members as the parts of a node want to see them.
+
+Election always needs the council, and is told of every change. The other parts need lists of everybody
+only at times (a vote, a client, a fetch): those are made when they are wanted.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from typing import Final, final
 
 from swarm.core.hosts import address_for_others
 from swarm.core.ids import EVERYWHERE, Address, NodeId
-from swarm.election.config import ElectionConfig
 from swarm.election.core import Election
-from swarm.election.council import Candidate, choose_council, grace_left_s
+from swarm.election.council import Candidate
+from swarm.election.roster import Roster
+from swarm.gossip.core import Gossip
 from swarm.gossip.members import Member
 from swarm.scheduler.replication import Keeper
 
@@ -17,58 +22,82 @@ PRESENT: Final = ("alive", "suspect")
 
 @final
 class MembersView:
-    """Lists for election, records, execution and gateway.
+    """Lists of all members for election, records and gateway.
 
     Attributes:
-        members: all of them, as gossip gives them.
-        candidates: for the choice of the council, this node included.
         reachable: the present ones without this node, with their best address.
         mine, keepers: this node, and the other present ones, as keepers of records.
-        addresses, names: of all.
+        names: of all.
         peers: [node, name, host, port] of the present ones, for clients.
     """
 
-    def __init__(self, members: list[Member], me: NodeId) -> None:
-        self.members: Final = members
-        self.candidates: list[Candidate] = []
+    def __init__(self, me: NodeId) -> None:
         self.reachable: list[tuple[NodeId, Address]] = []
         self.mine = Keeper(me, b"", 0)
         self.keepers: list[Keeper] = []
-        self.addresses: dict[NodeId, list[Address]] = {}
         self.names: dict[NodeId, str] = {}
         self.peers: list[list[object]] = []
 
 
-def tell_election(view: MembersView, election: Election, config: ElectionConfig, now: float) -> float:
-    """Tell election who is reachable and who forms the council; return the seconds until that changes."""
-    council = choose_council(view.candidates, election.leader(), config)
-    election.on_members(view.reachable, now)
-    election.on_council(council, now)
-    return grace_left_s(view.candidates, config)
-
-
-def view_of(members: list[Member], me: NodeId, now: float) -> MembersView:
-    """Return the lists made from the members that gossip knows at `now`, by node `me`."""
-    view = MembersView(members, me)
+def view_of(members: list[Member], me: NodeId) -> MembersView:
+    """Return the lists made from the members that gossip knows, by node `me`."""
+    view = MembersView(me)
     for member in members:
-        fitness, host = member.facts.get("fitness"), member.facts.get("host")
-        keeper = Keeper(
-            member.node_id,
-            host if isinstance(host, bytes) else member.node_id,
-            fitness if isinstance(fitness, int) else 0,
-        )
-        address = member.addresses[0] if member.addresses else EVERYWHERE
-        dead_for_s = now - member.since if member.state == "dead" else 0.0
-        view.candidates.append(Candidate(member.node_id, address, keeper.fitness, member.state, dead_for_s))
+        host = member.facts.get("host")
+        rack = host if isinstance(host, bytes) else member.node_id
+        keeper = Keeper(member.node_id, rack, _fitness_of(member))
         view.names[member.node_id] = member.name
-        view.addresses[member.node_id] = member.addresses
         is_present = member.state in PRESENT
         if member.node_id == me:
             view.mine = keeper
         elif is_present:
-            view.reachable.append((member.node_id, address))
+            view.reachable.append((member.node_id, _best_address_of(member)))
             view.keepers.append(keeper)
         if is_present and member.addresses:
-            host, port = address_for_others(member.addresses)
-            view.peers.append([member.node_id, member.name, host, port])
+            place, port = address_for_others(member.addresses)
+            view.peers.append([member.node_id, member.name, place, port])
     return view
+
+
+def addresses_of(members: list[Member]) -> dict[NodeId, list[Address]]:
+    """Return where each member can be reached, best first."""
+    addresses: dict[NodeId, list[Address]] = {}
+    for member in members:
+        addresses[member.node_id] = member.addresses
+    return addresses
+
+
+def tell_election(
+    roster: Roster, gossip: Gossip, touched: list[NodeId], election: Election, now: float
+) -> float:
+    """Tell election who forms the council; return the seconds until that changes by itself.
+
+    Args:
+        roster: follows the council.
+        gossip: knows the members.
+        touched: those that changed since the last call.
+        election: is told.
+        now: seconds.
+    """
+    for node_id in touched:
+        member = gossip.member(node_id)
+        roster.take(node_id, None if member is None else _candidate(member, now), now)
+    leader = election.leader()
+    if roster.needs_everybody(leader, now):
+        roster.take_everybody([_candidate(member, now) for member in gossip.members()], leader)
+    election.on_council(roster.council(), now)
+    return roster.grace_left_s(now)
+
+
+def _candidate(member: Member, now: float) -> Candidate:
+    dead_for_s = now - member.since if member.state == "dead" else 0.0
+    return Candidate(member.node_id, _best_address_of(member), _fitness_of(member), member.state, dead_for_s)
+
+
+def _best_address_of(member: Member) -> Address:
+    return member.addresses[0] if member.addresses else EVERYWHERE
+
+
+def _fitness_of(member: Member) -> int:
+    fitness = member.facts.get("fitness")
+    return fitness if isinstance(fitness, int) else 0

@@ -6,6 +6,7 @@ from typing import Final
 
 from swarm.core.rng import Rng
 from swarm.election.core import Election
+from swarm.election.roster import Roster
 from swarm.exec.core import ExecCore
 from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
@@ -42,6 +43,7 @@ class NodeParts:
             remembered_addresses(rows),
         )
         fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
+        self._roster = Roster(config.election)
         self.election = Election(config.election, config.node_id, rng, fence, promise, config.is_amnesiac)
         self.records = JobRecords(config.scheduler, config.node_id)
         self.records.restore(rows)
@@ -57,23 +59,36 @@ class NodeParts:
 
     def handle_parts_deadline(self, now: float) -> None:
         """Let everything that is due in a part happen."""
-        self.gossip.handle_deadline(now)
-        self.election.handle_deadline(now)
-        self.records.handle_deadline(now)
-        self.scheduler.handle_deadline(now)
-        self.gateway.handle_deadline(now)
-        self.exec.handle_deadline(now)
+        if self.gossip.next_deadline() <= now:
+            self.gossip.handle_deadline(now)
+        if self.election.next_deadline() <= now:
+            self.election.handle_deadline(now)
+        if self.records.next_deadline() <= now:
+            self.records.handle_deadline(now)
+        if self.scheduler.next_deadline() <= now:
+            self.scheduler.handle_deadline(now)
+        if self.gateway.next_deadline() <= now:
+            self.gateway.handle_deadline(now)
+        if self.exec.next_deadline() <= now:
+            self.exec.handle_deadline(now)
 
     def next_parts_deadline(self) -> float:
         """Return when a part wants :meth:`handle_parts_deadline` next, `math.inf` for never."""
-        return min(
-            self.gossip.next_deadline(),
-            self.election.next_deadline(),
-            self.records.next_deadline(),
-            self.scheduler.next_deadline(),
-            self.gateway.next_deadline(),
-            self.exec.next_deadline(),
-        )
+        first = self.gossip.next_deadline()
+        when = self.election.next_deadline()
+        if when < first:
+            first = when
+        when = self.records.next_deadline()
+        if when < first:
+            first = when
+        when = self.scheduler.next_deadline()
+        if when < first:
+            first = when
+        when = self.gateway.next_deadline()
+        if when < first:
+            first = when
+        when = self.exec.next_deadline()
+        return when if when < first else first
 
     def status(self) -> dict[str, object]:
         """Return what `swarm status --json` shows, without what only the daemon knows."""

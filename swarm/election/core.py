@@ -131,6 +131,11 @@ class Election:
         self._advance(now)
         self._members = addresses[: self._config.members_max]
 
+    def wants_members(self) -> bool:
+        """Return whether this node may win soon, so that `on_members` has to be up to date."""
+        role = self._seat.role
+        return role is Role.PRE_CANDIDATE or role is Role.CANDIDATE or self._config.council_size == 1
+
     def on_stamp(self, stamp: Stamp, now: float) -> None:
         """Learn fence and beat of the sender from the stamp of any frame."""
         self._advance(now)
@@ -217,6 +222,10 @@ class Election:
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted, `math.inf` when never."""
         return self._timers.next_deadline()
+
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0
 
     def take_effects(self) -> list[Effect]:
         """Return the effects since the last call, oldest first; perform them in this order."""

@@ -5,12 +5,14 @@ Two nodes may compute different councils for a while; safety never rests on them
 
 from __future__ import annotations
 
-import math
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from swarm.core.ids import NO_NODE, Address, NodeId
 from swarm.core.records import Record
 from swarm.election.config import ElectionConfig
+
+Rank: TypeAlias = tuple[int, NodeId, Address]
+"""What the council is sorted by, least first: fitness below zero, then the node id; and the address."""
 
 
 @final
@@ -55,25 +57,28 @@ def choose_council(
         At most `config.council_size` members that are alive, suspect, or dead for less than the grace.
     """
     settings = ElectionConfig() if config is None else config
-    ranked: list[tuple[int, NodeId, Address]] = []
+    return [(node_id, address) for _, node_id, address in rank_all(candidates, leader, settings)]
+
+
+def rank_all(candidates: list[Candidate], leader: NodeId, config: ElectionConfig) -> list[Rank]:
+    """Return the ranks of the council, fittest first; see `choose_council`."""
+    ranked: list[Rank] = []
     for candidate in candidates:
-        if _is_eligible(candidate, settings.council_grace_s):
-            fitness = candidate.fitness
-            if candidate.node_id == leader:
-                fitness += abs(fitness) * settings.council_hysteresis_percent // 100
-            ranked.append((-fitness, candidate.node_id, candidate.address))
+        rank = rank_of_candidate(candidate, leader, config)
+        if rank is not None:
+            ranked.append(rank)
     ranked.sort()
-    return [(node_id, address) for _, node_id, address in ranked[: settings.council_size]]
+    return ranked[: config.council_size]
 
 
-def grace_left_s(candidates: list[Candidate], config: ElectionConfig | None = None) -> float:
-    """Return in how many seconds the next dead member leaves the council, `math.inf` when none does."""
-    settings = ElectionConfig() if config is None else config
-    least = math.inf
-    for candidate in candidates:
-        if candidate.state == "dead" and candidate.dead_for_s < settings.council_grace_s:
-            least = min(least, settings.council_grace_s - candidate.dead_for_s)
-    return least
+def rank_of_candidate(candidate: Candidate, leader: NodeId, config: ElectionConfig) -> Rank | None:
+    """Return what a candidate is sorted by, None when it cannot be in the council."""
+    if not _is_eligible(candidate, config.council_grace_s):
+        return None
+    fitness = candidate.fitness
+    if candidate.node_id == leader:
+        fitness += abs(fitness) * config.council_hysteresis_percent // 100
+    return (-fitness, candidate.node_id, candidate.address)
 
 
 def _is_eligible(candidate: Candidate, grace_s: float) -> bool:

@@ -316,6 +316,10 @@ class ExecCore:
 
     # Objects
 
+    def wants_addresses(self) -> bool:
+        """Return whether a fetch is about to begin, which needs the addresses of its holders."""
+        return self._table.has_queued()
+
     def set_addresses(self, addresses: dict[NodeId, list[Address]]) -> None:
         """Use these addresses of nodes for fetches that begin from now on; the dict is kept, not copied."""
         self._table.set_addresses(addresses)
@@ -433,6 +437,10 @@ class ExecCore:
         """Return when `handle_deadline` is due at latest, `math.inf` for never."""
         return self._now if self._is_dirty else self._timers.next_deadline()
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` has anything to do."""
+        return self._is_dirty or len(self._effects) > 0
+
     def take_effects(self) -> list[Effect]:
         """Return what is to be done, oldest first, and dispatch before when anything happened."""
         if self._is_dirty:
@@ -443,6 +451,11 @@ class ExecCore:
         effects = self._effects.copy()
         self._effects.clear()
         return effects
+
+    def has_reports(self) -> bool:
+        """Return whether `take_reports` would return any."""
+        ended = len(self._completions) + len(self._output) + len(self._returned)
+        return ended + len(self._table.lost) + len(self._table.copied) > 0
 
     def take_reports(self) -> Reports:
         """Return what the leader should know, new since the last call."""

@@ -263,6 +263,10 @@ class Gossip:
 
     # Outputs and views
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._context.effects) > 0
+
     def take_effects(self) -> list[Effect]:
         """Return and forget the effects so far, oldest first, to be performed in order."""
         effects = self._context.effects
@@ -278,6 +282,12 @@ class Gossip:
         """Return one member, None when unknown."""
         entry = self._membership.table.get(node_id)
         return None if entry is None else entry.view()
+
+    def take_touched(self) -> list[NodeId]:
+        """Return and forget whose view changed in any way since the last call, or who was forgotten."""
+        touched = list(self._membership.touched)
+        self._membership.touched.clear()
+        return touched
 
     def alive_ids(self) -> list[NodeId]:
         """Return the ids of the alive and suspect members, ourselves included, sorted."""
@@ -432,7 +442,7 @@ class Gossip:
     def _spread(self, now: float) -> None:
         config = self._context.config
         self._next_spread = now + config.spread_interval_s
-        for peer in choose_some(self._context.rng, self._membership.listed_peers(), config.spread_fanout):
+        for peer in self._membership.choose_peers(config.spread_fanout, self._context.node_id):
             entry = self._membership.table.entries[peer]
             if entry.addresses and len(self._membership.queue) > 0:
                 rumours = self._membership.packet_rumours(peer, 0)

@@ -30,14 +30,22 @@ class TokenBucket:
         return True
 
 
-def choose_some(rng: Rng, items: list[T], count: int) -> list[T]:
-    """Return `count` different items in random order, all of them when there are fewer.
+def choose_indexes(rng: Rng, size: int, count: int) -> list[int]:
+    """Return `count` different numbers below `size` in random order, all of them when there are fewer.
 
-    Draws only as many random numbers as it returns items (a partial Fisher-Yates shuffle).
+    Draws only as many random numbers as it returns, and takes no longer than that: a partial
+    Fisher-Yates shuffle of a list that is only thought of.
     """
-    pool = items[:]
-    wanted = min(count, len(pool))
+    wanted = min(count, size)
+    moved: dict[int, int] = {}
+    chosen: list[int] = []
     for index in range(wanted):
-        other = index + rng.below(len(pool) - index)
-        pool[index], pool[other] = pool[other], pool[index]
-    return pool[:wanted]
+        other = index + rng.below(size - index)
+        chosen.append(moved.get(other, other))
+        moved[other] = moved.get(index, index)
+    return chosen
+
+
+def choose_some(rng: Rng, items: list[T], count: int) -> list[T]:
+    """Return `count` different items in random order, all of them when there are fewer."""
+    return [items[index] for index in choose_indexes(rng, len(items), count)]

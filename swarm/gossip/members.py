@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from hashlib import blake2b
 from typing import Final, final
 
@@ -155,8 +156,8 @@ class MemberTable:
     def __init__(self) -> None:
         self.entries: dict[NodeId, MemberEntry] = {}
         self._digest = 0
+        self._packed_digest = b""
         self._listed: list[NodeId] = []
-        self._listed_is_stale = False
 
     def get(self, node_id: NodeId) -> MemberEntry | None:
         """Return the entry of a member."""
@@ -168,23 +169,29 @@ class MemberTable:
         assert entry.is_listed(), "only the living are added"
         self.entries[entry.node_id] = entry
         self._digest ^= _fingerprint(entry.node_id, entry.incarnation)
-        self._listed_is_stale = True
+        self._packed_digest = b""
+        insort(self._listed, entry.node_id)
 
     def change(self, entry: MemberEntry, state: int, incarnation: int, accuser: NodeId, now: float) -> None:
         """Move an entry to another state or incarnation, keeping digest and views right."""
         assert incarnation >= entry.incarnation, "an incarnation never falls"
-        if entry.is_listed():
+        was_listed = entry.is_listed()
+        if was_listed:
             self._digest ^= _fingerprint(entry.node_id, entry.incarnation)
         if entry.state != state:
             entry.since = now
         entry.state = state
         entry.incarnation = incarnation
         entry.accuser = accuser
+        self._packed_digest = b""
         if entry.is_listed():
             self._digest ^= _fingerprint(entry.node_id, entry.incarnation)
+            if not was_listed:
+                insort(self._listed, entry.node_id)
         else:
             entry.death_incarnation = max(entry.death_incarnation, incarnation)
-        self._listed_is_stale = True
+            if was_listed:
+                del self._listed[bisect_left(self._listed, entry.node_id)]
 
     def remove(self, node_id: NodeId) -> None:
         """Forget a member that is dead or left."""
@@ -197,7 +204,9 @@ class MemberTable:
         Suspects count as alive and the gone not at all, so that a rumour still under way about a
         suspicion, or a death that some have forgotten already, makes no tables differ.
         """
-        return self._digest.to_bytes(DIGEST_SIZE, "big")
+        if not self._packed_digest:
+            self._packed_digest = self._digest.to_bytes(DIGEST_SIZE, "big")
+        return self._packed_digest
 
     def computed_digest(self) -> bytes:
         """Return what `digest` should be, from scratch (for the invariants)."""
@@ -209,10 +218,12 @@ class MemberTable:
 
     def listed(self) -> list[NodeId]:
         """Return the ids of all alive and suspect members, sorted. Not a copy: do not change it."""
-        if self._listed_is_stale:
-            self._listed = sorted([entry.node_id for entry in self.entries.values() if entry.is_listed()])
-            self._listed_is_stale = False
         return self._listed
+
+    def place_of(self, node_id: NodeId) -> int:
+        """Return where a member stands in :meth:`listed`, -1 when it is not there."""
+        place = bisect_left(self._listed, node_id)
+        return place if place < len(self._listed) and self._listed[place] == node_id else -1
 
     def with_state(self, state: int) -> list[MemberEntry]:
         """Return the entries in a state, in the order in which they were first heard of."""

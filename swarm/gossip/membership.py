@@ -25,6 +25,7 @@ from swarm.gossip.awareness import Awareness
 from swarm.gossip.context import EXPIRE, SUSPICION, Context
 from swarm.gossip.description import describe
 from swarm.gossip.dissemination import RumourQueue, transmission_limit
+from swarm.gossip.limits import choose_indexes
 from swarm.gossip.members import MemberEntry, MemberTable, reachable_addresses, supersedes
 from swarm.gossip.rumours import (
     ALIVE,
@@ -53,6 +54,7 @@ class Membership:
         awareness: our own health as a judge of others.
         suspicions: one per suspect member.
         is_leaving: we said goodbye; nothing is believed any more.
+        touched: members whose view changed in any way, or that were forgotten, since somebody looked.
         was_accused: somebody held an outdated or bad view of us since the flag was last cleared.
     """
 
@@ -71,16 +73,19 @@ class Membership:
         self.awareness = Awareness(config.awareness_max)
         self.suspicions: dict[NodeId, Suspicion] = {}
         self.is_leaving = False
+        self.touched: dict[NodeId, bool] = {}
         self.was_accused = False
         self._changes: list[tuple[NodeId, str, str]] = []
-        self._highest_persisted = -1
         self._stranger_window_start = 0.0
         self._stranger_window_count = 0
+        self._limit_count = 0
+        self._limit = 0
         if not 0 <= incarnation < COUNTER_MAX:
             raise ConfigError(f"incarnation {incarnation} is out of range")
         self.own = MemberEntry(describe(context, name, addresses, facts, incarnation), 0.0)
         self.own.addresses = self.own.description.addresses[:]
         self.table.add(self.own)
+        self.touched[self.own.node_id] = True
 
     # Reading
 
@@ -92,6 +97,27 @@ class Membership:
         """Return all alive and suspect members but ourselves, sorted."""
         own_id = self._context.node_id
         return [node_id for node_id in self.table.listed() if node_id != own_id]
+
+    def choose_peers(self, count: int, without: NodeId) -> list[NodeId]:
+        """Return `count` random alive or suspect members but ourselves and `without`, fewer when there are.
+
+        The time it takes does not grow with the mesh.
+        """
+        listed = self.table.listed()
+        first = self.table.place_of(self._context.node_id)
+        second = -1 if without == self._context.node_id else self.table.place_of(without)
+        if first < 0 or 0 <= second < first:
+            first, second = second, first
+        skipped = (1 if first >= 0 else 0) + (1 if second >= 0 else 0)
+        chosen: list[NodeId] = []
+        for index in choose_indexes(self._context.rng, len(listed) - skipped, count):
+            place = index
+            if 0 <= first <= place:
+                place += 1
+            if 0 <= second <= place:
+                place += 1
+            chosen.append(listed[place])
+        return chosen
 
     def take_changes(self) -> list[tuple[NodeId, str, str]]:
         """Return and forget (member, state before, state after) since the last call, oldest first."""
@@ -113,8 +139,9 @@ class Membership:
         if accusation is not None:
             result.append(accusation)
             return result
-        limit = transmission_limit(config, self.alive_count())
-        result.extend(self.queue.take(budget, limit, config.rumours_per_packet_max))
+        if len(self.queue) > 0:
+            limit = self._transmission_limit()
+            result.extend(self.queue.take(budget, limit, config.rumours_per_packet_max))
         return result
 
     def accusation_of(self, node_id: NodeId) -> bytes | None:
@@ -267,6 +294,13 @@ class Membership:
 
     # Inside
 
+    def _transmission_limit(self) -> int:
+        count = self.alive_count()
+        if count != self._limit_count:
+            self._limit_count = count
+            self._limit = transmission_limit(self._context.config, count)
+        return self._limit
+
     def _allowance(self, sender: NodeId, wanted: int, now: float) -> int:
         config = self._context.config
         allowed = min(wanted, config.rumours_per_packet_max)
@@ -361,6 +395,7 @@ class Membership:
     def _forget(self, entry: MemberEntry) -> None:
         self.queue.drop(entry.node_id)
         self.table.remove(entry.node_id)
+        self.touched[entry.node_id] = True
 
     def _fill_in(self, entry: MemberEntry, rumour: Rumour) -> bool:
         # A suspicion may have told us of this incarnation before the member's own words arrived.
@@ -409,6 +444,7 @@ class Membership:
     def _note_change(self, entry: MemberEntry, before: str, after: str) -> None:
         self._context.emit(MemberChanged(entry.node_id, entry.incarnation, before, after))
         self._changes.append((entry.node_id, before, after))
+        self.touched[entry.node_id] = True
         if before != after and entry is not self.own:
             self._context.count("members_" + after)
             self._context.notify(
@@ -423,6 +459,7 @@ class Membership:
             )
 
     def _set_addresses(self, entry: MemberEntry) -> None:
+        self.touched[entry.node_id] = True
         count_max = self._context.config.addresses_max
         entry.addresses = reachable_addresses(entry.sources, entry.description.addresses, count_max)
         kept = sorted(entry.addresses)

@@ -136,8 +136,7 @@ class FailureDetector:
         self._ping(probe)
         entry = self._membership.table.get(probe.target)
         assert entry is not None, "I6: a probe is about a member of the table"
-        peers = [peer for peer in self._membership.listed_peers() if peer != probe.target]
-        probe.helpers = choose_some(self._context.rng, peers, self._context.config.helper_count)
+        probe.helpers = self._membership.choose_peers(self._context.config.helper_count, probe.target)
         # An address seen from here (loopback, scoped) may mean another host elsewhere: prefer what it tells.
         places = entry.description.addresses or entry.addresses
         if places:

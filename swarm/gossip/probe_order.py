@@ -20,9 +20,7 @@ class ProbeOrder:
         self._next = 0
 
     def add(self, node_id: NodeId) -> None:
-        """Put a member at a random place of the list; nothing when it is there already."""
-        if node_id in self._members:
-            return
+        """Put a member that is not in the list at a random place of it."""
         place = self._rng.below(len(self._members) + 1)
         self._members.insert(place, node_id)
         if place < self._next:

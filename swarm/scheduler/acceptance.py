@@ -108,6 +108,14 @@ class Acceptances:
         """Return when `handle_deadline` is wanted next."""
         return self._timers.next_deadline()
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0
+
+    def has_open(self) -> bool:
+        """Return whether a part waits for its keepers."""
+        return len(self._open) > 0
+
     def take_accepted(self) -> list[tuple[int, JobId, int, list[NodeId]]]:
         """Return and clear the acceptances: (token, job, part, holders)."""
         accepted = self.accepted

@@ -452,6 +452,8 @@ class Scheduler:
         if earliest < math.inf:
             self._timers.set(_TIMER_DELAYED, b"", earliest)
         self._settle_jobs(now)
+        if not self.jobs:
+            return
         jobs = list(self.jobs.values())
         self.dispatcher.place(jobs, now)
         for job in jobs:
@@ -486,6 +488,10 @@ class Scheduler:
             job.released = []
 
     # Outputs
+
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0 or self.dispatcher.has_effects() or self.watches.has_effects()
 
     def take_effects(self) -> list[Effect]:
         """Return and clear the effects, oldest first: messages, orders, then what watchers are told."""

@@ -280,6 +280,11 @@ class Dispatcher:
 
     # Orders
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        orders = len(self._cancel) + len(self._bring) + len(self._assign) + len(self._release)
+        return orders + len(self._effects) > 0
+
     def take_effects(self) -> list[Effect]:
         """Return and clear the effects and the orders gathered since the last time."""
         effects = self._effects

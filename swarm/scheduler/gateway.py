@@ -363,6 +363,15 @@ class Gateway:
         """Return when `handle_deadline` is wanted next."""
         return self._timers.next_deadline()
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0
+
+    def has_requests(self) -> bool:
+        """Return whether clients want something of the other parts of the node."""
+        requests = len(self._submissions) + len(self._closes) + len(self._fetches)
+        return requests + len(self._own_questions) > 0
+
     def take_effects(self) -> list[Effect]:
         """Return and clear the effects, oldest first."""
         effects = self._effects

@@ -245,9 +245,18 @@ class JobRecords:
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next."""
-        return min(self.acceptances.next_deadline(), self._timers.next_deadline())
+        first, second = self.acceptances.next_deadline(), self._timers.next_deadline()
+        return first if first < second else second
 
     # Outputs
+
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0 or self.acceptances.has_effects()
+
+    def has_news(self) -> bool:
+        """Return whether there is news, or an acceptance to announce."""
+        return len(self._news) > 0 or len(self.acceptances.accepted) > 0
 
     def take_effects(self) -> list[Effect]:
         """Return and clear the effects, oldest first."""

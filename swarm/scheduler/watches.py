@@ -157,6 +157,10 @@ class Watches:
         log = self._logs.get(job)
         return [] if log is None else log.rows()
 
+    def has_effects(self) -> bool:
+        """Return whether `take_effects` would return any."""
+        return len(self._effects) > 0
+
     def take_effects(self) -> list[Effect]:
         """Return and clear the effects, oldest first."""
         effects = self._effects

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from swarm.election.config import ElectionConfig
 from swarm.election.council import (
     Candidate,
     choose_council,
-    grace_left_s,
     is_majority,
     merge_addresses,
     rank_of,
@@ -72,13 +69,6 @@ def test_size_and_grace_come_from_the_settings() -> None:
 
 def test_nobody_makes_an_empty_council() -> None:
     assert choose_council([]) == []
-
-
-def test_grace_left() -> None:
-    assert grace_left_s([member(1), member(2, 0, "suspect")]) == math.inf
-    assert grace_left_s([member(1, 0, "dead", 1.0), member(2, 0, "dead", 2.5)]) == 0.5
-    assert grace_left_s([member(1, 0, "dead", 3.0)]) == math.inf
-    assert grace_left_s([member(1, 0, "dead", 1.0)], ElectionConfig(council_grace_s=5.0)) == 4.0
 
 
 def test_majorities() -> None:

@@ -89,7 +89,6 @@ def test_everybody_is_probed_once_a_round() -> None:
     order = ProbeOrder(Rng("o"))
     for index in range(6):
         order.add(bytes([index]))
-        order.add(bytes([index]))
     rounds = [sorted([order.next() or b"" for _ in range(6)]) for _ in range(5)]
     assert all(found == [bytes([index]) for index in range(6)] for found in rounds)
 

@@ -55,8 +55,8 @@ def test_ipv6_in_brackets() -> None:
 def test_clients_and_people_get_it() -> None:
     node = b"n" * 16
     member = Member(node, "pi", [("fe80::1%eth3", 7117), ("10.0.0.1", 7117)], 1, "alive", {}, 0.0)
-    assert view_of([member], b"m" * 16, 1.0).peers == [[node, "pi", "10.0.0.1", 7117]]
-    assert view_of([member], b"m" * 16, 1.0).reachable == [(node, ("fe80::1%eth3", 7117))]
+    assert view_of([member], b"m" * 16).peers == [[node, "pi", "10.0.0.1", 7117]]
+    assert view_of([member], b"m" * 16).reachable == [(node, ("fe80::1%eth3", 7117))]
     assert node_row(member, b"")["address"] == "10.0.0.1:7117"
     only = Member(node, "pi", [("fe80::1%eth3", 7117)], 1, "alive", {}, 0.0)
     assert node_row(only, b"")["address"] == "[fe80::1]:7117"
