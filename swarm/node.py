@@ -41,7 +41,7 @@ from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
 from swarm.node_config import NodeConfig
 from swarm.node_exchange import pass_on, take_object
-from swarm.node_members import PRESENT, addresses_of, tell_election, view_of
+from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
 from swarm.node_orders import obey
 from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, report_rows
@@ -337,8 +337,8 @@ class Node(NodeParts):
             effects.extend(self.scheduler.take_effects())
         if self.gateway.has_effects():
             effects.extend(self.gateway.take_effects())
-        if self.exec.has_effects():
-            if self._are_addresses_stale and self.exec.wants_addresses():
+        if self.exec.is_dirty:
+            if self._are_addresses_stale:
                 self._are_addresses_stale = False
                 self.exec.set_addresses(addresses_of(self.gossip.members()))
             effects.extend(self.exec.take_effects())
@@ -442,7 +442,8 @@ class Node(NodeParts):
             self._is_reach_stale = True
             self._are_addresses_stale = True
         if self.scheduler.is_leading:
-            self._tell_scheduler(touched)
+            tell_scheduler(self.scheduler, self.gossip, None if self._is_scheduler_new else touched, now)
+            self._is_scheduler_new = False
         grace_s = tell_election(self._roster, self.gossip, touched, self.election, now)
         if grace_s < math.inf:
             self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
@@ -450,17 +451,6 @@ class Node(NodeParts):
             self._timers.cancel(_TIMER_COUNCIL, b"")
         if self.gateway.session_count() > 0 or self.records.acceptances.has_open():
             self._tell_view()
-
-    def _tell_scheduler(self, touched: list[NodeId]) -> None:
-        """Tell a leader's scheduler of the members that changed, a new one of all."""
-        if self._is_scheduler_new:
-            self._is_scheduler_new = False
-            touched = [member.node_id for member in self.gossip.members()]
-        for node_id in sorted(touched):
-            member = self.gossip.member(node_id)
-            if member is not None:
-                is_present = member.state in PRESENT
-                self.scheduler.on_member(node_id, member.name, member.facts, is_present, self._now)
 
     def _tell_view(self) -> None:
         """Tell records and gateway of everybody; only clients need it."""
@@ -490,9 +480,11 @@ class Node(NodeParts):
             if not self._timers.is_set(_TIMER_REPORT, b""):
                 self._timers.set(_TIMER_REPORT, b"", due)
             return
-        if not self.exec.has_reports():
+        if not self.exec.may_report:
             return
         reports = self.exec.take_reports()
+        if reports.is_empty():
+            return
         self._reported_at = self._now
         if leader != self._me:
             for job, completion in reports.completions:

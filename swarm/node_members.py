@@ -15,6 +15,7 @@ from swarm.election.council import Candidate
 from swarm.election.roster import Roster
 from swarm.gossip.core import Gossip
 from swarm.gossip.members import Member
+from swarm.scheduler.core import Scheduler
 from swarm.scheduler.replication import Keeper
 
 PRESENT: Final = ("alive", "suspect")
@@ -87,6 +88,21 @@ def tell_election(
         roster.take_everybody([_candidate(member, now) for member in gossip.members()], leader)
     election.on_council(roster.council(), now)
     return roster.grace_left_s(now)
+
+
+def tell_scheduler(scheduler: Scheduler, gossip: Gossip, touched: list[NodeId] | None, now: float) -> None:
+    """Tell a leader's scheduler of members: of those that changed, or of all (None), by node id."""
+    members: list[Member] = []
+    if touched is None:
+        members = gossip.members()
+    else:
+        for node_id in sorted(touched):
+            member = gossip.member(node_id)
+            if member is not None:
+                members.append(member)
+    for member in members:
+        is_present = member.state in PRESENT
+        scheduler.on_member(member.node_id, member.name, member.facts, is_present, now)
 
 
 def _candidate(member: Member, now: float) -> Candidate:

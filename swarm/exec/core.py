@@ -89,7 +89,8 @@ class ExecCore:
         )
         self._now = 0.0
         self._order = 0
-        self._is_dirty = False
+        self.is_dirty = False  # something came since the effects were taken
+        self.may_report = False  # and since the reports were taken
         self._is_draining = False
         self._completions: list[tuple[JobId, Completion]] = []
         self._output: list[list[object]] = []
@@ -316,10 +317,6 @@ class ExecCore:
 
     # Objects
 
-    def wants_addresses(self) -> bool:
-        """Return whether a fetch is about to begin, which needs the addresses of its holders."""
-        return self._table.has_queued()
-
     def set_addresses(self, addresses: dict[NodeId, list[Address]]) -> None:
         """Use these addresses of nodes for fetches that begin from now on; the dict is kept, not copied."""
         self._table.set_addresses(addresses)
@@ -435,16 +432,12 @@ class ExecCore:
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is due at latest, `math.inf` for never."""
-        return self._now if self._is_dirty else self._timers.next_deadline()
-
-    def has_effects(self) -> bool:
-        """Return whether `take_effects` has anything to do."""
-        return self._is_dirty or len(self._effects) > 0
+        return self._now if self.is_dirty else self._timers.next_deadline()
 
     def take_effects(self) -> list[Effect]:
         """Return what is to be done, oldest first, and dispatch before when anything happened."""
-        if self._is_dirty:
-            self._is_dirty = False
+        if self.is_dirty:
+            self.is_dirty = False
             if not self._is_draining:
                 self._dispatcher.run_pass(self._now)
             self._table.start_fetches()
@@ -452,13 +445,9 @@ class ExecCore:
         self._effects.clear()
         return effects
 
-    def has_reports(self) -> bool:
-        """Return whether `take_reports` would return any."""
-        ended = len(self._completions) + len(self._output) + len(self._returned)
-        return ended + len(self._table.lost) + len(self._table.copied) > 0
-
     def take_reports(self) -> Reports:
         """Return what the leader should know, new since the last call."""
+        self.may_report = False
         reports = Reports(
             self._completions, self._output, self._table.lost, self._table.copied, self._returned
         )
@@ -472,7 +461,8 @@ class ExecCore:
     def _advance_clock(self, now: float) -> None:
         assert now >= self._now, f"time went back from {self._now} to {now}"
         self._now = now
-        self._is_dirty = True
+        self.is_dirty = True
+        self.may_report = True
 
     def inventory(
         self, jobs: list[JobId] | None = None
@@ -501,5 +491,5 @@ class ExecCore:
         self._ended.check_invariants()
         self._table.check_invariants()
         check_runs(self._runs.all(), self._table, self._dispatcher)
-        is_settled = not self._is_dirty and not self._is_draining
+        is_settled = not self.is_dirty and not self._is_draining
         check_executors(self._runs, self._dispatcher, self._timers, self._config, is_settled)

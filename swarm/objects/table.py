@@ -309,10 +309,6 @@ class ObjectTable:
 
     # Fetches
 
-    def has_queued(self) -> bool:
-        """Return whether an object waits for its fetch to begin."""
-        return len(self._queue) > 0
-
     def set_addresses(self, addresses: dict[NodeId, list[Address]]) -> None:
         """Use these addresses of nodes from now on."""
         self._addresses = addresses

@@ -131,15 +131,15 @@ class Scheduler:
         if not self.is_leading:
             return
         self.names[node] = name
+        known = self.dispatcher.workers.get(node)
         if is_present:
-            known = self.dispatcher.workers.get(node)
             if known is not None and known.boot != facts.get("boot"):
                 self._lose(node, now)
             is_new = node not in self.dispatcher.workers
             self.dispatcher.update_worker(node, facts)
             if is_new:
                 self._ask_report(node, now)
-        elif node in self.dispatcher.workers:
+        elif known is not None:
             self._lose(node, now)
 
     def on_link_lost(self, node: NodeId, now: float) -> None:
@@ -440,7 +440,7 @@ class Scheduler:
 
     def run_pass(self, now: float) -> None:
         """Do the heavy work once for all inputs since the last pass (rule R11)."""
-        if not self.is_leading or self.is_collecting:
+        if not self.is_leading or self.is_collecting or not (self.jobs or self._touched):
             return
         for job_id in list(self._touched):
             if self.pending.has(job_id):
@@ -452,8 +452,6 @@ class Scheduler:
         if earliest < math.inf:
             self._timers.set(_TIMER_DELAYED, b"", earliest)
         self._settle_jobs(now)
-        if not self.jobs:
-            return
         jobs = list(self.jobs.values())
         self.dispatcher.place(jobs, now)
         for job in jobs:
