@@ -18,7 +18,23 @@ from typing import Any, Final
 from sims.lab.statistics import CONFIDENCE, Interval, geometric_ratio, paired_difference
 from swarm.core.errors import ConfigError
 
+PAIR_KEYS: Final = (
+    "graph",
+    "graph_seed",
+    "cluster",
+    "bandwidth_mib_s",
+    "network",
+    "imode",
+    "least_gap_s",
+    "delay_s",
+    "heterogeneity",
+    "nodes",
+    "starved",
+    "seed",
+)
+"""Keys of cases that two runs of a pair have in common."""
 TIE: Final = 1e-9
+"""Values that differ by no more than this share of them are equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +157,7 @@ def compare(
     by: str = "policy",
     metric: str = "makespan_s",
     baseline: str = "",
-    pair_by: Sequence[str] = (
-        "graph",
-        "cluster",
-        "bandwidth_mib_s",
-        "network",
-        "imode",
-        "graph_seed",
-        "seed",
-    ),
+    pair_by: Sequence[str] = PAIR_KEYS,
     confidence: float = CONFIDENCE,
 ) -> Comparison:
     """Compare settings pair by pair.

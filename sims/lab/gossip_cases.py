@@ -1,7 +1,7 @@
 """Cases of gossip: one crash and one spell of starved members under some settings, in plain values.
 
-What `sims.lab.cases` is for placement: :func:`run_gossip_case` takes a mapping and returns a flat dict, so that
-it can go to any process, and `sims.lab.compare` compares the results by ``gossip``.
+What `sims.lab.cases` is for placement: :func:`run_gossip_case` takes a mapping and returns a flat dict, so
+that it can go to any process, and `sims.lab.compare` compares the results by ``gossip``.
 """
 
 from __future__ import annotations

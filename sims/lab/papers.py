@@ -7,7 +7,6 @@ takes fewer and smaller runs. Runs go over processes; progress is shown on a ter
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import os
 import statistics
@@ -15,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sims.lab.detection import (
     EXPECTED_FIRST_PERIODS,
@@ -24,10 +23,8 @@ from sims.lab.detection import (
     detect,
     false_positives,
 )
+from sims.lab.figures import new_axes, save_figure, write_rows
 from sims.lab.gossip import GOSSIP_SETTINGS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SIZES = (4, 8, 16, 32, 64)
 STARVED = (1, 2, 4, 8)
@@ -76,8 +73,8 @@ def main() -> int:
             if sys.stderr.isatty():
                 print(f"\r{done}/{len(futures)} runs", end="", file=sys.stderr, flush=True)
     rows = [{"settings": name, **dataclasses.asdict(row)} for name, row in zip(names, found, strict=True)]
-    _write(options.out / "detection.csv", rows)
-    _write(options.out / "false_positives.csv", [dataclasses.asdict(row) for row in wronged])
+    write_rows(options.out / "detection.csv", rows)
+    write_rows(options.out / "false_positives.csv", [dataclasses.asdict(row) for row in wronged])
     plot_detection(rows, options.out / "detection.svg")
     plot_false_positives(wronged, options.out / "false_positives.svg")
     return 0
@@ -85,7 +82,7 @@ def main() -> int:
 
 def plot_detection(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw how soon a crash is seen, by size and settings, beside SWIM's expectation."""
-    axes = _axes("a member loses its power", "members", "seconds")
+    axes = new_axes("a member loses its power", "members", "seconds")
     for settings in dict.fromkeys([str(row["settings"]) for row in rows]):
         sizes = sorted({int(row["nodes"]) for row in rows if row["settings"] == settings})
         for field, style, label in (
@@ -103,12 +100,14 @@ def plot_detection(rows: Sequence[dict[str, Any]], path: Path) -> None:
         EXPECTED_FIRST_PERIODS, color="grey", linewidth=1, label="SWIM's expectation, first probe: e/(e-1)"
     )
     axes.set_xscale("log", base=2)
-    _save(axes, path)
+    save_figure(axes, path)
 
 
 def plot_false_positives(rows: Sequence[FalsePositives], path: Path) -> None:
     """Draw how many members that were well are declared dead, by settings and starved members."""
-    axes = _axes("healthy members declared dead, each judge counted", "starved members", "verdicts in a run")
+    axes = new_axes(
+        "healthy members declared dead, each judge counted", "starved members", "verdicts in a run"
+    )
     for settings in dict.fromkeys([row.settings for row in rows]):
         counts = sorted({row.starved for row in rows})
         means = [
@@ -118,33 +117,7 @@ def plot_false_positives(rows: Sequence[FalsePositives], path: Path) -> None:
         axes.plot(counts, means, "-o", label=settings)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
-    _save(axes, path)
-
-
-def _axes(title: str, across: str, up: str) -> Axes:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise SystemExit("plots need matplotlib: pip install 'swarm-mesh[plots]'") from None
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes: Axes = figure.add_subplot()
-    axes.set(title=title, xlabel=across, ylabel=up)
-    axes.grid(alpha=0.3)
-    return axes
-
-
-def _save(axes: Axes, path: Path) -> None:
-    axes.legend(fontsize="small")
-    figure = axes.get_figure(root=True)
-    assert figure is not None, "axes belong to a figure"
-    figure.savefig(str(path), metadata={"Date": None})
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    save_figure(axes, path)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ideal model against makespans on which two independent simulators agree (tests/data/calibration.json).
 
-The entries for the graphs in examples/graphs always run. Those for recorded workflows, which are under another
-licence and not in this repository, run when SWARM_GRAPHS names the folder that has them.
+The entries for the graphs in examples/graphs always run. Those for recorded workflows, which are under
+another licence and not in this repository, run when SWARM_GRAPHS names the folder that has them.
 """
 
 from __future__ import annotations
