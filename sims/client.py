@@ -12,6 +12,7 @@ from swarm.wire.facts import Completion, completion_untrusted
 from swarm.wire.job_part import JobPart, TaskOptions, TaskSpec
 from swarm.wire.messages import (
     CLIENT_ACCEPTED,
+    CLIENT_CALL,
     CLIENT_REFUSED,
     CLIENT_SUBMIT,
     CLIENT_UPDATE,
@@ -30,6 +31,7 @@ def simulated_task(
     is_kept: bool = False,
     options: TaskOptions = OPTIONS,
     fails: bool = False,
+    is_random: bool = False,
 ) -> TaskSpec:
     """Return a task that takes `seconds` on a simulated executor and makes outputs of these sizes.
 
@@ -41,8 +43,9 @@ def simulated_task(
         is_kept: whether its outputs are results of the job.
         options: what it asks for.
         fails: whether it ends with an error of its own.
+        is_random: whether every run of it makes other outputs.
     """
-    payload = pack([seconds, sizes, fails])
+    payload = pack([seconds, sizes, fails, is_random])
     return TaskSpec(KIND_PROGRAM, name, -1, payload, inputs, len(sizes), options, is_kept)
 
 
@@ -74,6 +77,7 @@ class SimulatedClient:
         self.attached = attached
         self._session = -1
         self._epoch = -1
+        self._is_cancelling = False
 
     def attach(self, index: int) -> None:
         """Go to a node: say what is not acknowledged, and watch."""
@@ -83,11 +87,12 @@ class SimulatedClient:
         if not self.accepted:
             self._send(CLIENT_SUBMIT, [1, self.job, 0, self._blob, 1])
         self._send(CLIENT_WATCH, [2, self.job, True])
+        if self._is_cancelling:
+            self.cancel()
 
     def poll(self) -> None:
         """Read what came; attach to the next running node when the own one is down."""
-        own = self._cluster.hosts[self.attached]
-        if self._session < 0 or own.node is None or own.epoch != self._epoch:
+        if self._session < 0 or not self._is_attached():
             running = [host.index for host in self._cluster.hosts if host.node is not None]
             if not running:
                 return
@@ -107,6 +112,12 @@ class SimulatedClient:
             self._cluster.run_until(self._cluster.engine.now + step_s)
         return self.is_final()
 
+    def cancel(self) -> None:
+        """Ask for the job to be cancelled, now and again after every change of the node."""
+        self._is_cancelling = True
+        if self._session >= 0 and self._is_attached():
+            self._send(CLIENT_CALL, [3, "cancel", {"job": self.job}])
+
     def close(self) -> None:
         """Leave the node; the job goes on without this client."""
         if self._session >= 0 and self._cluster.hosts[self.attached].epoch == self._epoch:
@@ -116,6 +127,10 @@ class SimulatedClient:
     def is_final(self) -> bool:
         """Return whether the job has ended as far as this client knows."""
         return self.state in ("done", "failed", "cancelled")
+
+    def _is_attached(self) -> bool:
+        own = self._cluster.hosts[self.attached]
+        return own.node is not None and own.epoch == self._epoch
 
     def _send(self, kind: int, body: list[object]) -> None:
         payload = pack_frame(kind, Stamp(b"", NO_BALLOT, 0), body)

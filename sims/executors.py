@@ -30,21 +30,24 @@ def run_time_s(task: ExecutorTask) -> float:
         return 0.0
 
 
-def outcome(task: ExecutorTask, seconds: float) -> tuple[list[object], list[tuple[ObjectName, bytes, int]]]:
+def outcome(task: ExecutorTask, seconds: float, salt: bytes = b"") -> tuple[list[object], list[tuple[ObjectName, bytes, int]]]:
     """Return the frame that a task's executor sends at its end, and what the task leaves in the store.
 
-    The payload is msgpack: [seconds, size of each output ..., fails?]. Outputs are a digest of the task's
-    name and its inputs' digests, so that they depend on what was computed and on nothing else.
+    The payload is msgpack: [seconds, size of each output ..., fails?, is random?]. Outputs are a digest of the
+    task's number and its inputs' digests, so that they depend on what was computed and on nothing else; those
+    of a random task depend on the salt too.
 
     Args:
         task: which task.
         seconds: how long it took.
+        salt: differs between runs, for tasks whose results do.
     """
     try:
         body = Body([unpack_untrusted(task.payload)]).take_body()
         body.take_number()
         sizes = [Body([size]).take_int() for size in body.take_list()]
         fails = body.take_bool()
+        is_random = body.take_bool() if body.has_more() else False
     except DecodeError as error:
         failure: list[object] = [ERROR_TASK, "DecodeError", f"not a simulated task: {error}", "", b""]
         return ([FAILED, task.handle, failure, 0.0], [])
@@ -52,6 +55,8 @@ def outcome(task: ExecutorTask, seconds: float) -> tuple[list[object], list[tupl
         failure = [ERROR_TASK, "SimulatedError", f"{task.name} fails", "", b""]
         return ([FAILED, task.handle, failure, seconds], [])
     stuff = b"".join([given.digest for given in task.inputs])
+    if is_random:
+        stuff += salt
     outputs: list[object] = []
     stored: list[tuple[ObjectName, bytes, int]] = []
     for number, size in enumerate(sizes):

@@ -359,7 +359,7 @@ class Loop(Carrier):
             return
         executor.queue.pop(0)
         host.runs += 1
-        frame, stored = outcome(task, now - executor.begun_s)
+        frame, stored = outcome(task, now - executor.begun_s, host.node_id + task.attempt.to_bytes(4, "big"))
         for name, digest, size in stored:
             host.store[name] = (digest, size)
         self._see_task(host, task, executor.begun_s, now, "done" if frame[0] == DONE else "failed")

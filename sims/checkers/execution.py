@@ -1,0 +1,120 @@
+"""E1 to E5 and L6: attempts, objects, cores; and how often a task runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sims.checkers.base import Checker, Truth
+from sims.checkers.frames import ASSIGN, Ballot, kind_of, read
+from sims.checkers.records import RecordChecker
+from sims.host import Host
+from swarm.core.effects import DropObject, Effect, ExecutorTask, RunTasks, SendMessage
+
+QUIET_S: Final = 6.0
+"""Nobody was in trouble for so long: then a task that runs on two nodes was given out twice."""
+
+
+class AttemptChecker(Checker):
+    """E1 a leader gives a number to one attempt of a task only."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._given: dict[tuple[Ballot, bytes, int, int], bytes] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if not isinstance(effect, SendMessage) or kind_of(effect.payload) != ASSIGN:
+            return
+        frame = read(effect.payload)
+        for row in frame.body[0]:
+            key = (frame.ballot, row[0], row[1], row[2])
+            if self._given.setdefault(key, effect.peer) != effect.peer:
+                self.fail("E1", f"{self.name(host)} gives attempt {row[2]} of task {row[1]} to a second node")
+
+
+class RunChecker(Checker):
+    """E5 a node runs no more at once than its cores. L6 no task runs twice at once where all is well."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._running: dict[tuple[bytes, int], dict[int, float]] = {}
+        self.runs: dict[tuple[bytes, int], int] = {}
+
+    def on_task(self, host: Host, task: ExecutorTask, begin_s: float, end_s: float, how: str) -> None:
+        if how == "recalled":
+            return
+        key = (task.job, task.task)
+        self.runs[key] = self.runs.get(key, 0) + 1
+        self._running.get(key, {}).pop(host.index, None)
+
+    def on_down(self, host: Host, how: str, now: float) -> None:
+        for places in self._running.values():
+            places.pop(host.index, None)
+
+    def look(self, now: float) -> None:
+        running: dict[tuple[bytes, int], dict[int, float]] = {}
+        for host in self.cluster.hosts:
+            busy = 0
+            for executor in host.executors.values():
+                if executor.queue and host.node is not None:
+                    busy += 1
+                    task = executor.queue[0]
+                    running.setdefault((task.job, task.task), {})[host.index] = executor.begun_s
+            if busy > host.spec.cores + host.settings.exec.script_count_max:
+                self.fail("E5", f"{self.name(host)} runs {busy} tasks on {host.spec.cores:g} cores")
+        self._running = running
+        for (job, number), places in running.items():
+            if len(places) > 1 and self._began_in_peace(places, now):
+                names = ", ".join([self.cluster.hosts[index].spec.name for index in places])
+                self.fail("L6", f"task {number} of job {job.hex()[:6]} runs on {names} at once")
+
+    def _began_in_peace(self, places: dict[int, float], now: float) -> bool:
+        latest = max(places.values())
+        well_s = now - latest + QUIET_S
+        return all([self.truth.is_well(host.index, well_s) for host in self.cluster.hosts])
+
+
+class CoreChecker(Checker):
+    """E5 again, at every order to an executor: widths of what runs never exceed a node's cores."""
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if isinstance(effect, RunTasks):
+            busy = len([executor for executor in host.executors.values() if executor.queue])
+            if busy > host.spec.cores:
+                self.fail("E5", f"{self.name(host)} runs {busy} tasks on {host.spec.cores:g} cores")
+
+
+class ObjectChecker(Checker):
+    """E2 an object is not dropped while a task of its running job still needs it.
+
+    A node drops copies with another digest too, so only the loss of the last right one counts.
+    """
+
+    def __init__(self, truth: Truth, records: RecordChecker) -> None:
+        super().__init__(truth)
+        self._records: Final = records
+        self.consumers: dict[tuple[bytes, int], list[int]] = {}
+        self._done: dict[tuple[bytes, int], bool] = {}
+
+    def on_task(self, host: Host, task: ExecutorTask, begin_s: float, end_s: float, how: str) -> None:
+        if how == "done":
+            self._done[(task.job, task.task)] = True
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if not isinstance(effect, DropObject):
+            return
+        job, task, _ = effect.name
+        consumers = self.consumers.get((job, task))
+        if consumers is None or job in self._records.ended or effect.name not in host.store:
+            return
+        others = [
+            other
+            for other in self.cluster.hosts
+            if other.index != host.index and effect.name in other.store
+        ]
+        if others or not all([self.truth.is_well(other.index, QUIET_S) for other in self.cluster.hosts]):
+            return
+        for consumer in consumers:
+            if (job, consumer) not in self._done:
+                self.fail(
+                    "E2", f"{self.name(host)} drops the output of task {task}, which task {consumer} still needs"
+                )

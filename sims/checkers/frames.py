@@ -1,0 +1,50 @@
+"""Reading frames without the code that writes them: see docs/WIRE.md."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias, final
+
+import msgpack
+
+Ballot: TypeAlias = tuple[int, bytes]
+
+VOTE_REPLY: Final = 21
+BEAT: Final = 22
+RECORD_STORE: Final = 50
+ASSIGN: Final = 61
+RELEASE_OBJECTS: Final = 63
+CLIENT_ACCEPTED: Final = 81
+CLIENT_UPDATE: Final = 84
+
+
+@final
+class Seen:
+    """A frame: its kind, the stamp of its sender, its body."""
+
+    __slots__ = ("ballot", "beat", "body", "kind", "sender")
+
+    def __init__(self, kind: int, sender: bytes, ballot: Ballot, beat: int, body: list[Any]) -> None:
+        self.kind: Final = kind
+        self.sender: Final = sender
+        self.ballot: Final = ballot
+        self.beat: Final = beat
+        self.body: Final = body
+
+
+def kind_of(payload: bytes) -> int:
+    """Return the kind of a frame: the first item of an array of six, below 128, is one byte."""
+    return payload[1] if len(payload) > 1 else 0
+
+
+def read(payload: bytes) -> Seen:
+    """Return a frame that a node sent; nodes send no garbage."""
+    kind, sender, counter, owner, beat, body = msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    return Seen(kind, sender, (counter, owner), beat, body)
+
+
+def read_ballot(row: bytes | None) -> Ballot:
+    """Return a ballot from a row of a journal, (0, b"") for none."""
+    if row is None:
+        return (0, b"")
+    counter, owner = msgpack.unpackb(row, raw=False)
+    return (counter, owner)

@@ -1,0 +1,121 @@
+"""S1 to S4: promises, fences, orders and leaderships."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sims.checkers.base import Checker, Truth
+from sims.checkers.frames import ASSIGN, BEAT, VOTE_REPLY, Ballot, kind_of, read, read_ballot
+from sims.host import Host
+from sims.observer import MESSAGE
+from swarm.core.effects import Effect, RunTasks, SendMessage, SendPacket
+
+NOTHING: Final[Ballot] = (0, b"")
+BEAT_GAP_SLACK_S: Final = 1.0
+
+
+class PromiseChecker(Checker):
+    """S1 a promised ballot never falls, restarts included, and is on disk before it is given."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._granted: dict[bytes, Ballot] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if not isinstance(effect, SendPacket) or kind_of(effect.payload) != VOTE_REPLY:
+            return
+        frame = read(effect.payload)
+        _, counter, owner, is_pre_vote, is_granted = frame.body[:5]
+        if is_pre_vote or not is_granted:
+            return
+        ballot = (counter, owner)
+        if host.node_id in self.truth.forgot:
+            return
+        before = self._granted.get(host.node_id, NOTHING)
+        if ballot < before:
+            self.fail("S1", f"{self.name(host)} grants {_show(ballot)} after {_show(before)}")
+        self._granted[host.node_id] = ballot
+        on_disk = read_ballot(host.disk.row("node", b"promise"))
+        if not host.disk.is_lying and on_disk < ballot:
+            self.fail("S1", f"{self.name(host)} grants {_show(ballot)} with {_show(on_disk)} on disk")
+
+
+class FenceChecker(Checker):
+    """S2 a node's fence never falls, restarts included."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._fences: dict[bytes, Ballot] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if isinstance(effect, (SendPacket, SendMessage)):
+            frame = read(effect.payload)
+            before = self._fences.get(host.node_id, NOTHING)
+            if frame.ballot >= before:
+                self._fences[host.node_id] = frame.ballot
+            elif host.node_id not in self.truth.forgot:
+                self.fail("S2", f"the fence of {self.name(host)} falls to {_show(frame.ballot)} from {_show(before)}")
+            else:
+                self._fences[host.node_id] = frame.ballot
+
+
+class OrderChecker(Checker):
+    """S3 no order is executed below the fence."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._stale: dict[int, dict[tuple[bytes, int, int], Ballot]] = {}
+
+    def on_boot(self, host: Host, now: float) -> None:
+        self._stale[host.index] = {}
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        if kind != MESSAGE or kind_of(payload) != ASSIGN or host.node is None:
+            return
+        frame = read(payload)
+        fence = host.node.election.ballot()
+        stale = self._stale[host.index]
+        for row in frame.body[0]:
+            key = (row[0], row[1], row[2])
+            if frame.ballot < fence:
+                stale[key] = frame.ballot
+            else:
+                stale.pop(key, None)
+
+    def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
+        for effect in effects:
+            if isinstance(effect, RunTasks):
+                stale = self._stale[host.index]
+                for task in effect.tasks:
+                    ballot = stale.get((task.job, task.task, task.attempt))
+                    if ballot is not None:
+                        self.fail("S3", f"{self.name(host)} runs task {task.task} on the order of {_show(ballot)}")
+
+
+class LeadershipChecker(Checker):
+    """S4 a ballot has one leader, which stops when it did not beat for a lease, asleep or not."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._owners: dict[Ballot, tuple[int, int]] = {}
+        self._beat_at: dict[tuple[Ballot, int], float] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if not isinstance(effect, SendPacket) or kind_of(effect.payload) != BEAT:
+            return
+        frame = read(effect.payload)
+        ballot = (frame.body[0], frame.body[1])
+        mine = (host.index, host.epoch)
+        owner = self._owners.setdefault(ballot, mine)
+        if owner != mine and host.node_id not in self.truth.forgot:
+            other = self.cluster.hosts[owner[0]]
+            self.fail("S4", f"{self.name(host)} and {self.name(other)} lead under {_show(ballot)}")
+        lease_s = host.settings.election.lease_s
+        before = self._beat_at.get((ballot, host.index), now)
+        if now - before > lease_s + BEAT_GAP_SLACK_S:
+            self.fail("S4", f"{self.name(host)} leads on under {_show(ballot)} after {now - before:.1f} s of silence")
+        self._beat_at[(ballot, host.index)] = now
+
+
+def _show(ballot: Ballot) -> str:
+    return f"({ballot[0]}, {ballot[1].hex()[:6]})"

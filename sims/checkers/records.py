@@ -1,0 +1,150 @@
+"""S6, S7, S9: what was acknowledged is on a disk, copies stay, and what was shown final stays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sims.checkers.base import Checker, Truth
+from sims.checkers.frames import CLIENT_ACCEPTED, CLIENT_UPDATE, kind_of, read
+from sims.host import Host
+from swarm.core.effects import Effect, Erase, Persist, SendToClient
+
+COPIES: Final = 3
+JOB_SIZE: Final = 10
+FINAL: Final = ("done", "failed", "cancelled")
+
+
+class Acknowledged:
+    """A part of a job that a client was told is kept.
+
+    Attributes:
+        key: of its row on disk.
+        keepers: (host, its identity then) that were named.
+        is_excused: every keeper's disk lost it by a fault that the promise excuses.
+    """
+
+    def __init__(self, key: bytes, keepers: list[tuple[int, bytes]]) -> None:
+        self.key: Final = key
+        self.keepers: Final = keepers
+
+
+class RecordChecker(Checker):
+    """S6 an acknowledged part is on k disks when it is acknowledged, and on one as long as its job runs.
+
+    S7 a node gives up its copy only together with a tombstone.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self.acknowledged: dict[bytes, Acknowledged] = {}
+        self.ended: dict[bytes, bool] = {}
+        self._lost_rows: dict[tuple[int, bytes], bool] = {}
+
+    def lose(self, index: int) -> None:
+        """Take that a fault destroyed or damaged what a disk held: its copies are excused."""
+        for part in self.acknowledged.values():
+            self._lost_rows[(index, part.key)] = True
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if isinstance(effect, SendToClient) and kind_of(effect.payload) == CLIENT_ACCEPTED:
+            self._take_acknowledgement(host, read(effect.payload).body)
+
+    def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
+        for effect in effects:
+            if isinstance(effect, Erase) and effect.table == "parts":
+                job = effect.prefix[:JOB_SIZE]
+                has_tomb = host.disk.row("tombs", job) is not None
+                for other in effects:
+                    if isinstance(other, Persist) and other.table == "tombs" and other.key == job:
+                        has_tomb = True
+                if not has_tomb:
+                    self.fail("S7", f"{self.name(host)} gives up its copy of job {job.hex()[:6]}")
+
+    def _take_acknowledgement(self, host: Host, body: list[object]) -> None:
+        job, part, names = body[1], body[2], body[3]
+        assert isinstance(job, bytes), "a job has an id"
+        assert isinstance(part, int), "a part has a number"
+        assert isinstance(names, list), "holders are a list"
+        key = job + part.to_bytes(4, "big")
+        if len(set(names)) != len(names):
+            self.fail("S6", f"{self.name(host)} counts a keeper twice: {names}")
+        keepers: list[tuple[int, bytes]] = []
+        for name in names:
+            for other in self.cluster.hosts:
+                if other.spec.name == name:
+                    keepers.append((other.index, other.node_id))
+                    self._lost_rows.pop((other.index, key), None)
+        for index, _ in keepers:
+            keeper = self.cluster.hosts[index]
+            is_there = keeper.disk.row("parts", key) is not None or keeper.disk.row("tombs", job) is not None
+            if not is_there and not keeper.disk.is_lying and self.truth.is_well(index, 1.0):
+                self.fail("S6", f"{self.name(host)} acknowledges, but nothing is on the disk of {self.name(keeper)}")
+        self._check_spread(host, keepers)
+        self.acknowledged[key] = Acknowledged(key, keepers)
+
+    def _check_spread(self, host: Host, keepers: list[tuple[int, bytes]]) -> None:
+        """In a mesh that is well, there are as many copies as machines allow, each on a machine of its own."""
+        hosts = self.cluster.hosts
+        if not all([self.truth.is_well(other.index, 10.0) for other in hosts]):
+            return
+        machines = {other.spec.machine or other.spec.name for other in hosts}
+        used = {hosts[index].spec.machine or hosts[index].spec.name for index, _ in keepers}
+        if len(keepers) < min(COPIES, len(hosts)):
+            self.fail("S6", f"{self.name(host)} acknowledges with {len(keepers)} copies only")
+        if len(used) < min(COPIES, len(machines)):
+            self.fail("S6", f"{self.name(host)} puts copies on {len(used)} machines of {len(machines)}")
+
+    def look(self, now: float) -> None:
+        for part in self.acknowledged.values():
+            job = part.key[:JOB_SIZE]
+            if job in self.ended:
+                continue
+            is_safe = False
+            excuses = 0
+            for host in self.cluster.hosts:
+                if host.disk.row("parts", part.key) is not None or host.disk.row("tombs", job) is not None:
+                    is_safe = True
+                    break
+            if is_safe:
+                continue
+            for index, identity in part.keepers:
+                lost = (index, part.key) in self._lost_rows or self.cluster.hosts[index].node_id != identity
+                excuses += lost or identity in self.truth.forgot
+            if excuses < len(part.keepers):
+                self.fail("S6", f"job {job.hex()[:6]} was acknowledged and is on no disk")
+
+
+class StatusChecker(Checker):
+    """S9 what a client was shown as done stays done, with the results that it was shown."""
+
+    def __init__(self, truth: Truth, records: RecordChecker) -> None:
+        super().__init__(truth)
+        self._records: Final = records
+        self._shown: dict[bytes, str] = {}
+        self.random_jobs: dict[bytes, bool] = {}
+        self._results: dict[tuple[bytes, int], list[bytes]] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if not isinstance(effect, SendToClient) or kind_of(effect.payload) != CLIENT_UPDATE:
+            return
+        body = read(effect.payload).body
+        job, state = body[0], str(body[1])
+        for row in body[4]:
+            self._take_result(host, job, row)
+        before = self._shown.get(job, "")
+        if state in FINAL:
+            self._records.ended[job] = True
+        if before == "done" and state in FINAL and state != "done":
+            self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
+        if state in FINAL and before != "done":
+            self._shown[job] = state
+
+    def _take_result(self, host: Host, job: bytes, row: list[object]) -> None:
+        task, outputs = row[0], row[5]
+        assert isinstance(task, int), "a completion names its task"
+        if not isinstance(outputs, list) or job in self.random_jobs:
+            return
+        digests = [output[0] for output in outputs]
+        before = self._results.setdefault((job, task), digests)
+        if before != digests:
+            self.fail("S9", f"task {task} of job {job.hex()[:6]} had another result before, says {self.name(host)}")

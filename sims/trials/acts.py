@@ -1,0 +1,195 @@
+"""What can be done to a mesh in a trial. Each act is skipped where it does not apply, so that any can be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sims.checkers.base import Truth
+from sims.checkers.records import RecordChecker
+from sims.cluster import Cluster
+from sims.disk import DESTROYED, KEEP, TORN
+from sims.trials.case import Event
+
+PAUSE_MEMORY_S: Final = 3.0
+
+
+class Stage:
+    """The mesh of a trial, and what checkers must be told about what is done to it."""
+
+    def __init__(self, cluster: Cluster, truth: Truth, records: RecordChecker) -> None:
+        self.cluster: Final = cluster
+        self.truth: Final = truth
+        self.records: Final = records
+
+    def act(self, event: Event) -> None:
+        """Do what an event says; what changes the network troubles everybody."""
+        now = self.cluster.engine.now
+        for index in event.targets:
+            self.truth.troubled_at[index] = now
+        if event.kind in NETWORK_ACTS:
+            self.truth.net_troubled_at = max(self.truth.net_troubled_at, now + event.value)
+        ACTS[event.kind](self, event)
+
+
+def _kill(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.kill(index)
+
+
+def _power(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        host = stage.cluster.hosts[index]
+        if host.disk.is_lying:
+            _forget(stage, index)
+        stage.cluster.kill(index, power=True, disk=TORN if event.value else KEEP)
+        host.disk.is_lying = False
+
+
+def _destroy(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        _forget(stage, index)
+        stage.cluster.kill(index, power=True, disk=DESTROYED)
+
+
+def _forget(stage: Stage, index: int) -> None:
+    """Take that a disk lost what it had acknowledged."""
+    stage.records.lose(index)
+    stage.truth.forgot[stage.cluster.hosts[index].node_id] = True
+
+
+def _start(stage: Stage, event: Event) -> None:
+    cluster = stage.cluster
+    for index in event.targets:
+        if cluster.hosts[index].node is None:
+            cluster.start(index, [(index + 1) % len(cluster.hosts)])
+
+
+def _revive(stage: Stage, event: Event) -> None:
+    cluster = stage.cluster
+    for host in cluster.hosts:
+        if host.node is None:
+            stage.truth.troubled_at[host.index] = cluster.engine.now
+            cluster.start(host.index, [(host.index + 1) % len(cluster.hosts)])
+
+
+def _kill_leader(stage: Stage, event: Event) -> None:
+    for index in stage.cluster.leaders():
+        stage.truth.troubled_at[index] = stage.cluster.engine.now
+        stage.cluster.kill(index, power=event.value > 0)
+
+
+def _cut(stage: Stage, event: Event) -> None:
+    stage.cluster.network.partition([list(group) for group in event.groups])
+
+
+def _heal(stage: Stage, event: Event) -> None:
+    stage.cluster.network.heal()
+
+
+def _block(stage: Stage, event: Event) -> None:
+    for source in event.groups[0]:
+        for target in event.groups[1]:
+            if source != target:
+                stage.cluster.network.block(source, target)
+
+
+def _clog(stage: Stage, event: Event) -> None:
+    source, target = event.targets
+    stage.cluster.network.clog(source, target, stage.cluster.engine.now + event.value)
+
+
+def _pause(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        if stage.cluster.hosts[index].node is not None:
+            stage.cluster.pause(index, event.value)
+            stage.truth.troubled_at[index] += event.value
+
+
+def _suspend(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        if stage.cluster.hosts[index].node is not None:
+            stage.cluster.suspend(index, event.value)
+            stage.truth.troubled_at[index] += event.value
+
+
+def _pace(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.set_pace(index, event.value)
+        stage.cluster.set_slowness(index, 1.0 + 20 * event.value)
+        if event.value:
+            stage.truth.starving[index] = True
+        else:
+            stage.truth.starving.pop(index, None)
+
+
+def _drift(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.set_drift(index, event.value)
+
+
+def _jump(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.jump_clock(index, event.value)
+
+
+def _flip(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        if stage.cluster.flip_bit(index):
+            _forget(stage, index)
+
+
+def _lie(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.set_lying_disk(index, event.value > 0)
+
+
+def _deafen(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.network.deafen(index)
+
+
+def _loss(stage: Stage, event: Event) -> None:
+    stage.cluster.network.set_loss(event.value)
+
+
+def _latency(stage: Stage, event: Event) -> None:
+    stage.cluster.network.set_latency_factor(event.value)
+
+
+def _move(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.move(index)
+
+
+def _leave(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        if stage.cluster.hosts[index].node is not None:
+            stage.cluster.leave(index)
+
+
+ACTS: Final[dict[str, Callable[[Stage, Event], None]]] = {
+    "kill": _kill,
+    "power": _power,
+    "destroy": _destroy,
+    "start": _start,
+    "revive": _revive,
+    "kill-leader": _kill_leader,
+    "cut": _cut,
+    "heal": _heal,
+    "block": _block,
+    "clog": _clog,
+    "pause": _pause,
+    "suspend": _suspend,
+    "pace": _pace,
+    "drift": _drift,
+    "jump": _jump,
+    "flip": _flip,
+    "lie": _lie,
+    "deafen": _deafen,
+    "loss": _loss,
+    "latency": _latency,
+    "move": _move,
+    "leave": _leave,
+}
+NETWORK_ACTS: Final = ("cut", "heal", "block", "clog", "deafen", "loss", "latency", "move")

@@ -1,0 +1,255 @@
+"""The second phase of a trial: faults stop for a core, and L1 to L7, E3, E4 and D1 are demanded of it.
+
+What the present stage does not promise is excused here and nowhere else, each with its reason (`EXCUSES`).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from sims.checkers.base import Violation
+from sims.client import SimulatedClient
+from sims.host import Host
+from sims.trials.case import JobPlan
+from sims.trials.jobs import answers
+
+if TYPE_CHECKING:
+    from sims.trials.run import Trial
+
+LEADER_LIMIT_S: Final = 30.0
+TABLES_LIMIT_S: Final = 60.0
+JOBS_LIMIT_S: Final = 400.0
+DETECTION_LIMIT_S: Final = 14.0
+IDLE_BYTES_PER_NODE_S: Final = 3000.0
+STEP_S: Final = 0.5
+
+EXCUSES: Final = {
+    "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies are all "
+    "outside the core cannot end there",
+    "no-relays": "orders are not relayed, so L7 is not demanded where the core is connected through one host",
+}
+
+
+def judge_ending(trial: Trial) -> None:
+    """Stop the faults for the core and demand everything of it.
+
+    Raises:
+        Violation: something did not happen in time, or wrongly.
+    """
+    core = _settle(trial)
+    _wait_for_leader(trial, core)
+    _wait_for_tables(trial, core)
+    _wait_for_jobs(trial, core)
+    _judge_answers(trial)
+    _judge_quiet(trial, core)
+    _judge_detection(trial, core)
+
+
+def _fail(trial: Trial, checker: str, text: str) -> None:
+    raise Violation(checker, f"{trial.cluster.engine.now:.3f} s: {text}")
+
+
+def _settle(trial: Trial) -> list[Host]:
+    cluster = trial.cluster
+    trial.act("heal")
+    trial.act("latency", value=1.0)
+    trial.act("loss", value=min(trial.case.network.loss, 0.2))
+    for host in cluster.hosts:
+        trial.act("pace", (host.index,))
+        if host.index in trial.case.core:
+            trial.act("lie", (host.index,))
+        else:
+            trial.act("power", (host.index,))
+    trial.act("start", trial.case.core)
+    return [cluster.hosts[index] for index in trial.case.core]
+
+
+def _wait(trial: Trial, limit_s: float, what: str) -> bool:
+    """Make a step; return whether the limit is over."""
+    cluster = trial.cluster
+    trial.step(cluster.engine.now + STEP_S)
+    return cluster.engine.now > limit_s
+
+
+def _wait_for_leader(trial: Trial, core: list[Host]) -> None:
+    limit_s = _latest_trouble(trial) + LEADER_LIMIT_S
+    while True:
+        said = {host.node.election.leader() for host in core if host.node is not None}
+        if len(said) == 1 and said <= {host.node_id for host in core} - {b""}:
+            return
+        if _wait(trial, limit_s, "leader"):
+            names = {host.spec.name: _leader_name(trial, host) for host in core}
+            _fail(trial, "L1", f"no one leader {LEADER_LIMIT_S:g} s after the faults: {names}")
+
+
+def _latest_trouble(trial: Trial) -> float:
+    """Return when the last pause of a core host ends."""
+    latest = trial.cluster.engine.now
+    for index in trial.case.core:
+        latest = max(latest, trial.cluster.hosts[index].stalled_until)
+    return latest
+
+
+def _leader_name(trial: Trial, host: Host) -> str:
+    if host.node is None:
+        return "down"
+    leader = host.node.election.leader()
+    for other in trial.cluster.hosts:
+        if other.node_id == leader:
+            return other.spec.name
+    return "nobody"
+
+
+def _wait_for_tables(trial: Trial, core: list[Host]) -> None:
+    limit_s = _latest_trouble(trial) + TABLES_LIMIT_S
+    expected = sorted([host.node_id for host in core])
+    while True:
+        wrong = [
+            host.spec.name
+            for host in core
+            if host.node is None or host.node.gossip.alive_ids() != expected
+        ]
+        if not wrong:
+            return
+        if _wait(trial, limit_s, "tables"):
+            _fail(trial, "L2", f"tables of {', '.join(wrong)} are wrong {TABLES_LIMIT_S:g} s after the faults")
+
+
+def _wait_for_jobs(trial: Trial, core: list[Host]) -> None:
+    limit_s = trial.cluster.engine.now + JOBS_LIMIT_S
+    for _, client in trial.clients:
+        if client.attached not in trial.case.core:
+            client.attach(trial.case.core[0])
+    while True:
+        waiting = [
+            (plan, client)
+            for plan, client in trial.clients
+            if not client.is_final() and not client.refused and not _is_elsewhere(client, core)
+        ]
+        if not waiting:
+            return
+        if _wait(trial, limit_s, "jobs"):
+            plan, client = waiting[0]
+            _fail(
+                trial,
+                "L3",
+                f"job {client.job.hex()[:6]} ({plan.shape}) does not end: "
+                f"{client.state or 'unknown'} {client.counts} {client.reason}",
+            )
+
+
+def _is_elsewhere(client: SimulatedClient, core: list[Host]) -> bool:
+    """Return whether a job was acknowledged and no disk of the core has it (record-elsewhere)."""
+    if not client.accepted:
+        return False
+    key = client.job + bytes(4)
+    for host in core:
+        if host.disk.row("parts", key) is not None or host.disk.row("tombs", client.job) is not None:
+            return False
+    return True
+
+
+def _judge_answers(trial: Trial) -> None:
+    for plan, client in trial.clients:
+        if not client.is_final():
+            continue
+        allowed = ["done"]
+        if plan.fails:
+            allowed = ["failed"]
+        if plan.cancel_s:
+            allowed.append("cancelled")
+        if client.state not in allowed:
+            _fail(trial, "P4", f"job {client.job.hex()[:6]} ended as {client.state}: {client.reason}")
+        if client.state == "done" and plan.is_random:
+            _judge_consistency(trial, plan, client)
+        elif client.state == "done":
+            wanted = answers(plan, client.job)
+            for task, completion in client.results.items():
+                if completion.outputs is not None and completion.outputs[0].digest != wanted[task]:
+                    _fail(trial, "P3", f"task {task} of job {client.job.hex()[:6]} has a wrong result")
+
+
+def _judge_consistency(trial: Trial, plan: JobPlan, client: SimulatedClient) -> None:
+    """S8: every result was computed from the results that won."""
+    consumers = trial.objects.consumers
+    for task, completion in client.results.items():
+        inputs = [
+            producer
+            for (job, producer), needing in consumers.items()
+            if job == client.job and task in needing
+        ]
+        digests: list[bytes] = []
+        for producer in sorted(inputs):
+            made = client.results.get(producer)
+            if made is None or made.outputs is None:
+                return
+            digests.append(made.outputs[0].digest)
+        wanted = blake2b(b"".join(digests), digest_size=16).digest() if digests else b""
+        if completion.outputs is not None and completion.inputs_digest != wanted:
+            _fail(trial, "S8", f"task {task} of job {client.job.hex()[:6]} used other inputs than those that won")
+
+
+def _judge_quiet(trial: Trial, core: list[Host]) -> None:
+    """L4, L5, E3, E4: nobody else leads, traffic falls, nothing runs or waits any more."""
+    cluster = trial.cluster
+    trial.step(cluster.engine.now + 5.0)
+    ballots = {host.node.election.ballot() for host in core if host.node is not None}
+    network = cluster.network
+    sent = [network.sent_bytes[host.index] + network.stream_bytes[host.index] for host in core]
+    begin_s = cluster.engine.now
+    while cluster.engine.now < begin_s + trial.case.quiet_s:
+        trial.step(cluster.engine.now + 1.0)
+    if {host.node.election.ballot() for host in core if host.node is not None} != ballots:
+        _fail(trial, "L4", "the leader changed while nothing happened")
+    for host, before in zip(core, sent, strict=True):
+        rate = (network.sent_bytes[host.index] + network.stream_bytes[host.index] - before) / trial.case.quiet_s
+        if rate > IDLE_BYTES_PER_NODE_S:
+            _fail(trial, "L5", f"{host.spec.name} sends {rate:.0f} B/s while nothing happens")
+    open_jobs = [client for _, client in trial.clients if not client.is_final()]
+    for host in core:
+        assert host.node is not None, "the core runs"
+        busy = [number for number, executor in host.executors.items() if executor.queue]
+        if busy and not open_jobs:
+            task = host.executors[busy[0]].queue[0]
+            _fail(trial, "E4", f"{host.spec.name} runs task {task.task} of a job that has ended")
+        attempts, _ = host.node.exec.inventory()
+        if attempts and not open_jobs:
+            _fail(trial, "E3", f"{host.spec.name} holds {len(attempts)} attempts of jobs that have ended")
+    if not open_jobs:
+        _judge_stores(trial, core)
+
+
+def _judge_stores(trial: Trial, core: list[Host]) -> None:
+    """E3: of a job that has ended well, only results stay in the stores."""
+    for plan, client in trial.clients:
+        if client.state != "done" or plan.is_random or plan.shape == "bag":
+            continue
+        kept = len(answers(plan, client.job)) - 1
+        for host in core:
+            left = [name[1] for name in host.store if name[0] == client.job and name[1] != kept]
+            if left:
+                _fail(trial, "E3", f"{host.spec.name} keeps outputs {left} of a job that has ended")
+
+
+def _judge_detection(trial: Trial, core: list[Host]) -> None:
+    """D1: a member that loses its power is dead for all others in time."""
+    if len(core) < 2 or trial.case.network.loss > 0.05:
+        return
+    cluster = trial.cluster
+    victim = core[trial.case.seed % len(core)]
+    trial.act("power", (victim.index,))
+    begin_s = cluster.engine.now
+    others = [host for host in core if host is not victim]
+    while cluster.engine.now < begin_s + DETECTION_LIMIT_S:
+        trial.step(cluster.engine.now + STEP_S)
+        if all([_is_dead(host, victim) for host in others]):
+            return
+    _fail(trial, "D1", f"{victim.spec.name} is not dead for all {DETECTION_LIMIT_S:g} s after it lost its power")
+
+
+def _is_dead(host: Host, victim: Host) -> bool:
+    if host.node is None:
+        return True
+    member = host.node.gossip.member(victim.node_id)
+    return member is None or member.state in ("dead", "left")
