@@ -2,9 +2,9 @@
 
 Topcuoglu, Hariri, Wu, "Performance-effective and low-complexity task scheduling for heterogeneous computing"
 (IEEE TPDS 13(3), 2002), section 5: random graphs on unrelated processors, network without contention.
-Measured is the schedule length ratio (SLR): the makespan over the critical path with every task on its fastest
-processor. The paper shows its mean by the number of tasks and by CCR, and finds HEFT before CPOP and both before
-others.
+Measured is the schedule length ratio (SLR): the makespan over the critical path with every task on its
+fastest processor. The paper shows its mean by the number of tasks and by CCR, and finds HEFT before CPOP and
+both before others.
 
 Plans are executed in the ideal model (`sims.lab.ideal`, network "simple"), where a ready task begins as soon
 as a core is free; the paper reads the makespan off the plan. Beside the paper's two stand DLS and ETF, which

@@ -28,10 +28,7 @@ class StaticPlan:
         self._view: Final = view
         self._timelines: Final = [Timeline(worker.cpus) for worker in view.workers]
         count = len(view.graph)
-        self._parents: Final = [view.graph.parents(task) for task in range(count)]
-        self._bytes: Final = [
-            [view.graph.edge_bytes(parent, task) for parent in self._parents[task]] for task in range(count)
-        ]
+        self._parents: Final = [view.graph.parent_bytes(task) for task in range(count)]
         self.workers: Final = [-1] * count
         self.ends_s: Final = [0.0] * count
 
@@ -39,7 +36,7 @@ class StaticPlan:
         """Return the earliest time at which a worker could begin a task whose parents are all planned."""
         view = self._view
         arrival_s = 0.0
-        for parent, size in zip(self._parents[task], self._bytes[task], strict=True):
+        for parent, size in self._parents[task].items():
             source = self.workers[parent]
             there_s = self.ends_s[parent]
             if source != worker:
@@ -197,11 +194,9 @@ def upward_ranks_s(view: View) -> list[float]:
     byte_s = mean_byte_s(view)
     ranks = [0.0] * len(graph)
     for task in range(len(graph) - 1, -1, -1):
-        longest = 0.0
-        for child in graph.children(task):
-            moved_s = graph.edge_bytes(task, child) * byte_s
-            longest = max(longest, moved_s + ranks[child])
-        ranks[task] = view.mean_run_s(task) + longest
+        ranks[task] += view.mean_run_s(task)
+        for parent, size in graph.parent_bytes(task).items():
+            ranks[parent] = max(ranks[parent], size * byte_s + ranks[task])
     return ranks
 
 
@@ -214,9 +209,8 @@ def downward_ranks_s(view: View) -> list[float]:
     byte_s = mean_byte_s(view)
     ranks = [0.0] * len(graph)
     for task in range(len(graph)):
-        for parent in graph.parents(task):
-            moved_s = graph.edge_bytes(parent, task) * byte_s
-            ranks[task] = max(ranks[task], ranks[parent] + view.mean_run_s(parent) + moved_s)
+        for parent, size in graph.parent_bytes(task).items():
+            ranks[task] = max(ranks[task], ranks[parent] + view.mean_run_s(parent) + size * byte_s)
     return ranks
 
 
@@ -256,13 +250,14 @@ def _optimistic_costs_s(view: View) -> list[list[float]]:
     count = len(view.workers)
     byte_s = mean_byte_s(view)
     costs = [[0.0] * count for _ in range(len(graph))]
-    for task in range(len(graph) - 1, -1, -1):
-        for child in graph.children(task):
-            moved_s = graph.edge_bytes(task, child) * byte_s
-            fitting = view.fitting(child)
-            ahead = [costs[child][worker] + view.run_s(child, worker) for worker in range(count)]
-            elsewhere = min([ahead[worker] for worker in fitting]) + moved_s
+    for child in range(len(graph) - 1, -1, -1):
+        fitting = dict.fromkeys(view.fitting(child), True)
+        ahead = [costs[child][worker] + view.run_s(child, worker) for worker in range(count)]
+        least = min([ahead[worker] for worker in fitting])
+        for parent, size in graph.parent_bytes(child).items():
+            elsewhere = least + size * byte_s
+            row = costs[parent]
             for worker in range(count):
-                least = min(elsewhere, ahead[worker]) if worker in fitting else elsewhere
-                costs[task][worker] = max(costs[task][worker], least)
+                best = min(elsewhere, ahead[worker]) if worker in fitting else elsewhere
+                row[worker] = max(row[worker], best)
     return costs

@@ -78,6 +78,14 @@ class TaskGraph:
         producer = self.producers[item]
         return producer, item - self.outputs[producer][0]
 
+    def parent_bytes(self, task: int) -> dict[int, int]:
+        """Return the tasks that a task waits for -> bytes of all objects that it needs of each."""
+        found: dict[int, int] = {}
+        for item in self.inputs[task]:
+            producer = self.producers[item]
+            found[producer] = found.get(producer, 0) + self.sizes_bytes[item]
+        return found
+
     def edge_bytes(self, task: int, child: int) -> int:
         """Return the bytes of all objects that `child` needs of `task`."""
         return sum([self.sizes_bytes[item] for item in self.inputs[child] if self.producers[item] == task])

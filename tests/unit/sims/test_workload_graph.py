@@ -45,6 +45,8 @@ def test_a_graph_answers_who_needs_what() -> None:
     assert graph.children(3) == []
     assert graph.edge_bytes(0, 2) == 30
     assert graph.edge_bytes(0, 1) == 10
+    assert graph.parent_bytes(2) == {0: 30}
+    assert graph.parent_bytes(3) == {1: 5, 2: 7}
     assert graph.expected_durations_s == [1.0, 2.0, 2.5, 4.0]
     assert repr(graph) == "TaskGraph('diamond', tasks=4, objects=4)"
 
