@@ -30,7 +30,9 @@ class Truth(Observer):
         troubled_at: when something was last done to each host, seconds.
         net_troubled_at: when something was last done to the network or to many hosts.
         forgot: identities whose disk lost something that it had acknowledged: nothing they promised counts.
-        leader_kills: nodes that went down.
+        downs: nodes that went down so far.
+        starving: hosts whose inputs take long.
+        stalls: host -> begin and end of the last time for which its process stood still.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -40,6 +42,7 @@ class Truth(Observer):
         self.forgot: Final[dict[bytes, bool]] = {}
         self.downs = 0
         self.starving: Final[dict[int, bool]] = {}
+        self.stalls: Final[dict[int, tuple[float, float]]] = {}
 
     def on_boot(self, host: Host, now: float) -> None:
         self.troubled_at[host.index] = now

@@ -103,14 +103,20 @@ def _pause(stage: Stage, event: Event) -> None:
     for index in event.targets:
         if stage.cluster.hosts[index].node is not None:
             stage.cluster.pause(index, event.value)
-            stage.truth.troubled_at[index] += event.value
+            _note_stall(stage, index, event.value)
 
 
 def _suspend(stage: Stage, event: Event) -> None:
     for index in event.targets:
         if stage.cluster.hosts[index].node is not None:
             stage.cluster.suspend(index, event.value)
-            stage.truth.troubled_at[index] += event.value
+            _note_stall(stage, index, event.value)
+
+
+def _note_stall(stage: Stage, index: int, seconds: float) -> None:
+    now = stage.cluster.engine.now
+    stage.truth.troubled_at[index] = now + seconds
+    stage.truth.stalls[index] = (now, now + seconds)
 
 
 def _pace(stage: Stage, event: Event) -> None:

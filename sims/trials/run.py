@@ -88,6 +88,7 @@ class Trial:
         self.cluster.observers.extend(self.checkers)
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
         self.clients: Final[list[tuple[JobPlan, SimulatedClient]]] = []
+        self.consumers: Final[dict[tuple[bytes, int], list[int]]] = {}
 
     def run(self) -> None:
         """Run both phases.
@@ -136,7 +137,9 @@ class Trial:
         client = SimulatedClient(self.cluster, name, part_of(plan), plan.host)
         assert client.job == blake2b(name.encode(), digest_size=10).digest(), "a job's id is a digest of its name"
         for task, consumers in consumers_of(plan).items():
-            self.objects.consumers[(client.job, task)] = consumers
+            self.consumers[(client.job, task)] = consumers
+            if not (plan.cancel_s or plan.fails or plan.is_random):
+                self.objects.consumers[(client.job, task)] = consumers
         if plan.is_random:
             self.statuses.random_jobs[client.job] = True
         self.clients.append((plan, client))

@@ -8,7 +8,7 @@ from swarm.core.ids import DIGEST_SIZE, JOB_ID_SIZE, AttemptKey, JobId, NodeId
 from swarm.core.records import Record
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING
+from swarm.scheduler.task_states import ASSIGNED, READY, WAITING
 from swarm.wire.codec import Body
 from swarm.wire.facts import Completion
 
@@ -64,8 +64,8 @@ def adopt_found(
     """Adopt the rows about a job; return those about tasks and results that are not known yet.
 
     Rows of nodes that are gone are dropped, and so are attempts that have ended since, as the facts say. An
-    attempt of a task that needs no run any more is cancelled; a copy with another digest than the winner's
-    is dropped by the node when the job ends.
+    attempt of a task that needs no run any more is cancelled; a copy that nobody
+    needs any more is dropped; one with another digest than the winner's goes with its job.
     """
     left: list[Found] = []
     for row in found:
@@ -77,7 +77,7 @@ def adopt_found(
             if (row.task, row.attempt, row.node) in facts:
                 continue
             _adopt_attempt(job, row, dispatcher)
-        elif not _adopt_copy(job, row):
+        elif not _adopt_copy(job, row, dispatcher):
             left.append(row)
     return left
 
@@ -96,10 +96,14 @@ def _adopt_attempt(job: Job, row: Found, dispatcher: Dispatcher) -> None:
     worker.give((job.job, row.task, row.attempt), task.spec.options, estimate_s, task.waiting_count > 0)
 
 
-def _adopt_copy(job: Job, row: Found) -> bool:
+def _adopt_copy(job: Job, row: Found, dispatcher: Dispatcher) -> bool:
     task = job.tasks[row.task]
-    if task.state != DONE or task.outputs is None:
-        return task.is_final()
-    if row.output < len(task.outputs) and task.outputs[row.output].digest == row.digest:
+    if not task.is_final():
+        return False
+    outputs = task.outputs
+    if outputs is None or task.is_released:
+        # It was given up while that node was away.
+        dispatcher.release(job, row.task, row.output + 1, [row.node])
+    elif row.output < len(outputs) and outputs[row.output].digest == row.digest:
         task.note_copy(row.node, row.output)
     return True
