@@ -153,7 +153,9 @@ class Trace:
 def _detail(kind: int, payload: bytes) -> str:
     if kind in (PACKET, MESSAGE):
         return frame_name(payload)
-    if kind in (LINK_LOST, STARTED, DOWN, FAULT):
+    if kind == STARTED:
+        return payload.hex()
+    if kind in (LINK_LOST, DOWN, FAULT):
         return payload.decode("utf-8", "replace")
     return ""
 

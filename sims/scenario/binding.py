@@ -7,6 +7,7 @@ may be called otherwise in files (``metadata={"key": "for"}``). Ranges are check
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from math import isfinite, isinf, isnan
@@ -19,6 +20,7 @@ from swarm.core.errors import ConfigError
 T = TypeVar("T")
 
 KNOWN_LISTED_MAX = 24
+_LIST = re.compile(r"(?:\w+\.)*(?:tuple|Sequence)\[")
 
 _NAMES = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -110,7 +112,7 @@ def types_of(field: dataclasses.Field[Any]) -> tuple[tuple[type, ...], bool]:
     Compiled classes keep types and others the text of annotations; both are read.
     """
     text = field.type if isinstance(field.type, str) else _type_text(field.type)
-    is_list = text.startswith("tuple[")
+    is_list = _LIST.match(text) is not None
     found = [plain for plain in (bool, int, float, str) if plain.__name__ in _words(text)]
     assert found, f"the field {field.name} has the type {text}, which files cannot state"
     return tuple(found), is_list

@@ -77,9 +77,12 @@ class Stage:
 
     def take_rows(self) -> list[Event]:
         """Return and forget the rows of the trace since the last call, by time."""
-        rows = [Event(*row) for row in self.cluster.trace.rows]
+        # Of one time, causes come first: a fault before the end of the node that it kills.
+        rows = self._actor.events
+        self._actor.events = []
+        rows.extend([Event(*row) for row in self.cluster.trace.rows])
         self.cluster.trace.rows = []
-        for recorder in (self._actor, self.membership, self.leaders, self.tasks, self.jobs):
+        for recorder in (self.membership, self.leaders, self.tasks, self.jobs):
             rows.extend(recorder.events)
             recorder.events = []
         rows.sort(key=_time_of)

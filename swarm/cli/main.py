@@ -1,7 +1,7 @@
 """The command `swarm`: finds the command meant, runs it, and turns errors into one line and an exit code.
 
 Exit codes: 0 fine, 1 the job or command failed, 2 wrong usage, 3 no mesh or node reachable, 4 not
-allowed, 130 interrupted. ``swarm --help`` imports click and this module, nothing else.
+allowed, 130 interrupted. ``swarm --help`` imports click, this module, and the entry points of other packages.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import importlib
 import io
 import os
 import sys
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
@@ -44,8 +47,37 @@ class Interrupted(Exception):
     """The user pressed Ctrl-C; stands for KeyboardInterrupt, after which click prints an empty line."""
 
 
+PLUGINS: Final = "swarm.commands"
+"""The entry points by which other packages add commands: a click command under the name of the command."""
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Return the entry points of commands that are not our own, by name."""
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=PLUGINS) if point.name not in COMMANDS}
+    return dict(sorted(found.items()))
+
+
+def load_plugin(point: EntryPoint) -> click.Command:
+    """Return the command of an entry point.
+
+    Raises:
+        ClickException: it cannot be loaded; names it and why.
+    """
+    try:
+        command = point.load()
+    except (ImportError, AttributeError) as error:
+        raise click.ClickException(f"the command {point.name!r} ({point.value}) is broken: {error}") from None
+    if not isinstance(command, click.Command):
+        raise click.ClickException(
+            f"the command {point.name!r} ({point.value}) is broken: it is no click command"
+        )
+    return command
+
+
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is called."""
+    """Imports a command's module when the command is called; those of other packages stand after our own."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -54,11 +86,12 @@ class LazyGroup(click.Group):
             raise Interrupted from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *plugins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            point = plugins().get(cmd_name)
+            return None if point is None else load_plugin(point)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
         assert isinstance(command, click.Command), f"{cmd_name}_command is a click command"
         return command
@@ -70,14 +103,23 @@ class LazyGroup(click.Group):
         if name and name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
 
-            close = get_close_matches(name, COMMANDS, 1)
+            others = plugins()
+            if name in others:
+                return super().resolve_command(ctx, args)
+            close = get_close_matches(name, [*COMMANDS, *others], 1)
             cure = f"did you mean {close[0]!r}?" if close else "see `swarm --help`"
             raise click.UsageError(f"no such command {name!r}; {cure}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            rows = [(name, text) for name, (_, text) in COMMANDS.items()]
+            for name, point in plugins().items():
+                try:
+                    rows.append((name, load_plugin(point).get_short_help_str(limit=100)))
+                except click.ClickException as error:
+                    rows.append((name, error.format_message()))
+            formatter.write_dl(rows)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
