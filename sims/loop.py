@@ -76,7 +76,10 @@ class Loop(Carrier):
         engine.now = max(engine.now, time_s)
 
     def _step(self, event: Event) -> None:
-        now, _, kind, target, first, second = event
+        now = event.time_s
+        kind = event.kind
+        target = event.target
+        first = event.first
         host = self.hosts[target]
         if kind == kinds.PACKET:
             self._take_packet(now, host, event)
@@ -86,7 +89,7 @@ class Loop(Carrier):
                 if now >= host.stalled_until:
                     self._take_deadline(now, host)
         elif kind == kinds.RESUME:
-            if first == host.epoch and second == host.stall_number:
+            if first == host.epoch and event.second == host.stall_number:
                 self._resume(now, host)
         elif kind == kinds.FLUSH:
             if first == host.epoch and host.node is not None:
@@ -104,8 +107,8 @@ class Loop(Carrier):
             self._take_event(now, host, event)
 
     def _take_packet(self, now: float, host: Host, event: Event) -> None:
-        payload = event[4]
-        source = event[5]
+        payload = event.first
+        source = event.second
         assert isinstance(payload, bytes), "a packet has bytes"
         assert isinstance(source, int), "a packet has a sender"
         node = host.node
@@ -137,7 +140,7 @@ class Loop(Carrier):
 
     def _take_event(self, now: float, host: Host, event: Event) -> None:
         """Take an input that belongs to one start of a host."""
-        arrival = event[4]
+        arrival = event.first
         assert isinstance(arrival, Arrival), "every other event carries an arrival"
         node = host.node
         if node is None or arrival.epoch != host.epoch:
@@ -145,17 +148,17 @@ class Loop(Carrier):
         if now < host.stalled_until:
             self._hold(host, event)
             return
-        kind = event[2]
+        kind = event.kind
         self.trace.add(now, kind, host.index, arrival.source, arrival.payload)
         local = host.now(now)
         if kind == kinds.MESSAGE:
             self._see_input(host, MESSAGE, arrival.source, arrival.payload, now)
-            peer = event[5]
+            peer = event.second
             assert isinstance(peer, bytes), "a message comes with its sender's id"
             node.receive_message(peer, arrival.payload, local)
         elif kind == kinds.LINK_LOST:
             self._see_input(host, LINK_LOST, arrival.source, arrival.payload, now)
-            peer = event[5]
+            peer = event.second
             assert isinstance(peer, bytes), "a lost link had a peer"
             node.on_peer_lost(peer, arrival.payload == REFUSED_NOTE, local)
         elif kind == kinds.REFUSED:
@@ -174,8 +177,8 @@ class Loop(Carrier):
         self, now: float, local: float, host: Host, node: Node, arrival: Arrival, event: Event
     ) -> None:
         """Take what comes from the host itself: its executors and its store."""
-        kind = event[2]
-        extra = event[5]
+        kind = event.kind
+        extra = event.second
         if kind == kinds.RESULT:
             assert isinstance(extra, ExecutorTask), "a result belongs to a task"
             self._finish_task(now, local, host, node, arrival.source, extra)
@@ -205,7 +208,7 @@ class Loop(Carrier):
             self.engine.schedule(until_s, kinds.RESUME, host.index, host.epoch, host.stall_number)
 
     def _hold(self, host: Host, event: Event) -> None:
-        if event[2] == kinds.PACKET and (
+        if event.kind == kinds.PACKET and (
             host.is_asleep or len(host.backlog) >= host.settings.socket_buffer_count
         ):
             self.overflowed += 1
@@ -221,7 +224,7 @@ class Loop(Carrier):
             self._take_deadline(now, host)
         while host.backlog and now >= host.stalled_until and host.node is not None:
             event = host.backlog.pop(0)
-            if event[2] == kinds.PACKET:
+            if event.kind == kinds.PACKET:
                 self._take_packet(now, host, event)
             else:
                 self._take_event(now, host, event)

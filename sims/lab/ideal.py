@@ -164,12 +164,13 @@ class IdealRun:
         decided: list[list[Assignment]] = []
         is_asked = False
         while self._engine.next_time() <= now:
-            _, _, kind, task, batch, _ = self._engine.pop()
-            if kind == _TASK_END:
-                ended.append(task)
-            elif kind == _DECIDE:
+            event = self._engine.pop()
+            if event.kind == _TASK_END:
+                ended.append(event.target)
+            elif event.kind == _DECIDE:
                 is_asked = True
             else:
+                batch = event.first
                 assert isinstance(batch, list), "decisions come as a list"
                 decided.append(batch)
         freed = self._end_downloads(now)
