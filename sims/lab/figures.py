@@ -33,7 +33,11 @@ def save_figure(axes: Axes, path: Path) -> None:
     axes.legend(fontsize="small")
     figure = axes.get_figure(root=True)
     assert figure is not None, "axes belong to a figure"
-    figure.savefig(str(path), metadata={"Date": None})
+    import matplotlib
+
+    # Identifiers inside the file would be drawn anew each time.
+    with matplotlib.rc_context({"svg.hashsalt": "swarm"}):
+        figure.savefig(str(path), metadata={"Date": None})
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

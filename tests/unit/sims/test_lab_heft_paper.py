@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from sims.lab.compare import compare
-from sims.lab.heft_paper import CCRS, POLICIES, TASKS, main, mean_slr, points, run_point
+from sims.lab.heft_paper import CCRS, POLICIES, TASKS, main, mean_slr, plot_slr, points, run_point
 
 
 def test_heft_is_best_then_cpop_and_lengths_grow_with_communication() -> None:
@@ -47,6 +47,14 @@ def test_the_experiment_writes_its_table_and_its_plots(
     for name in ("heft_tasks.svg", "heft_ccr.svg"):
         assert (tmp_path / "out" / name).read_text(encoding="utf-8").startswith("<?xml")
     assert capsys.readouterr().out.startswith("heft: mean SLR ")
+
+
+def test_the_same_rows_give_the_same_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [run_point(point) for point in points((20,), (0.5, 5.0), 2)]
+    for name in ("one.svg", "two.svg"):
+        plot_slr(rows, "ccr", "CCR", tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
 def test_impossible_counts_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
