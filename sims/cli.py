@@ -33,7 +33,16 @@ PLOT_CHOICES: Final = (
 """As `sims.scenario.parts` has them; repeated, so that help need not import it."""
 
 
-@click.group(name="sim", short_help="Simulate meshes: run, sweep, replay, plot, compare, shrink.")
+class OrderedGroup(click.Group):
+    """Lists its commands in the order in which people meet them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=OrderedGroup, name="sim", short_help="Simulate meshes: run, sweep, replay, plot, compare, shrink."
+)
 def sim_command() -> None:
     """Simulate whole meshes under a virtual clock.
 

@@ -164,11 +164,14 @@ class MembershipRecorder(Observer):
         for effect in effects:
             if isinstance(effect, Notify) and effect.event.startswith(_PREFIX):
                 state = effect.event[len(_PREFIX) :]
-                self._believe(host.index, str(effect.values["member"]), state, now)
+                accuser = self._members.get(str(effect.values["accuser"]))
+                judge = host.index if accuser is None else accuser.host
+                self._believe(host.index, str(effect.values["member"]), state, judge, now)
 
     # Inside
 
-    def _believe(self, observer: int, name: str, state: str, now: float) -> None:
+    def _believe(self, observer: int, name: str, state: str, judge: int, now: float) -> None:
+        """Note what an observer believes from now on of a member; `judge` is the host that said so first."""
         member = self._members.get(name)
         beliefs = self._beliefs.get(observer)
         if member is None or beliefs is None:
@@ -186,7 +189,7 @@ class MembershipRecorder(Observer):
         self.events.append(Event(now, observer, f"{_PREFIX}{state}", member.host, 0, before))
         if member.running:
             if state in (SUSPECT, DEAD):
-                self._doubt(observer, member, state, now)
+                self._doubt(observer, member, state, judge, now)
         elif member.death is not None and state != ALIVE:
             self._detect(member.death, observer, state, now)
 
@@ -199,10 +202,15 @@ class MembershipRecorder(Observer):
             else:
                 self._wrong_listed -= 1
 
-    def _doubt(self, observer: int, member: _Member, verdict: str, now: float) -> None:
+    def _doubt(self, observer: int, member: _Member, verdict: str, judge: int, now: float) -> None:
         has_just_started = member.was_dead and now - member.booted_s < GRACE_S
-        is_excused = has_just_started or self._excuses.is_excused(observer, member.host, now)
-        is_disturbed = self._excuses.is_disturbed(observer, now)
+        excuses = self._excuses
+        is_excused = (
+            has_just_started
+            or excuses.is_excused(observer, member.host, now)
+            or excuses.is_excused(judge, member.host, now)
+        )
+        is_disturbed = excuses.is_disturbed(observer, now) or excuses.is_disturbed(judge, now)
         self.doubts.append(Doubt(now, observer, member.host, verdict, is_excused, is_disturbed))
 
     def _detect(self, watch: _Watch, observer: int, state: str, now: float) -> None:

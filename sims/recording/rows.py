@@ -59,8 +59,9 @@ class Doubt(NamedTuple):
         time_s: when.
         observer, host: who doubted whom.
         verdict: "suspect" or "dead".
-        is_excused: the member was disturbed (paused, cut off from the observer, started a moment ago …).
-        is_disturbed: the observer itself was.
+        is_excused: the member was disturbed (paused, started a moment ago …), or cut off from the observer or
+            from the node that said so first.
+        is_disturbed: one of those two was itself.
     """
 
     time_s: float

@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
+from sims.lab.policies import make_policy
 from sims.network import NetworkConfig
 from sims.network.topology import Topology
 from sims.scenario.churn import read_churn
@@ -25,7 +26,7 @@ from sims.scenario.toml_lines import Path
 from sims.settings import NodeSettings
 from sims.workload.generators import generate
 from sims.workload.graph import TaskGraph
-from swarm.core.errors import ConfigError, GraphError
+from swarm.core.errors import ConfigError, GraphError, SwarmError
 from swarm.election.config import ElectionConfig
 from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
@@ -251,6 +252,10 @@ class Scenario:
                 f"placement is {self.policy.placement!r}, a policy of the ideal model, where nothing "
                 f"fails; remove the faults, or place by {MESH!r}",
             )
+        try:
+            make_policy(self.policy.placement)
+        except SwarmError as error:
+            raise BadValue(("policy", "placement"), f"placement: {error}") from None
 
 
 def graph_of(workload: Workload, path: Path = ("workload",)) -> TaskGraph:

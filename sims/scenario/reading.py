@@ -29,6 +29,7 @@ from dataclasses import fields, replace
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar
 
+from sims.lab.gossip import gossip_settings
 from sims.network import NetworkConfig
 from sims.scenario.binding import bind, bind_value, check_keys, key_of, shown
 from sims.scenario.faults import Fault
@@ -71,11 +72,10 @@ GROUPED: Final[dict[str, tuple[str, ...]]] = {
 }
 """Sections that hold fields of the scenario itself; [mesh] has the groups of hosts besides."""
 
-PRESETS: Final[dict[str, tuple[str, ...]]] = {
-    "gossip": ("lan", "local", "wan", "phone"),
-    "election": ("lan", "wan"),
-}
+PRESETS: Final = ("gossip", "election")
 """Sections whose key `preset` chooses the values that the others change."""
+
+ELECTION_PRESETS: Final = ("lan", "wan")
 
 SECTIONS: Final = ("name", "description", *GROUPED, "faults", "workload", *PLAIN)
 
@@ -183,17 +183,29 @@ def _table(document: Mapping[str, object], section: str, source: Source) -> Mapp
 
 def _bind_section(kind: type, table: Mapping[str, object], section: str, source: Source) -> Any:
     base = None
-    presets = PRESETS.get(section, ())
     rest = dict(table)
-    if presets and "preset" in rest:
-        preset = rest.pop("preset")
-        if preset not in presets:
-            source.refuse(
-                (section, "preset"),
-                f"{section}.preset is {shown(preset)}, it must be one of {', '.join(presets)}",
-            )
-        base = getattr(kind, str(preset))()
-    return bind(kind, rest, (section,), source, base)
+    if section in PRESETS and "preset" in rest:
+        base = _preset(section, rest.pop("preset"), source)
+    bound = bind(kind, rest, (section,), source, base)
+    if isinstance(bound, PolicySettings) and bound.placement.rpartition(":")[0].endswith(".py"):
+        # The class of a user is meant from the scenario's folder, wherever it is run from.
+        return replace(bound, placement=str(source.file(bound.placement)))
+    return bound
+
+
+def _preset(section: str, name: object, source: Source) -> Any:
+    path: Path = (section, "preset")
+    if not isinstance(name, str):
+        source.refuse(path, f"{section}.preset is {shown(name)}, it must be a text")
+    if section == "gossip":
+        try:
+            return gossip_settings(name, source.folder)
+        except ConfigError as error:
+            source.refuse(path, f"gossip.preset: {error}")
+    if name not in ELECTION_PRESETS:
+        known = ", ".join(ELECTION_PRESETS)
+        source.refuse(path, f"{section}.preset is {shown(name)}, it must be one of {known}")
+    return ElectionConfig.wan() if name == "wan" else ElectionConfig.lan()
 
 
 def _bind_network(document: Mapping[str, object], source: Source) -> dict[str, Any]:

@@ -112,6 +112,9 @@ def _set(document: Document, key: str, value: object, source: Source) -> None:
             source.refuse((), f"{parts[number - 1]} is a list of {len(place)}; write {parts[number - 1]}[1]")
         place = place.setdefault(part, {})
     last = parts[-1]
+    if last == "preset" and isinstance(place, dict):
+        # A preset stands for all values of its section, those given before included.
+        place.clear()
     if isinstance(place, list) or isinstance(last, int):
         source.refuse((), "a row cannot be set as a whole; name a key of it")
     place[last] = value
