@@ -37,7 +37,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit compiled pure parity sim netns e2e \
-	bench soak clean
+	bench soak planted clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -102,6 +102,7 @@ fmt: $(VENV)/.dev  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix --exit-zero $(LINTED)
 	$(BIN)/ruff format $(LINTED)
 	$(BIN)/python tools/wire_tables.py
+	$(BIN)/python tools/scenario_tables.py
 
 lint: $(VENV)/.dev  ## format check and ruff
 	$(BIN)/ruff format --check $(LINTED)
@@ -133,6 +134,9 @@ parity: $(VENV)/.swarm $(PURE)/.swarm  ## equal traces of the simulator from bot
 sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulator
 	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SEEDS)
 
+planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see which checker finds each
+	env -u PYTHONPATH $(BIN)/python -P -m sims.planted
+
 netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
 	$(call run_tests,1,$(BIN),tests -m netns)
 
@@ -142,8 +146,10 @@ e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
 	$(call run_tests,1,$(BIN),tests -m bench -s)
 
-soak:  ## twenty times as many seeds as `make sim`
-	$(MAKE) sim SEEDS=1000
+soak: $(VENV)/.swarm  ## 20,000 seeds or SEEDS=...; goes on where it stopped, keeps shrunk cases that fail
+	@mkdir -p $(WORK)/soak
+	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(if $(filter 50,$(SEEDS)),20000,$(SEEDS)) \
+		--state $(WORK)/soak/state.json --keep $(WORK)/soak/failed
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) $(PURE) $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -150,9 +150,11 @@ class SimulatedClient:
             self.state = body.take_text()
             body.take_int()
             self.counts = [Body([count]).take_int() for count in body.take_list()]
-            for row in body.take_list():
-                completion = completion_untrusted(Body([row]).take_list())
-                self.results[completion.task] = completion
+            completions = [completion_untrusted(Body([row]).take_list()) for row in body.take_list()]
             self.reason = body.take_text()
-            body.take_bool()
+            if body.take_bool():
+                # All there is, from a leader that may have other winners than the one before.
+                self.results = {}
+            for completion in completions:
+                self.results[completion.task] = completion
             self.attempts = max(self.attempts, body.take_int())

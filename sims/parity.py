@@ -12,7 +12,8 @@ import sys
 
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import simple_cluster
-from sims.faults import run_faults
+from sims.trials.drawing import draw
+from sims.trials.run import run_case
 from sims.network import NetworkConfig
 from swarm.version import is_compiled
 from swarm.wire.job_part import JobPart, TaskSpec
@@ -67,8 +68,8 @@ def digests(seeds: int) -> dict[str, str]:
     for number in range(seeds):
         name = f"mesh:{number}"
         found[name] = mesh_digest(name)
-        report = run_faults(number)
-        found[f"faults:{number}"] = f"{report.digest} {report.problem or 'well'}"
+        verdict = run_case(draw(number, "small"))
+        found[f"trial:{number}"] = f"{verdict.digest} {verdict.checker or 'well'}"
     return found
 
 

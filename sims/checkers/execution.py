@@ -107,14 +107,13 @@ class ObjectChecker(Checker):
         if consumers is None or job in self._records.ended or effect.name not in host.store:
             return
         others = [
-            other
-            for other in self.cluster.hosts
-            if other.index != host.index and effect.name in other.store
+            other for other in self.cluster.hosts if other.index != host.index and effect.name in other.store
         ]
         if others or not all([self.truth.is_well(other.index, QUIET_S) for other in self.cluster.hosts]):
             return
         for consumer in consumers:
             if (job, consumer) not in self._done:
                 self.fail(
-                    "E2", f"{self.name(host)} drops the output of task {task}, which task {consumer} still needs"
+                    "E2",
+                    f"{self.name(host)} drops the output of task {task}, which task {consumer} still needs",
                 )

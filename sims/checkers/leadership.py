@@ -54,7 +54,10 @@ class FenceChecker(Checker):
             if frame.ballot >= before:
                 self._fences[host.node_id] = frame.ballot
             elif host.node_id not in self.truth.forgot:
-                self.fail("S2", f"the fence of {self.name(host)} falls to {_show(frame.ballot)} from {_show(before)}")
+                self.fail(
+                    "S2",
+                    f"the fence of {self.name(host)} falls to {_show(frame.ballot)} from {_show(before)}",
+                )
             else:
                 self._fences[host.node_id] = frame.ballot
 
@@ -91,7 +94,9 @@ class OrderChecker(Checker):
                 for task in effect.tasks:
                     ballot = stale.get((task.job, task.task, task.attempt))
                     if ballot is not None:
-                        self.fail("S3", f"{self.name(host)} runs task {task.task} on the order of {_show(ballot)}")
+                        self.fail(
+                            "S3", f"{self.name(host)} runs task {task.task} on the order of {_show(ballot)}"
+                        )
 
 
 class LeadershipChecker(Checker):
@@ -120,7 +125,10 @@ class LeadershipChecker(Checker):
         led_at = self._beat_at.setdefault((ballot, host.index), now)
         begin_s, end_s = self.truth.stalls.get(host.index, (0.0, 0.0))
         if led_at < begin_s and now >= end_s and end_s - begin_s > lease_s + STALL_SLACK_S:
-            self.fail("S4", f"{self.name(host)} leads on under {_show(ballot)} after {end_s - begin_s:.1f} s of silence")
+            self.fail(
+                "S4",
+                f"{self.name(host)} leads on under {_show(ballot)} after {end_s - begin_s:.1f} s of silence",
+            )
 
 
 def _show(ballot: Ballot) -> str:

@@ -54,7 +54,11 @@ class MembershipChecker(Checker):
                 continue
             for member in host.node.gossip.members():
                 known = true.get(member.node_id)
-                if known is not None and member.incarnation > known and member.node_id not in self.truth.forgot:
+                if (
+                    known is not None
+                    and member.incarnation > known
+                    and member.node_id not in self.truth.forgot
+                ):
                     self.fail(
                         "S10",
                         f"{self.name(host)} holds {member.name} at incarnation {member.incarnation}, "

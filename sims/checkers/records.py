@@ -78,7 +78,9 @@ class RecordChecker(Checker):
             keeper = self.cluster.hosts[index]
             is_there = keeper.disk.row("parts", key) is not None or keeper.disk.row("tombs", job) is not None
             if not is_there and not keeper.disk.is_lying and self.truth.is_well(index, 1.0):
-                self.fail("S6", f"{self.name(host)} acknowledges, but nothing is on the disk of {self.name(keeper)}")
+                self.fail(
+                    "S6", f"{self.name(host)} acknowledges, but nothing is on the disk of {self.name(keeper)}"
+                )
         self._check_spread(host, keepers)
         self.acknowledged[key] = Acknowledged(key, keepers)
 
@@ -108,6 +110,9 @@ class RecordChecker(Checker):
             if is_safe:
                 continue
             for index, identity in part.keepers:
+                if self.cluster.hosts[index].disk.is_lying:
+                    excuses += 1
+                    continue
                 lost = (index, part.key) in self._lost_rows or self.cluster.hosts[index].node_id != identity
                 excuses += lost or identity in self.truth.forgot
             if excuses < len(part.keepers):
@@ -134,8 +139,9 @@ class StatusChecker(Checker):
         before = self._shown.get(job, "")
         if state in FINAL:
             self._records.ended[job] = True
-        # A verdict is told before other disks have it: a cancel after the leader's death may win (verdict-alone).
-        is_excused = state == "cancelled" and self.truth.downs > 0
+        # A verdict is told before other disks have it: a cancel after the leader's death, or on the other side
+        # of a cut, may win (verdict-alone).
+        is_excused = state == "cancelled" and (self.truth.downs > 0 or self.truth.net_troubled_at > 0)
         if before == "done" and state in FINAL and state != "done" and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
         if state in FINAL and before != "done":
@@ -149,4 +155,6 @@ class StatusChecker(Checker):
         digests = [output[0] for output in outputs]
         before = self._results.setdefault((job, task), digests)
         if before != digests:
-            self.fail("S9", f"task {task} of job {job.hex()[:6]} had another result before, says {self.name(host)}")
+            self.fail(
+                "S9", f"task {task} of job {job.hex()[:6]} had another result before, says {self.name(host)}"
+            )

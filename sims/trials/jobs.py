@@ -24,7 +24,9 @@ def part_of(plan: JobPlan) -> JobPart:
         is_kept = plan.is_random or number == len(needs) - 1 or plan.shape == "bag"
         name = f"{plan.shape}{number % 3}"
         tasks.append(
-            simulated_task(name, plan.task_s, [plan.size_bytes], inputs, is_kept, options, fails, plan.is_random)
+            simulated_task(
+                name, plan.task_s, [plan.size_bytes], inputs, is_kept, options, fails, plan.is_random
+            )
         )
     return JobPart(0, {"name": plan.shape}, tasks)
 

@@ -88,6 +88,7 @@ class Trial:
         self.cluster.observers.extend(self.checkers)
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
         self.clients: Final[list[tuple[JobPlan, SimulatedClient]]] = []
+        self.calm_downs: Final = 1
         self.consumers: Final[dict[tuple[bytes, int], list[int]]] = {}
 
     def run(self) -> None:
@@ -135,7 +136,9 @@ class Trial:
     def _submit(self, plan: JobPlan) -> None:
         name = f"{self.case.seed}:{len(self.clients)}"
         client = SimulatedClient(self.cluster, name, part_of(plan), plan.host)
-        assert client.job == blake2b(name.encode(), digest_size=10).digest(), "a job's id is a digest of its name"
+        assert client.job == blake2b(name.encode(), digest_size=10).digest(), (
+            "a job's id is a digest of its name"
+        )
         for task, consumers in consumers_of(plan).items():
             self.consumers[(client.job, task)] = consumers
             if not (plan.cancel_s or plan.fails or plan.is_random):

@@ -34,6 +34,9 @@ def take_success(
     worker = dispatcher.workers.get(completion.node)
     speed = 1.0 if worker is None else worker.speed
     dispatcher.estimates.observe(task.spec.name, completion.duration_s, speed)
+    if task.is_final() and (task.outputs is None or task.is_released):
+        # Nobody needs what this late run has made.
+        dispatcher.release(job, task.index, task.spec.output_count, [completion.node])
     if not job.accept_success(task, completion, is_live and worker is not None) and task.state != DONE:
         dispatcher.recall_ahead(job, task)
     won = job.won

@@ -6,9 +6,9 @@ import pytest
 
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster, simple_cluster
-from sims.faults import LEVELS, result_digest, tree_job, undisturbed_digest
 from sims.network import NetworkConfig
 from swarm.wire.job_part import JobPart, TaskOptions
+from tests.simulation.tree_job import LEVELS, result_digest, tree_job, undisturbed_digest
 
 LIMIT_S = 120.0
 SMALL, LARGE = 10, 200_000

@@ -175,8 +175,9 @@ def test_a_seed_reproduces_a_run_and_another_does_not() -> None:
 def test_no_run_depends_on_the_order_of_hashes() -> None:
     program = (
         "import json\n"
-        "from sims.faults import run_faults\n"
-        "print(json.dumps([run_faults(seed).digest for seed in (3, 4)]))\n"
+        "from sims.trials.drawing import draw\n"
+        "from sims.trials.run import run_case\n"
+        "print(json.dumps([run_case(draw(seed, 'soak')).digest for seed in (3, 4)]))\n"
     )
     digests: list[list[str]] = []
     for hash_seed in ("1", "2"):
