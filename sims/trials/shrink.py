@@ -28,8 +28,8 @@ def shrink(case: Case, checker: str, runs_max: int = RUNS_MAX) -> Case:
         runs += 1
         return runs <= runs_max and run_case(smaller).checker == checker
 
-    case = replace(case, events=_minimum(case.events, lambda events: fails(replace(case, events=events))))
-    case = replace(case, jobs=_minimum(case.jobs, lambda jobs: fails(replace(case, jobs=jobs))))
+    case = replace(case, events=minimum(case.events, lambda events: fails(replace(case, events=events))))
+    case = replace(case, jobs=minimum(case.jobs, lambda jobs: fails(replace(case, jobs=jobs))))
     for smaller in (
         replace(case, network=NetworkConfig()),
         replace(case, network=replace(case.network, duplicate=0.0, reorder=0.0, corrupt=0.0)),
@@ -40,7 +40,7 @@ def shrink(case: Case, checker: str, runs_max: int = RUNS_MAX) -> Case:
     return case
 
 
-def _minimum(items: tuple[T, ...], fails: Callable[[tuple[T, ...]], bool]) -> tuple[T, ...]:
+def minimum(items: tuple[T, ...], fails: Callable[[tuple[T, ...]], bool]) -> tuple[T, ...]:
     """Return items from which no part can be left out any more (ddmin)."""
     parts = 2
     while len(items) >= 1:
