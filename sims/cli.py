@@ -279,6 +279,35 @@ def compare_command(
     return 0
 
 
+@sim_command.command("shrink", short_help="Make what fails smaller.")
+@click.argument("target", metavar="FILE|SEED")
+@click.option("--profile", default="soak", show_default=True, help="What a seed is drawn from.")
+@click.option("--runs", type=click.IntRange(min=1), default=400, show_default=True, help="Runs at most.")
+@click.option("--out", type=click.Path(dir_okay=False), help="File for what is left; printed by default.")
+def shrink_command(target: str, profile: str, runs: int, out: str | None) -> int:
+    """Make a failing trial of the soak (a SEED, or a stored case in JSON) or a failing scenario smaller."""
+    from sims.output import scenario_text, write_scenario
+    from sims.scenario.reading import read_scenario
+    from sims.shrinking import read_trial, shrink_scenario, shrink_trial
+    from sims.whole_files import write_whole
+
+    if target.isdecimal() or target.endswith(".json"):
+        found = shrink_trial(read_trial(target, profile), runs)
+    else:
+        found = shrink_scenario(read_scenario(target), runs_max=runs)
+    if not found.what:
+        click.echo(f"swarm: {target} breaks nothing", err=True)
+        return FAILED
+    click.echo(f"{found.what}\n{found.before} faults and jobs before, {found.after} now", err=True)
+    if out is None:
+        click.echo(found.text or scenario_text(found.scenario), nl=False)
+    elif found.scenario is not None:
+        write_scenario(found.scenario, Path(out))
+    else:
+        write_whole(Path(out), found.text)
+    return 0
+
+
 def chosen_scenario(
     file: str | None,
     nodes: int | None,

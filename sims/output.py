@@ -77,6 +77,15 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
     write_whole(path, toml_text(document))
 
 
+def scenario_text(scenario: Scenario | None) -> str:
+    """Return a scenario as TOML, "" for none.
+
+    Raises:
+        TypeError: a graph in it was made in Python.
+    """
+    return "" if scenario is None else toml_text(document_of_scenario(scenario))
+
+
 def _made_in_python(scenario: Scenario) -> dict[int, TaskGraph]:
     found: dict[int, TaskGraph] = {}
     for number, workload in enumerate(scenario.workloads):

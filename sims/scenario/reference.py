@@ -1,6 +1,6 @@
 """The tables of docs/SCENARIOS.md, made from the dataclasses that scenarios are bound to.
 
-Each table stands between ``<!-- keys: NAME -->`` and ``<!-- end -->``; `tools/scenario_tables.py` writes them,
+Each table stands between ``<!-- keys: NAME -->`` and ``<!-- end -->``; tools/scenario_tables.py writes them,
 and a test sees that they are fresh.
 """
 
