@@ -5,13 +5,15 @@ under what each node sends and receives at most, and under any further links tha
 cell, an up-link); the transfers of a pair share its rate equally. Rates change only when a flow begins or
 ends. In the simple model each transfer runs at the smaller of the two ends' rates, whatever else goes on.
 
-Only bulk data goes through here: the cost of a change grows with the number of flows.
+Only bulk data goes through here. In the shared model an instant with changes costs time in proportion to the
+transfers under way, however many changes it has; in the simple model a transfer costs its place in a heap.
 
 Source: Bertsekas, Gallager, "Data Networks" (1992), section 6.5.2, progressive filling.
 """
 
 from __future__ import annotations
 
+import heapq
 from typing import Final, final
 
 from swarm.core.errors import ConfigError
@@ -67,7 +69,12 @@ class FlowNetwork:
         self._flows: dict[int, Flow] = {}
         self._transfers: dict[int, Transfer] = {}
         self._changed_s = 0.0
+        self._is_stale = False
         self._next_end = NEVER
+        # Of the simple model: (end, order of the begin, number); cancelled ones stay until their end.
+        self._ends: list[tuple[float, int, int]] = []
+        self._orders: dict[int, int] = {}
+        self._order = 0
 
     def add_link(self, capacity_bytes_s: float) -> int:
         """Add a capacity that pairs may cross besides their own; return its number.
@@ -88,8 +95,8 @@ class FlowNetwork:
         """Begin a transfer of `size_bytes` >= 0; its number is not in use."""
         assert transfer not in self._transfers, f"transfer {transfer} is under way"
         assert size_bytes >= 0, "a size is at least 0"
-        self._advance(now)
         pair = source * self._count + target
+        self._advance(now)
         flow = self._flows.get(pair)
         if flow is None:
             extra = self._links.get(pair)
@@ -99,44 +106,81 @@ class FlowNetwork:
             flow = Flow(resources)
             self._flows[pair] = flow
         flow.count += 1
-        self._transfers[transfer] = Transfer(transfer, pair, size_bytes)
-        self._share(now)
+        added = Transfer(transfer, pair, size_bytes)
+        self._transfers[transfer] = added
+        if self._is_shared:
+            self._is_stale = True
+        else:
+            self._run_alone(added, flow, now)
 
     def cancel(self, transfer: int, now: float) -> None:
         """Stop a transfer; one that is unknown or has ended is ignored."""
         if transfer in self._transfers:
             self._advance(now)
             self._remove(transfer)
-            self._share(now)
+            self._is_stale = self._is_shared
 
     def next_end(self) -> float:
         """Return when the next transfer ends, infinity for never."""
+        if not self._is_shared:
+            self._drop_cancelled()
+            return self._ends[0][0] if self._ends else NEVER
+        self._share()
         return self._next_end
 
     def take_ended(self, now: float) -> list[int]:
         """Return and forget the transfers that have ended by `now`, in the order in which they began."""
-        if self._next_end > now + _SAME_INSTANT_S:
+        if self.next_end() > now + _SAME_INSTANT_S:
             return []
         self._advance(now)
-        ended: list[int] = []
-        for transfer in self._transfers.values():
-            if transfer.end_s <= now + _SAME_INSTANT_S:
-                ended.append(transfer.number)
+        ended = self._ended_shared(now) if self._is_shared else self._ended_alone(now)
         for number in ended:
             self._remove(number)
-        self._share(now)
+        self._is_stale = self._is_shared
         return ended
 
     def rate_bytes_s(self, transfer: int) -> float:
         """Return the present rate of a transfer that is under way."""
+        self._share()
         return self._transfers[transfer].rate_bytes_s
 
     def __len__(self) -> int:
         return len(self._transfers)
 
+    def _ended_shared(self, now: float) -> list[int]:
+        ended: list[int] = []
+        for transfer in self._transfers.values():
+            if transfer.end_s <= now + _SAME_INSTANT_S:
+                ended.append(transfer.number)
+        return ended
+
+    def _ended_alone(self, now: float) -> list[int]:
+        found: list[tuple[int, int]] = []
+        while self._ends and self._ends[0][0] <= now + _SAME_INSTANT_S:
+            _, order, number = heapq.heappop(self._ends)
+            if self._orders.get(number) == order:
+                found.append((order, number))
+        found.sort()
+        return [number for _, number in found]
+
+    def _run_alone(self, transfer: Transfer, flow: Flow, now: float) -> None:
+        """Give a transfer of the simple model its rate and its end, which nothing changes."""
+        rate = min([self._capacity[resource] for resource in flow.resources])
+        transfer.rate_bytes_s = rate
+        transfer.end_s = now if rate == NEVER else now + transfer.left_bytes / rate
+        self._order += 1
+        self._orders[transfer.number] = self._order
+        heapq.heappush(self._ends, (transfer.end_s, self._order, transfer.number))
+
+    def _drop_cancelled(self) -> None:
+        while self._ends and self._orders.get(self._ends[0][2]) != self._ends[0][1]:
+            heapq.heappop(self._ends)
+
     def _advance(self, now: float) -> None:
+        """Take what has been moved until now off the transfers of the shared model."""
         passed_s = now - self._changed_s
-        if passed_s > 0:
+        if passed_s > 0 and self._is_shared:
+            self._share()
             for transfer in self._transfers.values():
                 if transfer.rate_bytes_s < NEVER:
                     transfer.left_bytes = max(0.0, transfer.left_bytes - transfer.rate_bytes_s * passed_s)
@@ -144,22 +188,23 @@ class FlowNetwork:
 
     def _remove(self, number: int) -> None:
         transfer = self._transfers.pop(number)
+        self._orders.pop(number, None)
         flow = self._flows[transfer.pair]
         flow.count -= 1
         if flow.count == 0:
             del self._flows[transfer.pair]
 
-    def _share(self, now: float) -> None:
-        """Give every flow its rate, and every transfer its end."""
-        if self._is_shared:
-            self._fill()
+    def _share(self) -> None:
+        """Give every flow its rate, and every transfer its end, if something has changed."""
+        if not self._is_stale:
+            return
+        self._is_stale = False
+        self._fill()
+        now = self._changed_s
         self._next_end = NEVER
         for transfer in self._transfers.values():
             flow = self._flows[transfer.pair]
-            if self._is_shared:
-                rate = flow.rate_bytes_s / flow.count
-            else:
-                rate = min([self._capacity[resource] for resource in flow.resources])
+            rate = flow.rate_bytes_s / flow.count
             transfer.rate_bytes_s = rate
             transfer.end_s = now if rate == NEVER else now + transfer.left_bytes / rate
             self._next_end = min(self._next_end, transfer.end_s)
