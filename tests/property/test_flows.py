@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sims.network.flows import FlowNetwork
+from sims.network.flows import NEVER, FlowNetwork
 from swarm.core.errors import ConfigError
 
 NODES = 5
@@ -127,3 +127,34 @@ def test_impossible_capacities_are_refused(up: list[float], down: list[float]) -
         FlowNetwork(up, down, True)
     with pytest.raises(ConfigError):
         FlowNetwork([1.0], [1.0], True).add_link(0.0)
+
+
+def test_without_sharing_a_stopped_transfer_is_forgotten_and_the_rest_end_in_order() -> None:
+    network = FlowNetwork([10.0, 10.0], [10.0, 10.0], False)
+    for number, size in ((1, 30.0), (2, 10.0), (3, 30.0), (4, 20.0)):
+        network.start(number, 0, 1, size, 0.0)
+    network.cancel(2, 0.5)
+    network.cancel(9, 0.5)
+    assert network.next_end() == 2.0
+    # A number is free again once its transfer has ended or was stopped.
+    network.start(2, 1, 0, 20.0, 1.0)
+    assert network.rate_bytes_s(2) == 10.0
+    assert network.take_ended(1.5) == []
+    assert network.take_ended(2.0) == [4]
+    assert network.take_ended(3.0) == [1, 3, 2]
+    assert network.next_end() == NEVER
+    assert len(network) == 0
+
+
+def test_changes_of_one_instant_count_together() -> None:
+    network = FlowNetwork([10.0, 10.0], [10.0, 10.0], True)
+    network.start(1, 0, 1, 20.0, 0.0)
+    network.start(2, 0, 1, 20.0, 0.0)
+    assert network.rate_bytes_s(1) == 5.0
+    # One goes and another comes a second later: five of twenty bytes are through.
+    network.cancel(2, 1.0)
+    network.start(3, 0, 1, 5.0, 1.0)
+    assert network.next_end() == 2.0
+    assert network.take_ended(2.0) == [3]
+    assert network.next_end() == 3.0
+    assert network.take_ended(3.0) == [1]
