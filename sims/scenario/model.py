@@ -227,7 +227,8 @@ class Scenario:
                 raise BadValue((*path, "file"), str(error)) from None
             for _, name, _ in events:
                 if names.number(name) < 0:
-                    raise BadValue((*path, "file"), f"{fault.file}: {names.problem_of(name) or name}")
+                    problem = names.problem_of(name) or f"{name!r} is more than one host"
+                    raise BadValue((*path, "file"), f"{fault.file}: {problem}")
 
     def _check_workload(self, path: Path, workload: Workload, names: HostNames) -> None:
         problem = names.problem_of(workload.at)

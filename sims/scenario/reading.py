@@ -229,7 +229,7 @@ def _read_latencies(file: str, path: Path, source: Source) -> list[float]:
     try:
         lines = FilePath(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        source.refuse(path, f"latency_file: {file}: cannot be read: {error}")
+        source.refuse(path, f"{path_text(path)}: {file}: cannot be read: {error}")
     found: list[float] = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -238,7 +238,7 @@ def _read_latencies(file: str, path: Path, source: Source) -> list[float]:
         try:
             found.append(float(text))
         except ValueError:
-            source.refuse(path, f"latency_file: {file}: line {number}: {text!r} is no latency in seconds")
+            source.refuse(path, f"{file}: line {number}: {text!r} is no latency in seconds")
     return found
 
 
@@ -294,7 +294,8 @@ def _bind_workload(table: Mapping[str, object], path: Path, source: Source) -> W
     for key, value in table.items():
         inside = (*path, key)
         if key in ("parameters", "arrivals", "noise") and not isinstance(value, Mapping):
-            source.refuse(inside, f"{key} is {shown(value)}, it must be a table; write {key} = {{ ... }}")
+            name = path_text(inside)
+            source.refuse(inside, f"{name} is {shown(value)}, it must be a table; write {key} = {{ ... }}")
         if key == "parameters":
             values[key] = _bind_parameters(value, inside, source)
         elif key == "arrivals":
@@ -315,7 +316,8 @@ def _bind_parameters(table: Any, path: Path, source: Source) -> dict[str, float]
     found: dict[str, float] = {}
     for key, value in table.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            source.refuse((*path, key), f"parameters.{key} is {shown(value)}, it must be a number")
+            inside = (*path, key)
+            source.refuse(inside, f"{path_text(inside)} is {shown(value)}, it must be a number")
         found[key] = value
     return found
 
@@ -331,7 +333,7 @@ def _bind_arrivals(table: Any, path: Path, source: Source) -> Arrivals:
         except ConfigError as error:
             if isinstance(error, ScenarioError):
                 raise
-            source.refuse((*path, "file"), f"arrivals.file: {error}")
+            source.refuse((*path, "file"), f"{path_text(path)}: {error}")
         rest.setdefault("kind", "trace")
         rest.setdefault("count", 0)
     return bind(Arrivals, rest, path, source)
@@ -339,7 +341,7 @@ def _bind_arrivals(table: Any, path: Path, source: Source) -> Arrivals:
 
 def _file_name(value: object, path: Path, source: Source) -> str:
     if not isinstance(value, str) or not value:
-        source.refuse(path, f"{path[-1]} is {shown(value)}, it must be the name of a file")
+        source.refuse(path, f"{path_text(path)} is {shown(value)}, it must be the name of a file")
     return str(source.file(value))
 
 

@@ -73,11 +73,11 @@ def mentioned_key(message: str, keys: list[str]) -> str | None:
                 places.append((found.start(), key))
         if places:
             return min(places)[1]
+    words = re.findall(r"[a-z]\w{3,}", message)
     for key in keys:
-        # "probe_timeout: 0.2 <= 5 <= 1 must hold" is about probe_timeout_s.
-        for word in re.findall(r"\w{4,}", message):
-            if key.startswith(word):
-                return key
+        # "probe_timeout: 0.2 <= 5 <= 1 must hold" is about probe_timeout_s, "shape > 0" about latency_shape.
+        if any([key.startswith(word) or word in key.split("_") for word in words]):
+            return key
     return None
 
 
