@@ -30,11 +30,13 @@ def run_time_s(task: ExecutorTask) -> float:
         return 0.0
 
 
-def outcome(task: ExecutorTask, seconds: float, salt: bytes = b"") -> tuple[list[object], list[tuple[ObjectName, bytes, int]]]:
+def outcome(
+    task: ExecutorTask, seconds: float, salt: bytes = b""
+) -> tuple[list[object], list[tuple[ObjectName, bytes, int]]]:
     """Return the frame that a task's executor sends at its end, and what the task leaves in the store.
 
-    The payload is msgpack: [seconds, size of each output ..., fails?, is random?]. Outputs are a digest of the
-    task's number and its inputs' digests, so that they depend on what was computed and on nothing else; those
+    The payload is msgpack: [seconds, size of each output ..., fails?, is random?]. Outputs are a digest of
+    the task's number and its inputs' digests, so that they depend on what was computed and on nothing else; those
     of a random task depend on the salt too.
 
     Args:

@@ -12,9 +12,9 @@ import sys
 
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import simple_cluster
+from sims.network import NetworkConfig
 from sims.trials.drawing import draw
 from sims.trials.run import run_case
-from sims.network import NetworkConfig
 from swarm.version import is_compiled
 from swarm.wire.job_part import JobPart, TaskSpec
 

@@ -1,9 +1,9 @@
 """Many random trials: ``python -m sims.soak --seeds 1000``; exits with 1 when an invariant broke.
 
-Runs over processes and shows progress on a terminal. With ``--state FILE`` it goes on where it stopped: the file
-says which seeds of which profile are done, for one version of the sources, and how long they took. A seed that
-breaks an invariant is printed, and with ``--keep FOLDER`` shrunk to a small case and stored there. ``--case FILE``
-runs a stored case instead.
+Runs over processes and shows progress on a terminal. With ``--state FILE`` it goes on where it stopped: the
+file says which seeds of which profile are done, for one version of the sources, and how long they took. A
+seed that breaks an invariant is printed, and with ``--keep FOLDER`` shrunk to a small case and stored there.
+``--case FILE`` runs a stored case instead.
 """
 
 from __future__ import annotations

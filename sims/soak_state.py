@@ -61,8 +61,9 @@ class SoakState:
     def summary(self, wanted: int, failed: int) -> str:
         """Return one line for people."""
         return (
-            f"{wanted} seeds, {failed} of this run broke an invariant; with these sources {len(self._done)} seeds "
-            f"and {self._mine['virtual_s'] / 3600:.1f} simulated hours in {self._mine['wall_s']:.0f} s"
+            f"{wanted} seeds, {failed} of this run broke an invariant; with these sources "
+            f"{len(self._done)} seeds and {self._mine['virtual_s'] / 3600:.1f} simulated hours "
+            f"in {self._mine['wall_s']:.0f} s"
         )
 
 

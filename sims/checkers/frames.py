@@ -38,7 +38,8 @@ def kind_of(payload: bytes) -> int:
 
 def read(payload: bytes) -> Seen:
     """Return a frame that a node sent; nodes send no garbage."""
-    kind, sender, counter, owner, beat, body = msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    fields: Any = msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    kind, sender, counter, owner, beat, body = fields
     return Seen(kind, sender, (counter, owner), beat, body)
 
 
@@ -46,5 +47,5 @@ def read_ballot(row: bytes | None) -> Ballot:
     """Return a ballot from a row of a journal, (0, b"") for none."""
     if row is None:
         return (0, b"")
-    counter, owner = msgpack.unpackb(row, raw=False)
-    return (counter, owner)
+    fields: Any = msgpack.unpackb(row, raw=False)
+    return (fields[0], fields[1])

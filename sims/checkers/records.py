@@ -85,7 +85,7 @@ class RecordChecker(Checker):
         self.acknowledged[key] = Acknowledged(key, keepers)
 
     def _check_spread(self, host: Host, keepers: list[tuple[int, bytes]]) -> None:
-        """In a mesh that is well, there are as many copies as machines allow, each on a machine of its own."""
+        """Where all is well there are as many copies as machines allow, each on a machine of its own."""
         hosts = self.cluster.hosts
         if self.truth.net_troubled_at or not all([self.truth.is_well(other.index, 20.0) for other in hosts]):
             return
@@ -139,8 +139,8 @@ class StatusChecker(Checker):
         before = self._shown.get(job, "")
         if state in FINAL:
             self._records.ended[job] = True
-        # A verdict is told before other disks have it: a cancel after the leader's death, or on the other side
-        # of a cut, may win (verdict-alone).
+        # A verdict is told before other disks have it: a cancel after the leader's death, or on the other
+        # side of a cut, may win (verdict-alone).
         is_excused = state == "cancelled" and (self.truth.downs > 0 or self.truth.net_troubled_at > 0)
         if before == "done" and state in FINAL and state != "done" and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")

@@ -71,7 +71,10 @@ class Topology:
         return self._ways[pair]
 
     def set_graph(self, graph: Any, nodes: list[Hashable]) -> None:
-        """Let ways be found in a graph; its edges have `latency_s`, `loss`, `link`, and site n is `nodes[n]`."""
+        """Let ways be found in a graph whose edges have `latency_s`, `loss` and `link`; site n is `nodes[n]`.
+
+        `link` is the number of a link, -1 for none.
+        """
         self._graph = graph
         self._nodes = nodes
 

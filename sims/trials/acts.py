@@ -1,4 +1,4 @@
-"""What can be done to a mesh in a trial. Each act is skipped where it does not apply, so that any can be left out."""
+"""What can be done to a mesh in a trial. An act is skipped where it does not apply: any can be left out."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _start(stage: Stage, event: Event) -> None:
             cluster.start(index, [(index + 1) % len(cluster.hosts)])
 
 
-def _revive(stage: Stage, event: Event) -> None:
+def _revive(stage: Stage, _event: Event) -> None:
     cluster = stage.cluster
     for host in cluster.hosts:
         if host.node is None:
@@ -83,7 +83,7 @@ def _cut(stage: Stage, event: Event) -> None:
     stage.cluster.network.partition([list(group) for group in event.groups])
 
 
-def _heal(stage: Stage, event: Event) -> None:
+def _heal(stage: Stage, _event: Event) -> None:
     stage.cluster.network.heal()
 
 
@@ -111,6 +111,12 @@ def _suspend(stage: Stage, event: Event) -> None:
         if stage.cluster.hosts[index].node is not None:
             stage.cluster.suspend(index, event.value)
             _note_stall(stage, index, event.value)
+
+
+def _suspend_leader(stage: Stage, event: Event) -> None:
+    for index in stage.cluster.leaders():
+        stage.cluster.suspend(index, event.value)
+        _note_stall(stage, index, event.value)
 
 
 def _note_stall(stage: Stage, index: int, seconds: float) -> None:
@@ -187,6 +193,7 @@ ACTS: Final[dict[str, Callable[[Stage, Event], None]]] = {
     "clog": _clog,
     "pause": _pause,
     "suspend": _suspend,
+    "suspend-leader": _suspend_leader,
     "pace": _pace,
     "drift": _drift,
     "jump": _jump,

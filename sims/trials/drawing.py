@@ -102,6 +102,14 @@ def _calm(seed: int, rng: Rng) -> Case:
     return replace(case, network=NetworkConfig(), events=tuple(events), jobs=jobs, core=tuple(range(count)))
 
 
+def _lossy(seed: int, rng: Rng) -> Case:
+    """No fault, but a network that loses much."""
+    case = _mixed(seed, "lossy", rng, 5 + rng.below(3), 90.0)
+    network = NetworkConfig(loss=rng.choose([0.1, 0.2]), jitter_s=0.005)
+    jobs = tuple([replace(job, is_random=False) for job in case.jobs])
+    return replace(case, network=network, events=(), jobs=jobs, core=tuple(range(len(case.hosts))))
+
+
 def _large(seed: int, rng: Rng) -> Case:
     return _mixed(seed, "large", rng, 12 + rng.below(13), 60.0)
 
@@ -263,6 +271,10 @@ def _sleep(drawn: Draw, at_s: float) -> None:
     drawn.add(at_s, "suspend", drawn.some(2), value=drawn.rng.choose([2.0, 5.0, 10.0, 30.0]))
 
 
+def _leader_sleeps(drawn: Draw, at_s: float) -> None:
+    drawn.add(at_s, "suspend-leader", value=drawn.rng.choose([2.0, 6.0, 12.0]))
+
+
 def _starve(drawn: Draw, at_s: float) -> None:
     targets = drawn.some(2)
     drawn.add(at_s, "pace", targets, value=drawn.rng.choose([0.005, 0.02, 0.1]))
@@ -328,6 +340,7 @@ FAULTS: Final[dict[str, Callable[[Draw, float], None]]] = {
     "clog": _clog,
     "pause": _pause,
     "sleep": _sleep,
+    "leader-sleeps": _leader_sleeps,
     "starve": _starve,
     "clock": _clock,
     "weather": _weather,
@@ -342,7 +355,8 @@ PROFILES: Final[dict[str, Callable[[int, Rng], Case]]] = {
     "small": _small,
     "pair": _pair,
     "calm": _calm,
+    "lossy": _lossy,
     "large": _large,
 }
-"""soak: 5 to 8 nodes, a minute of every fault; small: 1 to 4 nodes; pair: 2 or 3 without loss; calm: only single
-crashes; large: 12 to 24 nodes."""
+"""soak: 5 to 8 nodes, a minute of every fault; small: 1 to 4 nodes; pair: 2 or 3 without loss; calm: only
+single crashes; lossy: no fault but loss; large: 12 to 24 nodes."""

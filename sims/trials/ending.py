@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from sims.checkers.base import Violation
 from sims.client import SimulatedClient
 from sims.host import Host
-from sims.trials.case import JobPlan
 from sims.trials.jobs import answers
 from swarm.wire.messages import INLINE_SIZE_MAX
 
@@ -26,14 +25,14 @@ IDLE_BYTES_PER_NODE_S: Final = 8000.0
 STEP_S: Final = 0.5
 
 EXCUSES: Final = {
-    "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies are all "
-    "outside the core cannot end there",
+    "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies "
+    "are all outside the core cannot end there",
     "verdict-alone": "a verdict is told to the client before other disks have it, so that a cancel after the "
     "leader's death may still win (see StatusChecker)",
     "recomputed-random": "large outputs of a task whose runs differ are computed anew when their only holder "
     "dies, and what used the old ones stays; S8 is demanded where outputs travel inside messages",
-    "late-copies": "a copy that is reported while its task is made anew elsewhere stays until its job expires, so "
-    "stores are judged where at most one process crashed",
+    "late-copies": "a copy that is reported while its task is made anew elsewhere stays until its job "
+    "expires, so stores are judged where at most one process crashed",
     "group-loss": "a lone survivor of many takes long to believe that all others are gone",
     "no-relays": "orders are not relayed, so L7 is not demanded where the core is connected through one host",
 }
@@ -137,7 +136,7 @@ def _wait_for_jobs(trial: Trial, core: list[Host]) -> None:
         waiting = [
             (plan, client)
             for plan, client in trial.clients
-            if not client.is_final() and not client.refused and not _is_elsewhere(client, core)
+            if not client.is_final() and not client.refused and not _is_elsewhere(trial, client, core)
         ]
         if not waiting:
             return
@@ -151,12 +150,14 @@ def _wait_for_jobs(trial: Trial, core: list[Host]) -> None:
             )
 
 
-def _is_elsewhere(client: SimulatedClient, core: list[Host]) -> bool:
-    """Return whether a job was acknowledged and no disk of the core has it (record-elsewhere)."""
+def _is_elsewhere(trial: Trial, client: SimulatedClient, core: list[Host]) -> bool:
+    """Return whether a job was acknowledged and no sound disk of the core has it (record-elsewhere)."""
     if not client.accepted:
         return False
     key = client.job + bytes(4)
     for host in core:
+        if host.node_id in trial.truth.forgot:
+            continue
         if host.disk.row("parts", key) is not None or host.disk.row("tombs", client.job) is not None:
             return False
     return True

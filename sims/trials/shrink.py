@@ -1,7 +1,7 @@
 """Making a case that breaks an invariant smaller while it breaks the same one.
 
-Source: Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input" (2002), ddmin, over events, then
-over jobs; then the faults' phase is cut to what is left, and noise of the network is taken away.
+Source: Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input" (2002), ddmin, over events,
+then over jobs; then the faults' phase is cut to what is left, and noise of the network is taken away.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sims.network import LOST, Network, NetworkConfig
@@ -9,7 +11,7 @@ from swarm.core.errors import ConfigError
 from swarm.core.rng import Rng
 
 
-def network(**settings: float) -> Network:
+def network(**settings: Any) -> Network:
     return Network(NetworkConfig(**settings), 5, Rng("network"))
 
 
@@ -88,6 +90,6 @@ def test_streams_stay_in_order() -> None:
         {"connect_timeout_s": 0.0},
     ],
 )
-def test_impossible_networks_are_refused(settings: dict[str, float]) -> None:
+def test_impossible_networks_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         NetworkConfig(**settings)
