@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sims.scenario.toml_lines import key_lines
 from sims.scenario.toml_text import toml_text
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 KEYS = st.one_of(st.sampled_from(["a", "b", "c-d"]), TEXTS)
 PLAIN = st.one_of(
     st.booleans(),
