@@ -36,8 +36,8 @@ def outcome(
     """Return the frame that a task's executor sends at its end, and what the task leaves in the store.
 
     The payload is msgpack: [seconds, size of each output ..., fails?, is random?]. Outputs are a digest of
-    the task's number and its inputs' digests, so that they depend on what was computed and on nothing else; those
-    of a random task depend on the salt too.
+    the task's number and its inputs' digests, so that they depend on what was computed and on nothing else;
+    those of a random task depend on the salt too.
 
     Args:
         task: which task.

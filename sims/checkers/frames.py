@@ -8,6 +8,7 @@ import msgpack
 
 Ballot: TypeAlias = tuple[int, bytes]
 
+VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 BEAT: Final = 22
 RECORD_STORE: Final = 50

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
-from sims.checkers.frames import ASSIGN, BEAT, VOTE_REPLY, Ballot, kind_of, read, read_ballot
+from sims.checkers.frames import (
+    ASSIGN,
+    BEAT,
+    VOTE_REPLY,
+    VOTE_REQUEST,
+    Ballot,
+    Seen,
+    kind_of,
+    read,
+    read_ballot,
+)
 from sims.host import Host
 from sims.observer import MESSAGE
 from swarm.core.effects import Effect, RunTasks, SendMessage, SendPacket
@@ -106,13 +116,37 @@ class LeadershipChecker(Checker):
         super().__init__(truth)
         self._owners: dict[Ballot, tuple[int, int]] = {}
         self._beat_at: dict[tuple[Ballot, int], float] = {}
+        self._asked: dict[Ballot, dict[object, bool]] = {}
+        self._granted: dict[Ballot, dict[int, bool]] = {}
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
-        if not isinstance(effect, SendPacket) or kind_of(effect.payload) != BEAT:
+        if not isinstance(effect, SendPacket):
+            return
+        kind = kind_of(effect.payload)
+        if kind not in (BEAT, VOTE_REPLY, VOTE_REQUEST):
             return
         frame = read(effect.payload)
+        if kind == BEAT:
+            self._take_beat(host, frame, now)
+            return
+        _, counter, owner, is_pre_vote = frame.body[:4]
+        if is_pre_vote:
+            return
+        if kind == VOTE_REQUEST:
+            self._asked.setdefault((counter, owner), {})[effect.destination] = True
+        elif frame.body[4]:
+            self._granted.setdefault((counter, owner), {})[host.index] = True
+
+    def _take_beat(self, host: Host, frame: Seen, now: float) -> None:
         ballot = (frame.body[0], frame.body[1])
         mine = (host.index, host.epoch)
+        if ballot not in self._owners:
+            voters = len(self._asked.get(ballot, {})) + 1
+            votes = len(self._granted.get(ballot, {})) + 1
+            if 2 * votes <= voters:
+                self.fail(
+                    "S4", f"{self.name(host)} leads under {_show(ballot)} with {votes} votes of {voters}"
+                )
         owner = self._owners.setdefault(ballot, mine)
         if owner != mine and host.node_id not in self.truth.forgot:
             other = self.cluster.hosts[owner[0]]

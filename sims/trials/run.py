@@ -32,7 +32,8 @@ class Verdict:
 
     Attributes:
         seed, profile: which.
-        checker: number of the invariant that broke, "" for none; "core" for an assertion of the cores.
+        checker: number of the invariant that broke, "" for none; "core" for an assertion of the cores,
+            "crash" for any other exception.
         text: what happened.
         digest: of the trace.
         inputs: that nodes took.
@@ -164,6 +165,8 @@ def run_case(case: Case) -> Verdict:
         checker, text = violation.checker, violation.text
     except AssertionError as error:
         checker, text = "core", str(error)
+    except Exception as error:  # noqa: BLE001  # whatever comes out of a node is a finding, and ends only its trial
+        checker, text = "crash", f"{type(error).__name__}: {error}"
     return Verdict(
         seed=case.seed,
         profile=case.profile,
