@@ -14,6 +14,10 @@ QUIET_S: Final = 6.0
 """Nobody was in trouble for so long: then a task that runs on two nodes was given out twice."""
 
 
+STOP_S: Final = 3.0
+"""How long the executors of a cancelled job may take to be stopped."""
+
+
 class AttemptChecker(Checker):
     """E1 a leader gives a number to one attempt of a task only."""
 
@@ -32,10 +36,14 @@ class AttemptChecker(Checker):
 
 
 class RunChecker(Checker):
-    """E5 a node runs no more at once than its cores. L6 no task runs twice at once where all is well."""
+    """E4 nothing of a cancelled job runs on. E5 a node runs no more at once than its cores.
 
-    def __init__(self, truth: Truth) -> None:
+    L6 no task runs twice at once on nodes that are well.
+    """
+
+    def __init__(self, truth: Truth, records: RecordChecker) -> None:
         super().__init__(truth)
+        self._records: Final = records
         self._running: dict[tuple[bytes, int], dict[int, float]] = {}
         self.runs: dict[tuple[bytes, int], int] = {}
 
@@ -45,6 +53,12 @@ class RunChecker(Checker):
         key = (task.job, task.task)
         self.runs[key] = self.runs.get(key, 0) + 1
         self._running.get(key, {}).pop(host.index, None)
+        ended_s = self._records.ended.get(task.job, end_s)
+        if how == "done" and end_s - ended_s > STOP_S and self._are_well(end_s - ended_s + QUIET_S):
+            self.fail(
+                "E4",
+                f"{self.name(host)} runs task {task.task} to its end, {end_s - ended_s:.1f} s after its job",
+            )
 
     def on_down(self, host: Host, how: str, now: float) -> None:
         for places in self._running.values():
@@ -69,7 +83,10 @@ class RunChecker(Checker):
 
     def _began_in_peace(self, places: dict[int, float], now: float) -> bool:
         well_s = now - min(places.values()) + QUIET_S
-        return all([self.truth.is_well(host.index, well_s) for host in self.cluster.hosts])
+        return all([self.truth.is_well(index, well_s) for index in places]) and not self.truth.stalls
+
+    def _are_well(self, for_s: float) -> bool:
+        return all([self.truth.is_well(host.index, for_s) for host in self.cluster.hosts])
 
 
 class CoreChecker(Checker):

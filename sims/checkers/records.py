@@ -37,7 +37,7 @@ class RecordChecker(Checker):
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self.acknowledged: dict[bytes, Acknowledged] = {}
-        self.ended: dict[bytes, bool] = {}
+        self.ended: dict[bytes, float] = {}
         self._lost_rows: dict[tuple[int, bytes], bool] = {}
 
     def lose(self, index: int) -> None:
@@ -139,7 +139,7 @@ class StatusChecker(Checker):
             self._take_result(host, job, row)
         before = self._shown.get(job, "")
         if state in FINAL:
-            self._records.ended[job] = True
+            self._records.ended.setdefault(job, now)
         # A verdict is told before other disks have it: a cancel after the leader's death, or on the other
         # side of a cut, may win (verdict-alone).
         is_excused = state == "cancelled" and (self.truth.downs > 0 or self.truth.net_troubled_at > 0)

@@ -44,6 +44,7 @@ def judge_ending(trial: Trial) -> None:
     Raises:
         Violation: something did not happen in time, or wrongly.
     """
+    trial.was_calm = not trial.truth.net_troubled_at and trial.truth.downs <= 1
     core = _settle(trial)
     _wait_for_leader(trial, core)
     _wait_for_tables(trial, core)
@@ -236,7 +237,7 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
         attempts, _ = host.node.exec.inventory()
         if attempts and not open_jobs:
             _fail(trial, "E3", f"{host.spec.name} holds {len(attempts)} attempts of jobs that have ended")
-    if not open_jobs and not trial.truth.net_troubled_at and trial.truth.downs <= trial.calm_downs:
+    if not open_jobs and trial.was_calm:
         _judge_stores(trial, core)
 
 

@@ -57,6 +57,7 @@ class Trial:
         cluster: the mesh.
         truth: what is known to be true.
         clients: (plan, client) of every job submitted so far.
+        was_calm: at most one process crashed, and nothing else happened.
     """
 
     def __init__(self, case: Case) -> None:
@@ -69,7 +70,7 @@ class Trial:
         self.truth: Final = Truth(self.cluster)
         self.records: Final = RecordChecker(self.truth)
         self.statuses: Final = StatusChecker(self.truth, self.records)
-        self.runs: Final = RunChecker(self.truth)
+        self.runs: Final = RunChecker(self.truth, self.records)
         self.objects: Final = ObjectChecker(self.truth, self.records)
         self.checkers: Final[list[Checker]] = [
             PromiseChecker(self.truth),
@@ -89,7 +90,7 @@ class Trial:
         self.cluster.observers.extend(self.checkers)
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
         self.clients: Final[list[tuple[JobPlan, SimulatedClient]]] = []
-        self.calm_downs: Final = 1
+        self.was_calm = False
         self.consumers: Final[dict[tuple[bytes, int], list[int]]] = {}
 
     def run(self) -> None:
