@@ -16,9 +16,14 @@ INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; errors are one line on stderr."""
     try:
-        value = sim_command.main(arguments, prog_name="python -m sims", standalone_mode=False)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+        # Not by `main` of click, which prints an empty line for an interrupt.
+        given = sys.argv[1:] if arguments is None else arguments
+        with sim_command.make_context("python -m sims", given) as context:
+            value = sim_command.invoke(context)
+    except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return WRONG_USAGE

@@ -118,6 +118,19 @@ def types_of(field: dataclasses.Field[Any]) -> tuple[tuple[type, ...], bool]:
     return tuple(found), is_list
 
 
+def with_floats(value: T) -> T:
+    """Return a dataclass in which fields for floats hold floats, also where somebody gave an integer.
+
+    2 and 2.0 are equal, but have other bytes on the wire: equal scenarios must give equal runs.
+    """
+    changed: dict[str, float] = {}
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        given = getattr(value, field.name)
+        if type(given) is int and field.type in ("float", float):
+            changed[field.name] = float(given)
+    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+
+
 def shown(value: object) -> str:
     """Return a value as a message shows it, cut when it is long."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)

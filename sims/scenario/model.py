@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sims.lab.policies import make_policy
 from sims.network import NetworkConfig
 from sims.network.topology import Topology
+from sims.scenario.binding import with_floats
 from sims.scenario.churn import read_churn
 from sims.scenario.faults import Fault
 from sims.scenario.graphs import load_graph
@@ -105,6 +106,7 @@ class Scenario:
     output: OutputSettings = field(default_factory=OutputSettings)
 
     def __post_init__(self) -> None:
+        self._settle_numbers()
         self._check_mesh()
         self._check_time()
         self._check_places()
@@ -148,6 +150,17 @@ class Scenario:
         )
 
     # Checks
+
+    def _settle_numbers(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, tuple):
+                value = tuple([with_floats(part) if is_dataclass(part) else part for part in value])
+            elif is_dataclass(value) and not isinstance(value, type):
+                value = with_floats(value)
+            elif type(value) is int and item.type == "float":
+                value = float(value)
+            object.__setattr__(self, item.name, value)  # frozen, but not finished yet
 
     def _check_mesh(self) -> None:
         groups: tuple[HostGroup, ...] = ()

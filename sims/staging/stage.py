@@ -22,6 +22,8 @@ from sims.staging.jobs import Jobs
 from sims.trace import Trace
 from swarm.core.rng import Rng
 
+FAULT: Final = "fault"
+
 
 @final
 class Stage:
@@ -80,7 +82,8 @@ class Stage:
         # Of one time, causes come first: a fault before the end of the node that it kills.
         rows = self._actor.events
         self._actor.events = []
-        rows.extend([Event(*row) for row in self.cluster.trace.rows])
+        # The mesh notes some faults itself; the actor has told them all.
+        rows.extend([Event(*row) for row in self.cluster.trace.rows if row[2] != FAULT])
         self.cluster.trace.rows = []
         for recorder in (self.membership, self.leaders, self.tasks, self.jobs):
             rows.extend(recorder.events)

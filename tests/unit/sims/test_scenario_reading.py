@@ -353,3 +353,22 @@ def test_scenarios_made_in_python_are_checked_as_files_are() -> None:
 )
 def test_faults_are_repeated_up_to_their_end(every: float, until: float, expected: list[float]) -> None:
     assert Fault(at_s=5, kind="heal", every_s=every, until_s=until).times(30.0) == expected
+
+
+def test_whole_numbers_stand_for_floats_where_those_are_meant() -> None:
+    scenario = Scenario(
+        seconds=9,
+        hosts=(HostGroup(name="a", cores=2),),
+        faults=(Fault(at_s=1, kind="heal"),),
+        network=NetworkConfig(latency_s=1),
+        gossip=GossipConfig(probe_interval_s=2),
+    )
+    numbers = [
+        scenario.seconds,
+        scenario.hosts[0].cores,
+        scenario.faults[0].at_s,
+        scenario.network.latency_s,
+        scenario.gossip.probe_interval_s,
+    ]
+    assert [type(number) for number in numbers] == [float] * 5
+    assert type(scenario.hosts[0].count) is int
