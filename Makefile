@@ -16,6 +16,7 @@ VENV ?= .venv
 PURE ?= $(VENV)-pure
 ARGS ?=
 SEEDS ?= 50
+SOAK_SEEDS ?= 20000
 WORK := .build
 
 ROOT := $(CURDIR)
@@ -146,9 +147,9 @@ e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
 	$(call run_tests,1,$(BIN),tests -m bench -s)
 
-soak: $(VENV)/.swarm  ## 20,000 seeds or SEEDS=...; goes on where it stopped, keeps shrunk cases that fail
+soak: $(VENV)/.swarm  ## SOAK_SEEDS random trials; goes on where it stopped, keeps shrunk cases that fail
 	@mkdir -p $(WORK)/soak
-	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(if $(filter 50,$(SEEDS)),20000,$(SEEDS)) \
+	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SOAK_SEEDS) \
 		--state $(WORK)/soak/state.json --keep $(WORK)/soak/failed
 
 clean:  ## remove everything that make made
