@@ -18,7 +18,30 @@ Names are loaded when they are first used; importing `sims` alone costs nothing.
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sims.comparing import compare, variants_of
+    from sims.network import NetworkConfig
+    from sims.outcome import Outcome
+    from sims.output import load, save
+    from sims.plotting import draw
+    from sims.replaying import replay
+    from sims.running import run
+    from sims.scenario.faults import Fault
+    from sims.scenario.graphs import load_graph
+    from sims.scenario.mesh import HostGroup
+    from sims.scenario.model import Scenario
+    from sims.scenario.parts import SiteLink, Workload
+    from sims.scenario.policy import PolicySettings
+    from sims.scenario.reading import read_scenario
+    from sims.scenario.source import ScenarioError
+    from sims.scenario.writing import with_settings
+    from sims.sweeping import sweep
+    from sims.workload.arrivals import Arrivals
+    from sims.workload.graph import TaskGraph
+    from sims.workload.noise import Noise
+    from swarm.gossip.config import GossipConfig
 
 _NAMES: Final = {
     "Arrivals": "sims.workload.arrivals",
