@@ -111,6 +111,12 @@ def types_of(field: dataclasses.Field[Any]) -> tuple[tuple[type, ...], bool]:
 
     Compiled classes keep types and others the text of annotations; both are read.
     """
+    if field.type is tuple:
+        # A compiled class does not keep what is in its tuples.
+        default = default_of(field)
+        items = default if isinstance(default, tuple) else ()
+        kind = type(items[0]) if items else (float if field.name.endswith("_s") else str)
+        return (kind,), True
     text = field.type if isinstance(field.type, str) else _type_text(field.type)
     is_list = _LIST.match(text) is not None
     found = [plain for plain in (bool, int, float, str) if plain.__name__ in _words(text)]

@@ -6,10 +6,13 @@ and a test sees that they are fresh.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sims.network import NetworkConfig
@@ -79,7 +82,7 @@ def table(name: str) -> str:
     if name == "generators":
         return _generator_table()
     kind, chosen = CLASSES[name]
-    meanings = attribute_texts(inspect.getdoc(kind) or "")
+    meanings = attribute_texts(docstring_of(kind))
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(kind):
         if chosen and field.name not in chosen:
@@ -88,6 +91,19 @@ def table(name: str) -> str:
         meaning = _in_markdown(meanings.get(field.name, ""))
         lines.append(f"| `{key_of(field)}` | {_type_text(field)} | {default} | {meaning} |")
     return "\n".join(lines)
+
+
+def docstring_of(kind: type) -> str:
+    """Return the docstring of a class, from its source: compiled classes have none."""
+    top, _, rest = kind.__module__.partition(".")
+    root = Path(str(importlib.import_module(top).__file__)).parent
+    path = root.joinpath(*rest.split(".")).with_suffix(".py")
+    if not path.is_file():
+        path = path.with_suffix("") / "__init__.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+            return ast.get_docstring(node) or ""
+    raise KeyError(f"{path} has no class {kind.__name__}")
 
 
 def attribute_texts(docstring: str) -> dict[str, str]:
