@@ -19,6 +19,7 @@ from sims.trace import Trace
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address, ObjectName
 from swarm.core.rng import Rng
+from swarm.gossip.interning import Interner
 from swarm.node import Node
 from swarm.wire.messages import ENCODING_RAW
 
@@ -46,12 +47,13 @@ class Cluster(Loop):
         super().__init__(network, trace, Rng(f"{seed}:faults"))
         self._next_session = 1
         self._next_host = len(specs)
+        interner = Interner(settings.gossip) if settings.is_sharing else None
         names: dict[str, bool] = {}
         for index, spec in enumerate(specs):
             if spec.name in names:
                 raise ConfigError(f"two hosts are called {spec.name!r}; give each a name of its own")
             names[spec.name] = True
-            host = Host(index, address_of(index), spec, settings, seed)
+            host = Host(index, address_of(index), spec, settings, seed, interner)
             self.hosts.append(host)
             self._by_address[host.address] = index
             self._by_id[host.node_id] = index

@@ -13,6 +13,7 @@ from sims.settings import HostSpec, NodeSettings
 from swarm.core.effects import Effect, Persist
 from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.core.rng import Rng
+from swarm.gossip.interning import Interner
 from swarm.node import Node
 from swarm.node_config import NodeConfig
 from swarm.wire.codec import Body, pack, unpack_untrusted
@@ -48,13 +49,20 @@ class Host:
     """
 
     def __init__(
-        self, index: int, address: Address, spec: HostSpec, settings: NodeSettings, seed: str
+        self,
+        index: int,
+        address: Address,
+        spec: HostSpec,
+        settings: NodeSettings,
+        seed: str,
+        interner: Interner | None = None,
     ) -> None:
         self.index: Final = index
         self.address = address
         self.spec: Final = spec
         self.settings: Final = settings
         self.seed: Final = seed
+        self._interner: Final = interner
         self.node_id: NodeId = identity(seed, spec.name, 0)
         self.node: Node | None = None
         self.clock: Final = HostClock(spec.drift_ppm)
@@ -106,6 +114,7 @@ class Host:
             election=settings.election,
             scheduler=settings.scheduler,
             exec=settings.exec,
+            interner=self._interner,
         )
         self.disk.is_damaged = False
         self._forget_run()

@@ -30,7 +30,6 @@ from swarm.core.effects import (
     FetchObject,
     KillExecutor,
     LeaveFinished,
-    Notify,
     Persist,
     RecallTasks,
     RunTasks,
@@ -51,7 +50,6 @@ class Loop(Carrier):
 
     Attributes:
         observers: see everything, in this order.
-        notices: (true time, host, event) of every `Notify`.
         client_frames: (host, session) -> frames that a client was sent and has not taken.
         inputs: datagrams, messages, deadlines and other inputs that nodes took.
         overflowed: datagrams lost because a process that stood still had too many waiting.
@@ -60,7 +58,6 @@ class Loop(Carrier):
     def __init__(self, network: Network, trace: Trace, rng: Rng) -> None:
         super().__init__(network, trace)
         self.observers: list[Observer] = []
-        self.notices: list[tuple[float, int, str]] = []
         self.client_frames: dict[tuple[int, int], list[bytes]] = {}
         self.inputs = 0
         self.overflowed = 0
@@ -340,8 +337,6 @@ class Loop(Carrier):
             frames = self.client_frames.get((host.index, effect.session))
             if frames is not None:
                 frames.append(effect.payload)
-        elif isinstance(effect, Notify):
-            self.notices.append((now, host.index, effect.event))
         elif isinstance(effect, LeaveFinished):
             self._end_node(host, "left", KEEP, self._rng)
 

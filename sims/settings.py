@@ -60,6 +60,7 @@ class NodeSettings:
         sync_s: seconds of a durable write, >= 0; two milliseconds is a good SD card.
         flush_s: seconds after which other writes are on disk, > 0.
         spawn_s: seconds of the start of an executor, >= 0.
+        is_sharing: equal things that nodes hold are one object; the run is the same without, and larger.
         socket_buffer_count: datagrams that wait for a process that stands still, >= 0; more are lost.
     """
 
@@ -71,6 +72,7 @@ class NodeSettings:
     flush_s: float = 0.5
     spawn_s: float = 0.02
     socket_buffer_count: int = 256
+    is_sharing: bool = True
 
     def __post_init__(self) -> None:
         if self.sync_s < 0 or self.spawn_s < 0 or not self.flush_s > 0:

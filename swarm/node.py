@@ -46,7 +46,7 @@ from swarm.node_orders import obey
 from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, report_rows
 from swarm.node_views import node_row
-from swarm.wire.codec import Body, Frame, Stamp, pack_frame, unpack_frame_untrusted
+from swarm.wire.codec import Body
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
     CLIENT_HELLO,
@@ -134,7 +134,7 @@ class Node(NodeParts):
     def receive_packet(self, payload: bytes, source: Address, now: float) -> None:
         """Take a datagram that was sealed with the mesh's key."""
         self._advance(now)
-        frame = self._decode(payload)
+        frame = self.decode_untrusted(payload)
         if frame is None:
             return
         if frame.stamp.sender == self._me:
@@ -155,7 +155,7 @@ class Node(NodeParts):
     def receive_message(self, peer: NodeId, payload: bytes, now: float) -> None:
         """Take a message of a peer from its stream."""
         self._advance(now)
-        frame = self._decode(payload)
+        frame = self.decode_untrusted(payload)
         if frame is None:
             return
         if frame.stamp.sender != peer:
@@ -295,13 +295,6 @@ class Node(NodeParts):
         assert now >= self._now, f"N3: time went back from {self._now} to {now}"
         self._now = now
 
-    def _decode(self, payload: bytes) -> Frame | None:
-        try:
-            return unpack_frame_untrusted(payload)
-        except DecodeError:
-            self.counts["malformed"] += 1
-            return None
-
     def _route(self) -> bool:
         """Move what the parts have to say, until they are quiet; return whether there was anything."""
         moved = False
@@ -338,7 +331,7 @@ class Node(NodeParts):
         if self.gateway.has_effects():
             effects.extend(self.gateway.take_effects())
         if self.exec.is_dirty:
-            if self._are_addresses_stale:
+            if self._are_addresses_stale and len(self.exec.fetches) > 0:
                 self._are_addresses_stale = False
                 self.exec.set_addresses(addresses_of(self.gossip.members()))
             effects.extend(self.exec.take_effects())
@@ -351,7 +344,7 @@ class Node(NodeParts):
 
     def _route_one(self, effect: Effect) -> None:
         if isinstance(effect, Packet):
-            payload = pack_frame(effect.kind, self._stamp(), effect.body)
+            payload = self.pack(effect.kind, effect.body)
             if effect.destination == EVERYWHERE:
                 self._out.append(SendHello(payload))
             else:
@@ -372,12 +365,8 @@ class Node(NodeParts):
         if peer == self._me:
             self._inbox.append((kind, body))
             return
-        payload = pack_frame(kind, self._stamp(), body)
+        payload = self.pack(kind, body)
         self._out.append(SendMessage(peer, self.gossip.addresses_of(peer), payload))
-
-    def _stamp(self) -> Stamp:
-        ballot, beat = self.election.stamp()
-        return Stamp(self._me, ballot, beat)
 
     def _deliver(self, sender: NodeId, kind: int, body: list[object]) -> None:
         now = self._now

@@ -9,6 +9,7 @@ from swarm.core.ids import NODE_ID_SIZE, Address
 from swarm.election.config import ElectionConfig
 from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
+from swarm.gossip.interning import Interner
 from swarm.scheduler.config import SchedulerConfig
 
 
@@ -27,6 +28,7 @@ class NodeConfig:
             and memory are added.
         is_amnesiac: rows of the journal are lost, so that this node may have promised what it does not know.
         gossip, election, scheduler, exec: settings of the cores.
+        interner: for many nodes in one process, which then hold equal things once; None in a daemon.
     """
 
     node_id: bytes
@@ -41,6 +43,7 @@ class NodeConfig:
     election: ElectionConfig = field(default_factory=ElectionConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     exec: ExecConfig = field(default_factory=ExecConfig)
+    interner: Interner | None = None
 
     def __post_init__(self) -> None:
         if len(self.node_id) != NODE_ID_SIZE:

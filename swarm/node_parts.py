@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from swarm.core.errors import DecodeError
 from swarm.core.rng import Rng
 from swarm.election.core import Election
 from swarm.election.roster import Roster
@@ -16,6 +17,10 @@ from swarm.scheduler.core import Scheduler
 from swarm.scheduler.gateway import Gateway
 from swarm.scheduler.invariants import check_scheduler
 from swarm.scheduler.records import JobRecords
+from swarm.wire.codec import Frame, Stamp, pack_frame, unpack_frame_untrusted
+from swarm.wire.messages import HELLO
+
+_HELLO_HEAD: Final = bytes([0x96, HELLO])
 
 
 class NodeParts:
@@ -30,6 +35,7 @@ class NodeParts:
     def __init__(self, config: NodeConfig, rows: list[tuple[str, bytes, bytes]], rng: Rng) -> None:
         self._config: Final = config
         self._me: Final = config.node_id
+        self._interner: Final = config.interner
         self._facts = own_facts(config)
         self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
         self.gossip = Gossip(
@@ -41,6 +47,7 @@ class NodeParts:
             config.incarnation,
             rng,
             remembered_addresses(rows),
+            config.interner,
         )
         fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
         self._roster = Roster(config.election)
@@ -50,6 +57,24 @@ class NodeParts:
         self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
         self.gateway = Gateway(config.scheduler, config.node_id, config.name)
         self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
+
+    def decode_untrusted(self, payload: bytes) -> Frame | None:
+        """Return the frame in what a peer sent; what is none is counted."""
+        try:
+            # A hello goes to everybody: it begins as an array of six whose first item is its kind.
+            if self._interner is not None and payload[:2] == _HELLO_HEAD:
+                return self._interner.frame(payload)
+            return unpack_frame_untrusted(payload)
+        except DecodeError:
+            self.counts["malformed"] += 1
+            return None
+
+    def pack(self, kind: int, body: list[object]) -> bytes:
+        """Return a frame with this node's stamp."""
+        ballot, beat = self.election.stamp()
+        if self._interner is not None:
+            return self._interner.packer.pack(kind, self._me, ballot, beat, body)
+        return pack_frame(kind, Stamp(self._me, ballot, beat), body)
 
     def start_to_drain(self, now: float) -> None:
         """Tell the mesh that this node takes no more tasks, and give back those that have not started."""

@@ -84,6 +84,7 @@ class ExecCore:
             whole if whole == cpus else whole + 1, config.script_count_max, memory_bytes
         )
         self._table: Final = ObjectTable(node_id, config.bytes_max, config.fetch_count_max, self._effects)
+        self.fetches: Final = self._table.queue  # what is about to be fetched, for the node: len() only
         self._dispatcher: Final = Dispatcher(
             config, self._slots, self._runs, self._table, self._timers, self._effects
         )

@@ -181,8 +181,8 @@ class Dispatcher:
     def recall_stalled(self, now: float) -> None:
         """Recall what waits behind a first task that takes long."""
         is_wanted = False
-        for executor in self.slots.lanes[WORK_LANE].executors:
-            if len(executor.queue) < 2:
+        for executor in self.slots.all():
+            if executor.lane != WORK_LANE or len(executor.queue) < 2:
                 continue
             is_wanted = True
             if executor.recall_count == 0 and now - executor.head_since >= self._config.pipeline_stall_s:
@@ -218,7 +218,7 @@ class Dispatcher:
         """Kill executors that were idle for long, and look again when the next one may be."""
         soonest = now + self._config.executor_idle_s
         is_wanted = False
-        for executor in self.slots.executors:
+        for executor in self.slots.all():
             if executor.state is not ExecutorState.IDLE:
                 continue
             ends = executor.idle_since + self._config.executor_idle_s

@@ -62,7 +62,7 @@ def check_executors(
     width = 0
     memory_bytes = 0
     starting = [0, 0]
-    for executor in slots.executors:
+    for executor in slots.all():
         width += executor.width
         memory_bytes += executor.memory_bytes
         starting[executor.lane] += 1 if executor.state is ExecutorState.STARTING else 0

@@ -27,11 +27,10 @@ class Lane:
     whoever pops one checks it.
     """
 
-    __slots__ = ("absent", "executors", "idle", "number", "ready", "ready_count", "starting_count")
+    __slots__ = ("absent", "idle", "number", "ready", "ready_count", "starting_count")
 
     def __init__(self, number: int, first: int, count: int) -> None:
         self.number: Final = number
-        self.executors: Final = [Executor(first + index, number) for index in range(count)]
         self.absent: list[int] = [first + index for index in range(count)]
         self.idle: list[int] = []
         self.ready: list[int] = []
@@ -78,17 +77,21 @@ class Slots:
     """Both lanes and what their executors have reserved."""
 
     def __init__(self, slot_count: int, script_count: int, memory_bytes: int) -> None:
-        """Make `slot_count` executors numbered from 0 and `script_count` behind them, all absent."""
+        """Number `slot_count` executors from 0 and `script_count` behind them; a start makes one."""
         self.slot_count: Final = slot_count
         self.memory_bytes: Final = memory_bytes
         self.slots_used = 0
         self.memory_used_bytes = 0
         self.lanes: Final = [Lane(WORK_LANE, 0, slot_count), Lane(SCRIPT_LANE, slot_count, script_count)]
-        self.executors: Final = self.lanes[0].executors + self.lanes[1].executors
+        self.executors: Final[dict[int, Executor]] = {}
 
     def find(self, number: int) -> Executor | None:
-        """Return the executor with this number, None when there is none."""
-        return self.executors[number] if 0 <= number < len(self.executors) else None
+        """Return the executor with this number, None when none ever started."""
+        return self.executors.get(number)
+
+    def all(self) -> list[Executor]:
+        """Return the executors that ever started, by number."""
+        return [self.executors[number] for number in sorted(self.executors)]
 
     def lane_of(self, run: Run) -> Lane:
         """Return the lane that runs it."""
@@ -143,7 +146,11 @@ class Slots:
         """Return an absent executor that is starting from now on, None when there is none."""
         if not lane.absent:
             return None
-        executor = self.executors[heapq.heappop(lane.absent)]
+        number = heapq.heappop(lane.absent)
+        executor = self.executors.get(number)
+        if executor is None:
+            executor = Executor(number, lane.number)
+            self.executors[number] = executor
         assert executor.state is ExecutorState.ABSENT, "only an absent executor is started"
         executor.state = ExecutorState.STARTING
         lane.starting_count += 1

@@ -53,11 +53,12 @@ from swarm.gossip.context import (
     subject_sequence,
 )
 from swarm.gossip.discovery import Discovery
+from swarm.gossip.interning import Interner
 from swarm.gossip.limits import choose_some
-from swarm.gossip.members import Member
+from swarm.gossip.members import Member, MemberEntry
 from swarm.gossip.membership import Membership
 from swarm.gossip.probe import FailureDetector, take_ping_req
-from swarm.gossip.rumours import ALIVE, unpack_rumour_untrusted
+from swarm.gossip.rumours import ALIVE
 from swarm.wire import messages
 from swarm.wire.codec import Body
 
@@ -84,6 +85,7 @@ class Gossip:
         incarnation: int,
         rng: Rng,
         remembered: list[Address],
+        interner: Interner | None = None,
     ) -> None:
         """Make a node that does nothing until `start`.
 
@@ -96,6 +98,7 @@ class Gossip:
             incarnation: higher than in any earlier life as far as known.
             rng: for all random choices.
             remembered: addresses at which others were found in earlier lives.
+            interner: shared by nodes of one process; not used when made for other settings.
 
         Raises:
             ConfigError: one of these cannot be told to others.
@@ -103,7 +106,8 @@ class Gossip:
         if len(node_id) != NODE_ID_SIZE:
             raise ConfigError(f"a node id has {NODE_ID_SIZE} bytes, not {len(node_id)}")
         self._context = Context(config, node_id, rng)
-        self._membership = Membership(self._context, name, addresses, facts, incarnation)
+        shared = interner if interner is not None and interner.config == config else None
+        self._membership = Membership(self._context, name, addresses, facts, incarnation, shared)
         self._detector = FailureDetector(self._context, self._membership)
         self._anti_entropy = AntiEntropy(self._context, self._membership)
         self._discovery = Discovery(self._context, self._membership, remembered[:])
@@ -119,7 +123,6 @@ class Gossip:
         assert not self._is_started, "gossip starts once"
         self._advance(now)
         self._is_started = True
-        self._membership.own.since = now
         self._membership.announce()
         self._discovery.start(list(seeds), now)
         self._detector.start(now)
@@ -222,6 +225,7 @@ class Gossip:
         """
         self._advance(now)
         if self._is_running():
+            self._anti_entropy.on_peer_lost(peer)
             if was_refused:
                 self._detector.on_hard_evidence(peer, now)
             else:
@@ -233,7 +237,7 @@ class Gossip:
         self._advance(now)
         if self._is_running():
             for node_id in self._membership.listed_peers():
-                if address in self._membership.table.entries[node_id].addresses:
+                if address in self._membership.table.entry(node_id).addresses:
                     self._detector.on_hard_evidence(node_id, now)
         self._settle(now)
 
@@ -275,8 +279,7 @@ class Gossip:
 
     def members(self) -> list[Member]:
         """Return all members, ourselves and those dead or left a while ago included, sorted by id."""
-        entries = self._membership.table.entries
-        return [entries[node_id].view() for node_id in sorted(entries)]
+        return [entry.view() for entry in sorted(self._membership.table.members(), key=_id_of)]
 
     def member(self, node_id: NodeId) -> Member | None:
         """Return one member, None when unknown."""
@@ -301,7 +304,7 @@ class Gossip:
     def statistics(self) -> dict[str, int]:
         """Return counters since the start, and present sizes."""
         result = dict(self._context.counts)
-        result["members"] = len(self._membership.table.entries)
+        result["members"] = len(self._membership.table)
         result["alive"] = self._membership.alive_count()
         result["suspects"] = len(self._membership.suspicions)
         result["rumours"] = len(self._membership.queue)
@@ -379,7 +382,7 @@ class Gossip:
         self._anti_entropy.observe_digest(sender, digest, now)
 
     def _receive_hello(self, sender: NodeId, body: Body, source: Address, now: float) -> None:
-        rumour = unpack_rumour_untrusted(body.take_bytes(), self._context.config)
+        rumour = self._membership.decode_untrusted(body.take_bytes())
         digest = body.take_bytes()
         is_wanted = body.take_bool()
         lowest = body.take_int()
@@ -443,7 +446,7 @@ class Gossip:
         config = self._context.config
         self._next_spread = now + config.spread_interval_s
         for peer in self._membership.choose_peers(config.spread_fanout, self._context.node_id):
-            entry = self._membership.table.entries[peer]
+            entry = self._membership.table.entry(peer)
             if entry.addresses and len(self._membership.queue) > 0:
                 rumours = self._membership.packet_rumours(peer, 0)
                 self._context.send(entry.addresses[0], messages.RUMOURS, [rumours])
@@ -479,7 +482,11 @@ class Gossip:
         self._goodbyes_left -= 1
         farewell = self._membership.own.verdict().packed
         for peer in choose_some(self._context.rng, self._membership.table.listed(), config.leave_fanout):
-            entry = self._membership.table.entries[peer]
+            entry = self._membership.table.entry(peer)
             if entry.addresses:
                 self._context.send(entry.addresses[0], messages.RUMOURS, [[farewell]])
         self._context.timers.set(LEAVE, b"", now + config.leave_time_s / _GOODBYES)
+
+
+def _id_of(entry: MemberEntry) -> NodeId:
+    return entry.node_id

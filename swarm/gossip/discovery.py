@@ -103,6 +103,9 @@ class Discovery:
         rate = context.config.hello_answers_per_second
         self._answers = TokenBucket(rate, rate)
         self._next_group_greeting = 0.0
+        self._answered: dict[NodeId, tuple[float, Address]] = {}
+        self._answered_before: dict[NodeId, tuple[float, Address]] = {}
+        self._answered_since = 0.0
         self._remembered: Final = remembered
 
     def start(self, seeds: list[Address], now: float) -> None:
@@ -124,6 +127,9 @@ class Discovery:
 
     def on_hello_timer(self, now: float) -> None:
         """Say hello to everybody when the schedule says so; in a burst, to unanswered addresses too."""
+        if now - self._answered_since >= 2 * _COPIES_WITHIN_S and self._answered:
+            self._answered = {}
+            self._answered_before = {}
         is_burst = self.schedule.is_bursting()
         is_due, when = self.schedule.fire(now)
         if is_due:
@@ -218,7 +224,7 @@ class Discovery:
         table = self._membership.table
         known: dict[Address, bool] = {}
         for node_id in table.listed():
-            for place in table.entries[node_id].addresses:
+            for place in table.entry(node_id).addresses:
                 known[place] = True
         result: list[Address] = []
         for place, node_id in self.contacts.items():
@@ -237,14 +243,17 @@ class Discovery:
 
     def _is_copy(self, sender: NodeId, source: Address, now: float) -> bool:
         """Return whether this hello came from the same source a moment ago, by another way."""
-        entry = self._membership.table.get(sender)
-        if entry is None:
-            return False
-        is_copy = entry.answered_source == source and now - entry.answered_at < _COPIES_WITHIN_S
-        if not is_copy:
-            entry.answered_source = source
-            entry.answered_at = now
-        return is_copy
+        if now - self._answered_since >= _COPIES_WITHIN_S:
+            self._answered_before = self._answered
+            self._answered = {}
+            self._answered_since = now
+        last = self._answered.get(sender)
+        if last is None:
+            last = self._answered_before.get(sender)
+        if last is not None and last[1] == source and now - last[0] < _COPIES_WITHIN_S:
+            return True
+        self._answered[sender] = (now, source)
+        return False
 
     def _hello(self, is_wanted: bool, is_direct: bool) -> list[object]:
         own = self._membership.own.description.packed

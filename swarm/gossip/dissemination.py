@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, final
 
 from swarm.core.ids import NodeId
 from swarm.gossip.config import GossipConfig
@@ -23,16 +23,7 @@ def transmission_limit(config: GossipConfig, alive_count: int) -> int:
     return config.retransmit_multiplier * math.ceil(math.log10(alive_count + 1))
 
 
-class QueuedRumour:
-    """A rumour in the queue."""
-
-    def __init__(self, node_id: NodeId, packed: bytes, is_urgent: bool) -> None:
-        self.node_id: Final = node_id
-        self.packed: Final = packed
-        self.is_urgent: Final = is_urgent
-        self.sent_count = 0
-
-
+@final
 class RumourQueue:
     """At most one rumour per member, the newest; bounded.
 
@@ -41,13 +32,13 @@ class RumourQueue:
     """
 
     def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._urgent: list[dict[NodeId, QueuedRumour]] = []
-        self._normal: list[dict[NodeId, QueuedRumour]] = []
-        self._by_member: dict[NodeId, QueuedRumour] = {}
+        self._size_max: Final = size_max
+        self._count = 0
+        self._urgent: list[dict[NodeId, bytes]] = []
+        self._normal: list[dict[NodeId, bytes]] = []
 
     def __len__(self) -> int:
-        return len(self._by_member)
+        return self._count
 
     def put(self, node_id: NodeId, packed: bytes, is_urgent: bool) -> bool:
         """Queue a rumour in place of any older one about the same member.
@@ -56,19 +47,20 @@ class RumourQueue:
             False when another rumour had to be dropped to make room.
         """
         self.drop(node_id)
-        has_room = len(self._by_member) < self._size_max
+        has_room = self._count < self._size_max
         if not has_room:
             self._drop_most_sent()
-        rumour = QueuedRumour(node_id, packed, is_urgent)
-        self._by_member[node_id] = rumour
-        self._row(rumour)[node_id] = rumour
+        self._lay(self._urgent if is_urgent else self._normal, 0, node_id, packed)
         return has_room
 
     def drop(self, node_id: NodeId) -> None:
         """Forget the rumour about a member, if there is one."""
-        rumour = self._by_member.pop(node_id, None)
-        if rumour is not None:
-            del self._row(rumour)[node_id]
+        if self._count > 0:
+            for rows in (self._urgent, self._normal):
+                for number in range(len(rows)):
+                    if node_id in rows[number]:
+                        self._lift(rows, number, node_id)
+                        return
 
     def take(self, budget_bytes: int, limit: int, count_max: int) -> list[bytes]:
         """Return rumours to put into one packet and count them as sent once more.
@@ -78,52 +70,65 @@ class RumourQueue:
             limit: rumours sent this often are forgotten.
             count_max: at most so many.
         """
-        chosen: list[QueuedRumour] = []
-        room = self._choose(self._urgent, budget_bytes, count_max, chosen)
-        self._choose(self._normal, room, count_max, chosen)
-        for rumour in chosen:
-            del self._row(rumour)[rumour.node_id]
-            rumour.sent_count += 1
-            if rumour.sent_count >= limit:
-                del self._by_member[rumour.node_id]
-            else:
-                self._row(rumour)[rumour.node_id] = rumour
-        return [rumour.packed for rumour in chosen]
+        taken: list[bytes] = []
+        room = self._take(self._urgent, budget_bytes, limit, count_max, taken)
+        self._take(self._normal, room, limit, count_max, taken)
+        return taken
 
     def members(self) -> list[NodeId]:
-        """Return about whom there are rumours, in the order of queueing."""
-        return list(self._by_member)
+        """Return about whom there are rumours, those first that are sent first."""
+        found: list[NodeId] = []
+        for rows in (self._urgent, self._normal):
+            for row in rows:
+                found.extend(row)
+        return found
 
-    def _choose(
+    def _take(
         self,
-        rows: list[dict[NodeId, QueuedRumour]],
+        rows: list[dict[NodeId, bytes]],
         budget_bytes: int,
+        limit: int,
         count_max: int,
-        chosen: list[QueuedRumour],
+        taken: list[bytes],
     ) -> int:
+        """Append rumours that fit to `taken`; return the bytes left."""
         room = budget_bytes
+        chosen: list[tuple[int, NodeId]] = []
         misfits = 0
-        for row in rows:
-            for rumour in row.values():
-                if len(chosen) >= count_max or misfits > _MISFITS_MAX:
-                    return room
-                cost = len(rumour.packed) + RUMOUR_OVERHEAD_BYTES
+        for number in range(len(rows)):
+            for node_id, packed in rows[number].items():
+                if len(taken) + len(chosen) >= count_max or misfits > _MISFITS_MAX:
+                    break
+                cost = len(packed) + RUMOUR_OVERHEAD_BYTES
                 if cost <= room:
-                    chosen.append(rumour)
+                    chosen.append((number, node_id))
                     room -= cost
                 else:
                     misfits += 1
+        for number, node_id in chosen:
+            packed = self._lift(rows, number, node_id)
+            taken.append(packed)
+            if number + 1 < limit:
+                self._lay(rows, number + 1, node_id, packed)
         return room
 
-    def _row(self, rumour: QueuedRumour) -> dict[NodeId, QueuedRumour]:
-        rows = self._urgent if rumour.is_urgent else self._normal
-        while len(rows) <= rumour.sent_count:
+    def _lay(self, rows: list[dict[NodeId, bytes]], number: int, node_id: NodeId, packed: bytes) -> None:
+        while len(rows) <= number:
             rows.append({})
-        return rows[rumour.sent_count]
+        rows[number][node_id] = packed
+        self._count += 1
+
+    def _lift(self, rows: list[dict[NodeId, bytes]], number: int, node_id: NodeId) -> bytes:
+        packed = rows[number].pop(node_id)
+        self._count -= 1
+        if not rows[number]:
+            # A dict never shrinks: a new one gives back the room that a crowd of rumours took.
+            rows[number] = {}
+        return packed
 
     def _drop_most_sent(self) -> None:
         for rows in (self._normal, self._urgent):
-            for row in reversed(rows):
-                for node_id in row:
-                    self.drop(node_id)
+            for number in range(len(rows) - 1, -1, -1):
+                for node_id in rows[number]:
+                    self._lift(rows, number, node_id)
                     return

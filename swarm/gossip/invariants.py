@@ -55,16 +55,14 @@ def _check_self(context: Context, membership: Membership) -> None:
 
 def _check_members(membership: Membership) -> None:
     table = membership.table
-    for node_id, entry in table.entries.items():
-        assert entry.node_id == node_id, "I3: an entry lies under its own id"
-        if entry.is_listed():
-            assert entry.incarnation > entry.death_incarnation, (
-                "I2: nobody rises without a higher incarnation"
-            )
+    for entry in table.members():
+        assert table.get(entry.node_id) is entry, "I3: an entry lies under its own id"
+        assert not entry.is_shared or entry.is_plain(), "I3: a shared entry is its member's own words"
         assert entry.description.incarnation <= entry.incarnation, "I2: a description is not from the future"
     assert table.digest() == table.computed_digest(), "I3: the digest is that of the living"
-    listed = sorted([entry.node_id for entry in table.entries.values() if entry.is_listed()])
+    listed = sorted(table.shared_part()[0])
     assert table.listed() == listed, "I3: the list is that of the living"
+    assert all([table.entry(node_id).is_listed() for node_id in listed]), "I3: only the living are listed"
 
 
 def _check_suspicions(context: Context, membership: Membership) -> None:
@@ -94,7 +92,7 @@ def _check_bounds(
     context: Context, membership: Membership, detector: FailureDetector, discovery: Discovery
 ) -> None:
     config = context.config
-    assert len(membership.table.entries) <= config.members_max, "I7: the table is bounded"
+    assert len(membership.table) <= config.members_max, "I7: the table is bounded"
     assert len(membership.queue) <= config.rumour_queue_max, "I7: the rumours are bounded"
     assert len(detector.probes) <= config.probes_max, "I7: the probes are bounded"
     assert len(detector.relays) <= config.relays_max, "I7: the relays are bounded"

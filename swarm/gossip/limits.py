@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar, final
 
+from swarm.core.ids import NodeId
 from swarm.core.rng import Rng
 
 T = TypeVar("T")
@@ -28,6 +29,30 @@ class TokenBucket:
             return False
         self._tokens -= 1.0
         return True
+
+
+@final
+class Allowances:
+    """How much is taken from each sender within a second: no more than a bound."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second: Final = per_second
+        self._start = 0.0
+        self._counts: dict[NodeId, int] = {}
+
+    def take(self, sender: NodeId, wanted: int, now: float) -> int:
+        """Return how many of `wanted` things may be taken from a sender now, and count them."""
+        self.tidy(now)
+        count = self._counts.get(sender, 0)
+        allowed = min(wanted, max(0, self._per_second - count))
+        self._counts[sender] = count + allowed
+        return allowed
+
+    def tidy(self, now: float) -> None:
+        """Begin to count anew when a second is over."""
+        if now - self._start >= 1.0:
+            self._start = now
+            self._counts = {}
 
 
 def choose_indexes(rng: Rng, size: int, count: int) -> list[int]:

@@ -20,13 +20,23 @@ from typing import Final
 
 from swarm.core.effects import MemberChanged, Persist
 from swarm.core.errors import ConfigError, DecodeError
-from swarm.core.ids import Address, NodeId, short
+from swarm.core.ids import NO_NODE, Address, NodeId, short
 from swarm.gossip.awareness import Awareness
 from swarm.gossip.context import EXPIRE, SUSPICION, Context
 from swarm.gossip.description import describe
 from swarm.gossip.dissemination import RumourQueue, transmission_limit
-from swarm.gossip.limits import choose_indexes
-from swarm.gossip.members import MemberEntry, MemberTable, reachable_addresses, supersedes
+from swarm.gossip.interning import Interner
+from swarm.gossip.limits import Allowances
+from swarm.gossip.members import (
+    MemberEntry,
+    MemberTable,
+    reachable_addresses,
+    sources_after,
+    supersedes,
+    trimmed_sources,
+)
+from swarm.gossip.remembered import Remembered
+from swarm.gossip.round_trip import RoundTrip
 from swarm.gossip.rumours import (
     ALIVE,
     DEAD,
@@ -52,6 +62,7 @@ class Membership:
         table: the members, ourselves included.
         queue: rumours to pass on.
         awareness: our own health as a judge of others.
+        round_trips: of members that have answered a ping.
         suspicions: one per suspect member.
         is_leaving: we said goodbye; nothing is believed any more.
         touched: members whose view changed in any way, or that were forgotten, since somebody looked.
@@ -65,9 +76,11 @@ class Membership:
         addresses: list[Address],
         facts: dict[str, object],
         incarnation: int,
+        interner: Interner | None = None,
     ) -> None:
         config = context.config
         self._context = context
+        self._interner: Final = interner
         self.table = MemberTable()
         self.queue = RumourQueue(config.rumour_queue_max)
         self.awareness = Awareness(config.awareness_max)
@@ -76,15 +89,15 @@ class Membership:
         self.touched: dict[NodeId, bool] = {}
         self.was_accused = False
         self._changes: list[tuple[NodeId, str, str]] = []
-        self._stranger_window_start = 0.0
-        self._stranger_window_count = 0
+        self.round_trips: dict[NodeId, RoundTrip] = {}
+        self._remembered: Final = Remembered(context, interner)
+        self._allowances: Final = Allowances(config.rumours_per_second_max)
         self._limit_count = 0
         self._limit = 0
         if not 0 <= incarnation < COUNTER_MAX:
             raise ConfigError(f"incarnation {incarnation} is out of range")
-        self.own = MemberEntry(describe(context, name, addresses, facts, incarnation), 0.0)
-        self.own.addresses = self.own.description.addresses[:]
-        self.table.add(self.own)
+        self.own = MemberEntry(self._known(describe(context, name, addresses, facts, incarnation)))
+        self.table.add_own(self.own)
         self.touched[self.own.node_id] = True
 
     # Reading
@@ -99,25 +112,18 @@ class Membership:
         return [node_id for node_id in self.table.listed() if node_id != own_id]
 
     def choose_peers(self, count: int, without: NodeId) -> list[NodeId]:
-        """Return `count` random alive or suspect members but ourselves and `without`, fewer when there are.
+        """Return `count` random members that are there, without ourselves and `without`."""
+        return self.table.choose(self._context.rng, count, self._context.node_id, without)
 
-        The time it takes does not grow with the mesh.
-        """
-        listed = self.table.listed()
-        first = self.table.place_of(self._context.node_id)
-        second = -1 if without == self._context.node_id else self.table.place_of(without)
-        if first < 0 or 0 <= second < first:
-            first, second = second, first
-        skipped = (1 if first >= 0 else 0) + (1 if second >= 0 else 0)
-        chosen: list[NodeId] = []
-        for index in choose_indexes(self._context.rng, len(listed) - skipped, count):
-            place = index
-            if 0 <= first <= place:
-                place += 1
-            if 0 <= second <= place:
-                place += 1
-            chosen.append(listed[place])
-        return chosen
+    def settle(self, now: float) -> None:
+        """Take that everybody seems to hold what we hold: what is queued about the living is known."""
+        for node_id in self.queue.members():
+            entry = self.table.get(node_id)
+            if entry is not None and entry.state == ALIVE:
+                self.queue.drop(node_id)
+        self._allowances.tidy(now)
+        if self._interner is not None:
+            self._interner.share(self.table)
 
     def take_changes(self) -> list[tuple[NodeId, str, str]]:
         """Return and forget (member, state before, state after) since the last call, oldest first."""
@@ -158,7 +164,7 @@ class Membership:
             if isinstance(item, bytes):
                 seen.add(item)
         result: list[bytes] = []
-        for entry in self.table.entries.values():
+        for entry in self.table.members():
             if entry.is_listed() and entry.description.packed not in seen:
                 result.append(entry.description.packed)
             if entry.state != ALIVE:
@@ -182,10 +188,17 @@ class Membership:
         Returns:
             How many changed what we hold.
         """
-        allowed = len(items) if is_bulk else self._allowance(sender, len(items), now)
+        config = self._context.config
+        if not items:
+            return 0
+        allowed = len(items)
+        if not is_bulk:
+            # All strangers together are allowed what one member is.
+            who = NO_NODE if self.table.get(sender) is None else sender
+            allowed = self._allowances.take(who, min(allowed, config.rumours_per_packet_max), now)
         if allowed < len(items):
             self._context.count("rumours_over_limit")
-        knew_others = len(self.listed_peers()) > 1
+        knew_others = self.alive_count() > 2
         changed = 0
         for index in range(allowed):
             item = items[index]
@@ -193,7 +206,7 @@ class Membership:
                 self._context.count("bad_rumours")
                 continue
             try:
-                rumour = unpack_rumour_untrusted(item, self._context.config)
+                rumour = self.decode_untrusted(item)
             except DecodeError:
                 self._context.count("bad_rumours")
                 continue
@@ -205,6 +218,12 @@ class Membership:
                     # Everybody we could tell is among those who told us.
                     self.queue.drop(rumour.node_id)
         return changed
+
+    def decode_untrusted(self, packed: bytes) -> Rumour:
+        """Return the rumour in `packed`; raises DecodeError when it is none."""
+        if self._interner is not None:
+            return self._interner.rumour(packed)
+        return unpack_rumour_untrusted(packed, self._context.config)
 
     def apply(self, rumour: Rumour, now: float) -> bool:
         """Apply one rumour; return whether it changed what we hold."""
@@ -278,8 +297,13 @@ class Membership:
 
     def note_source(self, entry: MemberEntry, source: Address) -> None:
         """Learn that a packet of this member came from `source`."""
-        if is_address(source[0], source[1]) and entry.note_source(source):
-            self._set_addresses(entry)
+        if entry.is_from(source) or not is_address(source[0], source[1]):
+            return
+        sources = sources_after(entry, source)
+        if sources != entry.sources:
+            entry = self.table.private(entry)
+            entry.sources = sources
+            self._set_addresses(entry, entry.addresses)
 
     def expire(self, now: float) -> None:
         """Forget those that have been dead or away for long, and look again later."""
@@ -301,24 +325,6 @@ class Membership:
             self._limit = transmission_limit(self._context.config, count)
         return self._limit
 
-    def _allowance(self, sender: NodeId, wanted: int, now: float) -> int:
-        config = self._context.config
-        allowed = min(wanted, config.rumours_per_packet_max)
-        entry = self.table.get(sender)
-        if entry is None:
-            if now - self._stranger_window_start >= 1.0:
-                self._stranger_window_start = now
-                self._stranger_window_count = 0
-            allowed = min(allowed, max(0, config.rumours_per_second_max - self._stranger_window_count))
-            self._stranger_window_count += allowed
-            return allowed
-        if now - entry.window_start >= 1.0:
-            entry.window_start = now
-            entry.window_count = 0
-        allowed = min(allowed, max(0, config.rumours_per_second_max - entry.window_count))
-        entry.window_count += allowed
-        return allowed
-
     def _hear_about_self(self, rumour: Rumour) -> bool:
         own = self.own
         if self.is_leaving:
@@ -339,7 +345,7 @@ class Membership:
         self._context.notify(
             "refuted",
             {
-                "accuser": short(rumour.accuser),
+                "accuser": self._short(rumour.accuser),
                 "claim": STATE_NAMES[rumour.state],
                 "incarnation": rumour.incarnation,
             },
@@ -354,8 +360,10 @@ class Membership:
     ) -> None:
         own = self.own
         assert incarnation > own.incarnation, "I1: our incarnation only rises"
-        own.description = describe(self._context, own.description.name, addresses, facts, incarnation)
-        own.addresses = own.description.addresses[:]
+        own.description = self._known(
+            describe(self._context, own.description.name, addresses, facts, incarnation)
+        )
+        own.addresses = own.description.addresses
         self.table.change(own, ALIVE, incarnation, own.node_id, own.since)
         self._persist_incarnation()
         self.queue.put(own.node_id, own.description.packed, True)
@@ -370,12 +378,12 @@ class Membership:
         if rumour.incarnation > self._context.config.incarnation_first_max:
             self._context.count("incarnation_jumps")
             return False
-        if len(self.table.entries) >= self._context.config.members_max and not self._make_room():
+        if len(self.table) >= self._context.config.members_max and not self._make_room():
             self._context.count("table_full")
             return False
-        entry = MemberEntry(rumour, now)
+        entry = MemberEntry(rumour) if self._interner is None else self._interner.entry(rumour)
         self.table.add(entry)
-        self._set_addresses(entry)
+        self._note_addresses(entry, [], entry.addresses)
         self._pass_on(rumour, False)
         self._note_change(entry, "unknown", "alive")
         return True
@@ -395,15 +403,29 @@ class Membership:
     def _forget(self, entry: MemberEntry) -> None:
         self.queue.drop(entry.node_id)
         self.table.remove(entry.node_id)
+        self.round_trips.pop(entry.node_id, None)
         self.touched[entry.node_id] = True
+        self._remembered.forget(entry.node_id, self.table)
 
     def _fill_in(self, entry: MemberEntry, rumour: Rumour) -> bool:
         # A suspicion may have told us of this incarnation before the member's own words arrived.
         if entry.description.incarnation >= rumour.incarnation:
             return False
-        entry.description = rumour
-        self._set_addresses(entry)
+        self._describe(entry, rumour)
         return True
+
+    def _describe(self, entry: MemberEntry, rumour: Rumour) -> None:
+        """Take a member's own words of its present incarnation."""
+        before = entry.addresses
+        sources = trimmed_sources(entry.sources, rumour.addresses)
+        if self._interner is not None and entry.state == ALIVE and not sources:
+            self.table.replace(self._interner.entry(rumour))
+            self._note_addresses(entry, before, rumour.addresses)
+            return
+        entry = self.table.private(entry)
+        entry.description = rumour
+        entry.sources = sources
+        self._set_addresses(entry, before)
 
     def _confirm(self, entry: MemberEntry, rumour: Rumour) -> bool:
         suspicion = self.suspicions[entry.node_id]
@@ -419,10 +441,10 @@ class Membership:
         if before == SUSPECT and rumour.state != SUSPECT:
             del self.suspicions[node_id]
             self._context.timers.cancel(SUSPICION, node_id)
-        self.table.change(entry, rumour.state, rumour.incarnation, rumour.accuser, now)
+        entry = self.table.change(entry, rumour.state, rumour.incarnation, rumour.accuser, now)
         if rumour.state == ALIVE:
-            entry.description = rumour
-            self._set_addresses(entry)
+            self._describe(entry, rumour)
+            entry = self.table.entry(node_id)
         elif rumour.state == SUSPECT:
             self._start_suspicion(node_id, rumour.accuser, now)
         self._pass_on(rumour, rumour.state == ALIVE and before != ALIVE)
@@ -450,21 +472,28 @@ class Membership:
             self._context.notify(
                 "member_" + after,
                 {
-                    "member": short(entry.node_id),
+                    "member": self._short(entry.node_id),
                     "name": entry.description.name,
                     "incarnation": entry.incarnation,
                     "before": before,
-                    "accuser": short(entry.accuser),
+                    "accuser": self._short(entry.accuser),
                 },
             )
 
-    def _set_addresses(self, entry: MemberEntry) -> None:
-        self.touched[entry.node_id] = True
+    def _known(self, rumour: Rumour) -> Rumour:
+        """Return the one object for a rumour, where there is an interner."""
+        return rumour if self._interner is None else self._interner.rumour(rumour.packed)
+
+    def _short(self, node_id: NodeId) -> str:
+        return short(node_id) if self._interner is None else self._interner.short(node_id)
+
+    def _set_addresses(self, entry: MemberEntry, before: list[Address]) -> None:
         count_max = self._context.config.addresses_max
         entry.addresses = reachable_addresses(entry.sources, entry.description.addresses, count_max)
-        kept = sorted(entry.addresses)
-        if kept != entry.persisted:
-            entry.persisted = kept
-            places = [[host, port] for host, port in entry.addresses]
-            value = pack([entry.description.name, places])
-            self._context.emit(Persist("members", entry.node_id, value, False))
+        self._note_addresses(entry, before, entry.addresses)
+
+    def _note_addresses(self, entry: MemberEntry, before: list[Address], after: list[Address]) -> None:
+        node_id = entry.node_id
+        self.touched[node_id] = True
+        if sorted(before) != sorted(after):
+            self._remembered.note(self.table.entry(node_id))

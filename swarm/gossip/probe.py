@@ -27,6 +27,7 @@ from swarm.gossip.context import (
 from swarm.gossip.limits import choose_some
 from swarm.gossip.membership import Membership
 from swarm.gossip.probe_order import ProbeOrder
+from swarm.gossip.round_trip import RoundTrip
 from swarm.gossip.rumours import SUSPECT, is_address
 from swarm.wire.codec import Body
 from swarm.wire.messages import ACK, NACK, PING, PING_REQ, PUSH_PULL, RUMOURS
@@ -67,6 +68,7 @@ class FailureDetector:
         self.probes: dict[int, Probe] = {}
         self.relays: dict[int, Relay] = {}
         self._by_target: dict[NodeId, int] = {}
+        self._confirmed_at: dict[NodeId, float] = {}
 
     def start(self, now: float) -> None:
         """Begin to probe, at a random moment of the first period."""
@@ -104,12 +106,16 @@ class FailureDetector:
         entry = self._membership.table.get(target)
         if entry is None or not entry.is_listed() or target == self._context.node_id:
             return
-        if now - entry.confirmed_at < self._context.config.confirm_interval_min_s:
+        interval_s = self._context.config.confirm_interval_min_s
+        if now - self._confirmed_at.get(target, -interval_s) < interval_s:
             return
         earlier = self._by_target.get(target, 0)
         if earlier:
             self._forget(earlier)
-        entry.confirmed_at = now
+        for earlier_target in list(self._confirmed_at):
+            if now - self._confirmed_at[earlier_target] >= interval_s:
+                del self._confirmed_at[earlier_target]
+        self._confirmed_at[target] = now
         self._begin(target, True, now)
 
     def on_suspected(self, target: NodeId, now: float) -> None:
@@ -198,9 +204,12 @@ class FailureDetector:
         if probe is None or (sender != probe.target and sender not in probe.helpers):
             self._context.count("stale_acks")
             return
-        entry = self._membership.table.get(probe.target)
-        if entry is not None and sender == probe.target:
-            entry.round_trip.observe(now - probe.started)
+        if sender == probe.target:
+            round_trip = self._membership.round_trips.get(sender)
+            if round_trip is None:
+                round_trip = RoundTrip()
+                self._membership.round_trips[sender] = round_trip
+            round_trip.observe(now - probe.started)
         self._succeed(probe)
 
     def on_stream_answer(self, sender: NodeId, sequence: int) -> bool:
@@ -262,7 +271,8 @@ class FailureDetector:
             self._context.timers.set(PROBE_END, subject, now + config.confirm_timeout_s)
             self._plan_ping_again(probe, now)
             return
-        direct_s = entry.round_trip.timeout_s(config)
+        round_trip = self._membership.round_trips.get(target)
+        direct_s = config.probe_timeout_s if round_trip is None else round_trip.timeout_s(config)
         total_s = max(config.probe_interval_s, 2 * direct_s)
         awareness = self._membership.awareness
         self._context.timers.set(PROBE_DIRECT, subject, now + awareness.scale_s(direct_s))

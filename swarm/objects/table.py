@@ -116,7 +116,7 @@ class ObjectTable:
         self._fetch_count_max: Final = fetch_count_max
         self._effects: Final = effects
         self._jobs: dict[JobId, dict[ObjectName, ObjectEntry]] = {}
-        self._queue: dict[ObjectName, ObjectEntry] = {}
+        self.queue: Final[dict[ObjectName, ObjectEntry]] = {}  # waits for its fetch to begin
         self._flying_count = 0
         self._addresses: dict[NodeId, list[Address]] = {}
         self.bytes_in_memory = 0
@@ -299,7 +299,7 @@ class ObjectTable:
             self._drop_content(entry)
         if entry.fetch is FetchState.QUEUED:
             entry.fetch = FetchState.NONE
-            del self._queue[entry.name]
+            del self.queue[entry.name]
         if entry.is_present or entry.fetch is FetchState.FLYING:
             return
         shelf = self._jobs[entry.name[0]]
@@ -319,9 +319,9 @@ class ObjectTable:
 
     def start_fetches(self) -> None:
         """Begin fetches that were asked for, oldest first, as many as may fly at once."""
-        while self._queue and self._flying_count < self._fetch_count_max:
-            name = next(iter(self._queue))
-            entry = self._queue.pop(name)
+        while self.queue and self._flying_count < self._fetch_count_max:
+            name = next(iter(self.queue))
+            entry = self.queue.pop(name)
             entry.fetch = FetchState.NONE
             ref = self._next_wanted(entry)
             if ref is not None:
@@ -362,7 +362,7 @@ class ObjectTable:
     def _request(self, entry: ObjectEntry) -> None:
         if entry.fetch is FetchState.NONE:
             entry.fetch = FetchState.QUEUED
-            self._queue[entry.name] = entry
+            self.queue[entry.name] = entry
 
     def _next_wanted(self, entry: ObjectEntry) -> InputRef | None:
         for user in entry.waiters:
@@ -422,7 +422,7 @@ class ObjectTable:
         assert in_memory == self.bytes_in_memory, f"T2: {in_memory} bytes are not {self.bytes_in_memory}"
         assert flying == self._flying_count, f"T4: {flying} fetches are not {self._flying_count}"
         assert flying <= self._fetch_count_max, f"T4: {flying} fetches at once"
-        assert queued == len(self._queue), f"T4: {queued} fetches wait, {len(self._queue)} in the queue"
+        assert queued == len(self.queue), f"T4: {queued} fetches wait, {len(self.queue)} in the queue"
 
 
 def _check_entry(entry: ObjectEntry) -> None:

@@ -110,14 +110,14 @@ def test_a_reset_stream_is_proof() -> None:
 @pytest.mark.parametrize("count", [2, 3, 20])
 def test_silence_is_seen_in_seconds(count: int) -> None:
     taken: list[float] = []
-    for seed in range(5):
+    for seed in range(40):
         mesh = started_mesh(count, str(seed), has_refusals=False)
         mesh.run(10.0)
         mesh.kill(mesh.hosts[0])
         taken.append(mesh.wait_for_agreement(30.0))
         mesh.check()
-    assert sorted(taken)[2] <= 6.0
-    assert max(taken) <= 8.0
+    assert sorted(taken)[20] <= 6.0
+    assert sorted(taken)[37] <= 8.0
 
 
 def test_half_of_twenty_lost_at_once_is_seen_within_ten_seconds() -> None:

@@ -87,14 +87,14 @@ def test_a_higher_incarnation_wins_and_within_one_the_worse_state() -> None:
 
 def test_the_source_of_packets_comes_first_with_the_advertised_port() -> None:
     advertised = [("10.0.0.1", 7117), ("192.168.0.1", 7200)]
-    assert reachable_addresses([], advertised, 8) == advertised
-    assert reachable_addresses([("192.168.0.1", 9999)], advertised, 8) == [
+    assert reachable_addresses((), advertised, 8) == advertised
+    assert reachable_addresses((("192.168.0.1", 9999),), advertised, 8) == [
         ("192.168.0.1", 7200),
         ("10.0.0.1", 7117),
     ]
-    assert reachable_addresses([("172.16.0.9", 9999)], advertised, 8)[0] == ("172.16.0.9", 7117)
-    assert reachable_addresses([("172.16.0.9", 9999)], [], 8) == [("172.16.0.9", 9999)]
-    assert len(reachable_addresses([("172.16.0.9", 9999)], advertised, 2)) == 2
+    assert reachable_addresses((("172.16.0.9", 9999),), advertised, 8)[0] == ("172.16.0.9", 7117)
+    assert reachable_addresses((("172.16.0.9", 9999),), [], 8) == [("172.16.0.9", 9999)]
+    assert len(reachable_addresses((("172.16.0.9", 9999),), advertised, 2)) == 2
 
 
 def test_the_digest_is_that_of_the_living_in_any_order() -> None:
@@ -102,9 +102,9 @@ def test_the_digest_is_that_of_the_living_in_any_order() -> None:
     rumours = [make_alive(bytes([index]) * 16, index, "n", [], {}) for index in range(5)]
     for table, order in zip(tables, (rumours, rumours[::-1]), strict=True):
         for rumour in order:
-            table.add(MemberEntry(rumour, 0.0))
+            table.add(MemberEntry(rumour))
     assert tables[0].digest() == tables[1].digest() == tables[0].computed_digest()
-    entry = tables[0].entries[bytes([2]) * 16]
+    entry = tables[0].entry(bytes([2]) * 16)
     tables[0].change(entry, SUSPECT, 2, ONE, 1.0)
     assert tables[0].digest() == tables[1].digest()
     tables[0].change(entry, DEAD, 2, ONE, 2.0)

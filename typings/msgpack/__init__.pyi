@@ -4,6 +4,9 @@ from typing import Any
 
 from msgpack import exceptions as exceptions
 
+class Packer:
+    def pack(self, obj: object) -> bytes: ...
+
 class Unpacker:
     def __init__(self, *, strict_map_key: bool = ..., max_buffer_size: int = ..., raw: bool = ...) -> None: ...
     def feed(self, next_bytes: bytes | bytearray | memoryview) -> None: ...

@@ -1,0 +1,170 @@
+"""What a node stops telling and keeping: rumours that everybody knows, exchanges under way, old addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from swarm.core.effects import Erase, Message, Persist
+from swarm.core.rng import Rng
+from swarm.gossip.config import GossipConfig
+from swarm.gossip.core import Gossip
+from swarm.gossip.limits import choose_indexes
+from swarm.gossip.rumours import DEAD, SUSPECT, make_verdict
+from swarm.wire import messages
+from tests.unit.gossip_builder import (
+    DIGEST,
+    ONE,
+    PLACE_ONE,
+    PLACE_TWO,
+    TWO,
+    alive,
+    core_digest,
+    hello,
+    packets,
+    started,
+)
+
+THREE = b"3" * 16
+PLACE_THREE = ("10.0.0.4", 7117)
+
+
+def ping(core: Gossip, sender: bytes, digest: bytes, now: float) -> None:
+    place = {ONE: PLACE_ONE, TWO: PLACE_TWO, THREE: PLACE_THREE}[sender]
+    core.receive_packet(sender, messages.PING, [7, b"o" * 16, digest, []], place, now)
+
+
+def tables_asked(core: Gossip) -> list[bytes]:
+    """Return to whom whole tables were sent."""
+    effects = core.take_effects()
+    return [effect.peer for effect in effects if isinstance(effect, Message) and not effect.body[1]]
+
+
+def queued(core: Gossip) -> list[bytes]:
+    return core._membership.queue.members()
+
+
+def test_rumours_about_the_living_end_when_everybody_has_our_digest() -> None:
+    core = started()
+    for node_id, place in ((ONE, PLACE_ONE), (TWO, PLACE_TWO), (THREE, PLACE_THREE)):
+        hello(core, node_id, place, 0.0)
+    core._membership.apply(make_verdict(SUSPECT, THREE, 1, ONE), 0.1)
+    assert len(queued(core)) == 4
+    for sender in (ONE, TWO):
+        ping(core, sender, core_digest(core), 0.2)
+    assert len(queued(core)) == 4
+    ping(core, ONE, core_digest(core), 0.3)
+    assert queued(core) == [THREE], "a suspicion is in no digest"
+    assert core.statistics()["settlements"] == 1
+    core.check_invariants()
+
+
+def test_one_that_differs_begins_the_count_anew() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    for digest in (core_digest(core), core_digest(core), DIGEST, core_digest(core), core_digest(core)):
+        ping(core, ONE, digest, 0.1)
+    assert "settlements" not in core.statistics()
+    hello(core, TWO, PLACE_TWO, 0.2)
+    ping(core, ONE, core_digest(core), 0.2)
+    assert "settlements" not in core.statistics(), "our own table has changed since"
+    assert TWO in queued(core)
+
+
+def test_one_exchange_at_a_time() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.5)
+    hello(core, TWO, PLACE_TWO, 0.5)
+    asked = [effect for effect in core.take_effects() if isinstance(effect, Message)]
+    assert [effect.peer for effect in asked] == [ONE], "both have another digest"
+    for now in (0.6, 1.4):
+        ping(core, TWO, DIGEST, now)
+    assert tables_asked(core) == [], "the first is unanswered, for a second"
+    reply: list[object] = [asked[0].body[0], True, [alive(THREE, 1, PLACE_THREE)]]
+    core.receive_message(ONE, messages.PUSH_PULL, reply, 1.4)
+    assert THREE in core.alive_ids()
+    ping(core, TWO, DIGEST, 1.45)
+    assert tables_asked(core) == [TWO]
+
+
+def test_a_broken_stream_ends_an_exchange() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    hello(core, TWO, PLACE_TWO, 0.0)
+    assert tables_asked(core) == [ONE]
+    assert not core._anti_entropy.exchange_with(TWO, 0.2)
+    core.on_peer_lost(TWO, False, 0.3)
+    assert not core._anti_entropy.exchange_with(TWO, 0.3)
+    core.on_peer_lost(ONE, False, 0.4)
+    assert core._anti_entropy.exchange_with(TWO, 0.4)
+
+
+def remembered(core: Gossip) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for effect in core.take_effects():
+        if isinstance(effect, Persist) and effect.table == "members":
+            found.append(("kept", effect.key))
+        elif isinstance(effect, Erase):
+            assert effect.table == "members"
+            found.append(("erased", effect.prefix))
+    return found
+
+
+def test_only_as_many_addresses_are_kept_on_disk_as_a_start_asks() -> None:
+    core = started(GossipConfig(contacts_max=2, dead_kept_s=10.0))
+    for node_id, place in ((ONE, PLACE_ONE), (TWO, PLACE_TWO), (THREE, PLACE_THREE)):
+        hello(core, node_id, place, 0.0)
+    assert remembered(core) == [("kept", ONE), ("kept", TWO)]
+    dead = make_verdict(DEAD, ONE, 1, TWO).packed
+    core.receive_packet(TWO, messages.RUMOURS, [[dead]], PLACE_TWO, 1.0)
+    assert remembered(core) == [], "one that died may come back there"
+    core._membership.expire(11.0)
+    assert remembered(core) == [("erased", ONE), ("kept", THREE)]
+    core.check_invariants()
+
+
+def test_peers_are_chosen_alike_without_a_list_of_them() -> None:
+    core = started()
+    for node_id, place in ((ONE, PLACE_ONE), (TWO, PLACE_TWO), (THREE, PLACE_THREE)):
+        hello(core, node_id, place, 0.0)
+    choose: Callable[[int, bytes], list[bytes]] = core._membership.choose_peers
+    for without, others in (
+        (b"o" * 16, {ONE, TWO, THREE}),
+        (TWO, {ONE, THREE}),
+        (b"?" * 16, {ONE, TWO, THREE}),
+    ):
+        seen: set[bytes] = set()
+        for _ in range(40):
+            chosen = choose(2, without)
+            assert len(chosen) == len(set(chosen)) == 2
+            seen.update(chosen)
+        assert seen == others
+        assert sorted(choose(9, without)) == sorted(others)
+    assert choose(0, ONE) == []
+
+
+def test_indexes_are_those_of_a_shuffle() -> None:
+    drawn, shuffled = Rng("i"), Rng("i")
+    for size in range(12):
+        for count in range(size + 2):
+            pool = list(range(size))
+            wanted = min(count, size)
+            for index in range(wanted):
+                other = index + shuffled.below(size - index)
+                pool[index], pool[other] = pool[other], pool[index]
+            assert choose_indexes(drawn, size, count) == pool[:wanted]
+
+
+def test_a_packet_from_where_a_member_says_it_is_changes_nothing() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    entry = core._membership.table.entry(ONE)
+    assert entry.sources == ()
+    ping(core, ONE, core_digest(core), 0.1)
+    core.receive_packet(ONE, messages.PING, [8, b"o" * 16, DIGEST, []], ("10.0.0.2", 9999), 0.2)
+    assert entry.sources == (), "the same host from another port"
+    core.receive_packet(ONE, messages.PING, [9, b"o" * 16, DIGEST, []], ("172.16.0.9", 1), 0.3)
+    assert core.addresses_of(ONE) == [("172.16.0.9", 7117), PLACE_ONE]
+    core.receive_packet(ONE, messages.PING, [9, b"o" * 16, DIGEST, []], PLACE_ONE, 0.4)
+    assert core.addresses_of(ONE) == [PLACE_ONE, ("172.16.0.9", 7117)]
+    assert packets(core.take_effects(), messages.ACK)
+    core.check_invariants()
