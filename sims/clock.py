@@ -44,9 +44,11 @@ class HostClock:
     def reach(self, local_s: float, true_s: float) -> float:
         """Return the clock's time at `true_s`, but at least `local_s`: a timer fires when it is due.
 
-        Rounding may let the clock show a little less than what the timer was set to.
+        Rounding may let the clock show a little less than what the timer was set to; true time is never rounded.
         """
         shown_s = self.read(true_s)
+        if self._is_true:
+            return shown_s
         if shown_s < local_s <= shown_s + 1e-6:
             self._least_s = local_s
             return local_s

@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from html import escape
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,15 @@ class SweepResult:
     errors: list[tuple[Settings, int, str]] = field(default_factory=list)
     total: int
     resumed: int
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys([name for row in self.rows for name in row]))
+        head = "".join([f"<th>{escape(name)}</th>" for name in names])
+        body = [
+            "<tr>" + "".join([f"<td>{escape(str(row.get(name, '')))}</td>" for name in names]) + "</tr>"
+            for row in self.rows
+        ]
+        return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 
 def cases_of(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Sequence[int]) -> list[Case]:

@@ -41,8 +41,17 @@ def new_figure() -> Any:
         raise ConfigError(
             f'plots need matplotlib ({error}); install it with `pip install "swarm-mesh[plots]"`'
         ) from None
+
+    class Picture(Figure):
+        """A figure that notebooks show without pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png", dpi=DPI)
+            return content.getvalue()
+
     # A figure without pyplot draws with Agg and is not kept anywhere.
-    return Figure(figsize=SIZE_INCHES, layout="constrained")
+    return Picture(figsize=SIZE_INCHES, layout="constrained")
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -17,19 +17,23 @@ from sims.recording.rows import NEVER, Death, Doubt, Event
 from swarm.core.effects import Effect, Notify
 from swarm.core.ids import short
 
-ALIVE: Final = "alive"
-SUSPECT: Final = "suspect"
-DEAD: Final = "dead"
-LEFT: Final = "left"
+UNKNOWN: Final = 0
+ALIVE: Final = 1
+SUSPECT: Final = 2
+DEAD: Final = 3
+LEFT: Final = 4
+_STATES: Final = {"alive": ALIVE, "suspect": SUSPECT, "dead": DEAD, "left": LEFT}
+_NAMES: Final = ("", "alive", "suspect", "dead", "left")
 
 _PREFIX: Final = "member_"
 
 
 @final
 class _Member:
-    """An identity: how many hosts run under it, who lists it, and its death that is being watched."""
+    """An identity: how many hosts run under it, how many list it, and its death that is being watched."""
 
-    def __init__(self, host: int) -> None:
+    def __init__(self, number: int, host: int) -> None:
+        self.number: Final = number
         self.host = host
         self.running = 0
         self.listed = 0
@@ -83,8 +87,10 @@ class MembershipRecorder(Observer):
     def __init__(self, excuses: Excuses) -> None:
         self._excuses: Final = excuses
         self._members: Final[dict[str, _Member]] = {}
-        self._own: Final[dict[int, str]] = {}
-        self._beliefs: Final[dict[int, dict[str, str]]] = {}
+        self._by_number: Final[list[_Member]] = []
+        self._own: Final[dict[int, _Member]] = {}
+        # One byte for each pair: a dict would take a hundred.
+        self._beliefs: Final[dict[int, bytearray]] = {}
         self._watches: Final[list[_Watch]] = []
         self._open: list[_Watch] = []
         self._running_members = 0
@@ -123,10 +129,11 @@ class MembershipRecorder(Observer):
         name = short(host.node_id)
         member = self._members.get(name)
         if member is None:
-            member = _Member(host.index)
+            member = _Member(len(self._by_number), host.index)
             self._members[name] = member
-        self._own[host.index] = name
-        self._beliefs[host.index] = {}
+            self._by_number.append(member)
+        self._own[host.index] = member
+        self._beliefs[host.index] = bytearray()
         member.host = host.index
         member.booted_s = now
         member.running += 1
@@ -139,13 +146,12 @@ class MembershipRecorder(Observer):
             member.death = None
 
     def on_down(self, host: Host, how: str, now: float) -> None:
-        name = self._own.pop(host.index)
-        for other, state in self._beliefs.pop(host.index).items():
-            self._unlist(self._members[other], state)
+        member = self._own.pop(host.index)
+        for number, state in enumerate(self._beliefs.pop(host.index)):
+            self._unlist(self._by_number[number], state)
         self._open = [watch for watch in self._open if watch.pending and watch.restarted_s == NEVER]
         for watch in self._open:
             watch.pending.pop(host.index, None)
-        member = self._members[name]
         member.running -= 1
         if member.running == 0:
             self._running_members -= 1
@@ -154,7 +160,7 @@ class MembershipRecorder(Observer):
             member.was_dead = True
             pending: dict[int, bool] = {}
             for observer, beliefs in self._beliefs.items():
-                if beliefs.get(name, DEAD) in (ALIVE, SUSPECT):
+                if member.number < len(beliefs) and beliefs[member.number] in (ALIVE, SUSPECT):
                     pending[observer] = True
             member.death = _Watch(host.index, how, now, pending)
             self._watches.append(member.death)
@@ -163,21 +169,23 @@ class MembershipRecorder(Observer):
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
         for effect in effects:
             if isinstance(effect, Notify) and effect.event.startswith(_PREFIX):
-                state = effect.event[len(_PREFIX) :]
+                state = _STATES[effect.event[len(_PREFIX) :]]
                 accuser = self._members.get(str(effect.values["accuser"]))
                 judge = host.index if accuser is None else accuser.host
                 self._believe(host.index, str(effect.values["member"]), state, judge, now)
 
     # Inside
 
-    def _believe(self, observer: int, name: str, state: str, judge: int, now: float) -> None:
+    def _believe(self, observer: int, name: str, state: int, judge: int, now: float) -> None:
         """Note what an observer believes from now on of a member; `judge` is the host that said so first."""
         member = self._members.get(name)
         beliefs = self._beliefs.get(observer)
         if member is None or beliefs is None:
             return
-        before = beliefs.get(name, "")
-        beliefs[name] = state
+        if member.number >= len(beliefs):
+            beliefs.extend(bytes(len(self._by_number) - len(beliefs)))
+        before = beliefs[member.number]
+        beliefs[member.number] = state
         self._unlist(member, before)
         if state in (ALIVE, SUSPECT):
             member.listed += 1
@@ -186,14 +194,15 @@ class MembershipRecorder(Observer):
                 self._right_listed += 1
             else:
                 self._wrong_listed += 1
-        self.events.append(Event(now, observer, f"{_PREFIX}{state}", member.host, 0, before))
+        event = _PREFIX + _NAMES[state]
+        self.events.append(Event(now, observer, event, member.host, 0, _NAMES[before]))
         if member.running:
             if state in (SUSPECT, DEAD):
                 self._doubt(observer, member, state, judge, now)
         elif member.death is not None and state != ALIVE:
             self._detect(member.death, observer, state, now)
 
-    def _unlist(self, member: _Member, state: str) -> None:
+    def _unlist(self, member: _Member, state: int) -> None:
         if state in (ALIVE, SUSPECT):
             member.listed -= 1
             self._suspects -= state == SUSPECT
@@ -202,7 +211,7 @@ class MembershipRecorder(Observer):
             else:
                 self._wrong_listed -= 1
 
-    def _doubt(self, observer: int, member: _Member, verdict: str, judge: int, now: float) -> None:
+    def _doubt(self, observer: int, member: _Member, verdict: int, judge: int, now: float) -> None:
         has_just_started = member.was_dead and now - member.booted_s < GRACE_S
         excuses = self._excuses
         is_excused = (
@@ -211,9 +220,10 @@ class MembershipRecorder(Observer):
             or excuses.is_excused(judge, member.host, now)
         )
         is_disturbed = excuses.is_disturbed(observer, now) or excuses.is_disturbed(judge, now)
-        self.doubts.append(Doubt(now, observer, member.host, verdict, is_excused, is_disturbed))
+        doubt = Doubt(now, observer, member.host, _NAMES[verdict], is_excused, is_disturbed)
+        self.doubts.append(doubt)
 
-    def _detect(self, watch: _Watch, observer: int, state: str, now: float) -> None:
+    def _detect(self, watch: _Watch, observer: int, state: int, now: float) -> None:
         if state == SUSPECT:
             if watch.first_suspect_s == NEVER:
                 watch.first_suspect_s = now

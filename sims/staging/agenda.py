@@ -14,7 +14,11 @@ Action: TypeAlias = Callable[[float], None]
 
 @final
 class Agenda:
-    """Actions to come. Those of one time happen in the order in which they were noted, after its events."""
+    """Actions to come.
+
+    Those of one time happen in the order in which they were noted, after the events of that time, and with
+    nothing in between: nodes that start together do.
+    """
 
     def __init__(self) -> None:
         self._heap: Final[list[tuple[float, int, Action]]] = []
@@ -28,9 +32,10 @@ class Agenda:
     def run(self, cluster: Cluster, end_s: float, is_over: Callable[[], bool]) -> None:
         """Run a cluster with the actions, up to a time, or until `is_over` says so after an action."""
         while self._heap and self._heap[0][0] <= end_s:
-            time_s, _, action = heapq.heappop(self._heap)
+            time_s = self._heap[0][0]
             cluster.run_until(time_s)
-            action(cluster.engine.now)
+            while self._heap and self._heap[0][0] == time_s:
+                heapq.heappop(self._heap)[2](time_s)
             if is_over():
                 return
         cluster.run_until(end_s)

@@ -41,6 +41,16 @@ def test_a_clock_may_stand_still_in_sleep() -> None:
     assert clock.read(66.0) == 6.0
 
 
+def test_a_true_clock_is_not_rounded_up_to_a_timer_that_is_almost_due() -> None:
+    clock = HostClock(0.0)
+    due = math.nextafter(64.05, 65.0)
+    assert clock.reach(due, 64.05) == 64.05, "else the next reading would be less than this one"
+    assert clock.read(64.05) == 64.05
+    clock.set_drift(100.0, 64.05)
+    assert clock.reach(due, 64.05) == due
+    assert clock.read(64.05) == due
+
+
 def test_nothing_is_due_at_infinity() -> None:
     clock = HostClock(100.0)
     assert clock.true_time(math.inf, 3.0) == math.inf

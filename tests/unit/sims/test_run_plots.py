@@ -143,6 +143,10 @@ def test_a_run_in_which_nothing_happened_is_drawn_too(kind: str) -> None:
     assert empty.plot(kind).get_axes()
 
 
+def test_notebooks_show_pictures_without_pyplot() -> None:
+    assert busy().plot("leaders")._repr_png_().startswith(b"\x89PNG")
+
+
 def test_equal_runs_give_equal_pictures(tmp_path: Path) -> None:
     for ending in ("png", "svg", "pdf"):
         for name in ("one", "two"):

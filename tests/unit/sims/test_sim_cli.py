@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from click.testing import CliRunner, Result
 
 from sims import Scenario, run
 from sims import __main__ as module
-from sims.cli import PLOT_CHOICES, TRACE_CHOICES, parse_axis, parse_seeds, sim_command
+from sims.cli import (
+    PLOT_CHOICES,
+    TRACE_CHOICES,
+    parse_axis,
+    parse_seeds,
+    progress,
+    progress_of_cases,
+    sim_command,
+)
 from sims.scenario import ScenarioError
 from sims.scenario.parts import PLOT_KINDS, TRACE_FORMATS
 from sims.trials import shrink as shrink_module
@@ -366,3 +375,26 @@ def test_the_module_ends_with_1_for_broken_invariants_and_130_for_interrupts(
         monkeypatch.setattr("sims.running.run", fail)
         assert module.main(["run", file]) == code
         assert capsys.readouterr().err == f"swarm: {'interrupted' if code == 130 else 'I1'}\n"
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("calm", 10.0) as show, progress_of_cases("sweep") as show_cases:
+        show(5.0)
+        show_cases(1, 2, 0)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("calm", 10.0) as show:
+        show(5.0)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "calm (virtual seconds)" in captured.err
+    assert "5/10" in captured.err
+    with progress_of_cases("wide") as show_cases:
+        for done in range(3):
+            show_cases(done, 4, done // 2)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "2/4" in captured.err

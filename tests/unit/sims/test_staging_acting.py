@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sims import Fault, HostGroup, Scenario
+from sims import Fault, HostGroup, Scenario, run
 from sims.recording.rows import Event
 from sims.scenario.faults import KINDS
 from sims.staging.agenda import Agenda
@@ -53,7 +53,7 @@ def test_actions_happen_in_order_and_those_of_one_time_as_they_were_noted() -> N
     agenda.note(9.0, lambda now: seen.append("never"))
     cluster = build_cluster(Scenario(nodes=1))
     agenda.run(cluster, 5.0, lambda: False)
-    assert seen == ["first 1", "between 1.5", "late 2"]
+    assert seen == ["first 1", "between 1.5", "late 2"], seen
     assert cluster.engine.now == 5.0
 
 
@@ -326,3 +326,12 @@ def test_rows_of_one_time_begin_with_the_cause() -> None:
     assert [row.event for row in rows[:2]] == ["fault", "down"]
     assert rows[0] == Event(5.0, 1, "fault", -1, 0, "crash")
     assert stage.take_rows() == []
+
+
+def test_a_run_of_plain_nodes_is_what_the_cluster_alone_would_do() -> None:
+    scenario = Scenario(nodes=4, seconds=12.0)
+    cluster = build_cluster(scenario)
+    for index in range(4):
+        cluster.start(index)
+    cluster.run_until(12.0)
+    assert run(scenario).digest == cluster.trace.digest()

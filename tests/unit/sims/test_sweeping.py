@@ -88,6 +88,12 @@ def test_a_sweep_runs_every_case_and_writes_its_results(processes: int, tmp_path
     assert len(list((tmp_path / CASES).iterdir())) == 8
 
 
+def test_results_show_themselves_in_notebooks() -> None:
+    html = sweep(SMALL, {"network.loss": [0.1]}, [1], processes=1)._repr_html_()
+    assert html.startswith("<table><tr><th>network.loss</th><th>name</th>")
+    assert html.count("<tr>") == 2
+
+
 def test_processes_do_not_matter() -> None:
     digests = [
         [row["digest"] for row in sweep(SMALL, AXES, [1], processes=processes).rows] for processes in (1, 2)
