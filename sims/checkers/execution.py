@@ -54,7 +54,9 @@ class RunChecker(Checker):
         self.runs[key] = self.runs.get(key, 0) + 1
         self._running.get(key, {}).pop(host.index, None)
         ended_s = self._records.ended.get(task.job, end_s)
-        if how == "done" and end_s - ended_s > STOP_S and self._are_well(end_s - ended_s + QUIET_S):
+        # Whoever died may have taken the verdict along, and then the job runs again (verdict-alone).
+        is_judged = how == "done" and not self.truth.downs and not self.truth.net_troubled_at
+        if is_judged and end_s - ended_s > STOP_S and self._are_well(end_s - ended_s + QUIET_S):
             self.fail(
                 "E4",
                 f"{self.name(host)} runs task {task.task} to its end, {end_s - ended_s:.1f} s after its job",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FINAL_STATES: Final = ("done", "failed", "cancelled")
 FAILURES_MAX: Final = 100
+PRINTED_KEPT_BYTES: Final = 1 << 16
 
 
 class Owner(Protocol):
@@ -41,6 +42,33 @@ class Owner(Protocol):
     async def fetch(self, job: ClientJob, task: int, output: int) -> bytes:
         """Return the bytes of a large result."""
         ...
+
+
+class Printed:
+    """What was handed on of one stream of an attempt.
+
+    Leaders tell output again, and two leaders may give one number to two attempts: what differs from what
+    was said before at its place is of another attempt, and is handed on.
+    """
+
+    def __init__(self) -> None:
+        self._end = 0
+        self._tail = b""
+
+    def take(self, offset: int, data: bytes) -> bytes:
+        """Return what is new of the bytes that begin at an offset."""
+        begin = max(offset, self._end - len(self._tail))
+        end = min(offset + len(data), self._end)
+        start = begin - self._end + len(self._tail)
+        if begin < end and self._tail[start : start + end - begin] != data[begin - offset : end - offset]:
+            self._end, self._tail = offset, b""
+        if offset > self._end:
+            self._tail = b""  # something between was never told
+        fresh = data[max(0, self._end - offset) :]
+        if fresh:
+            self._end = offset + len(data)
+            self._tail = (self._tail + fresh)[-PRINTED_KEPT_BYTES:]
+        return fresh
 
 
 class ClientJob:
@@ -77,7 +105,7 @@ class ClientJob:
         self.error: SwarmError | None = None
         self._owner = owner
         self._is_ended = False
-        self._printed: dict[tuple[int, int, int], int] = {}
+        self._printed: dict[tuple[int, int, int], Printed] = {}
 
     def task_name(self, task: int) -> str:
         """Return the name of a task."""
@@ -152,11 +180,8 @@ class ClientJob:
             if not isinstance(row, list) or len(row) < 5 or not isinstance(row[4], bytes):
                 raise DecodeError("output is [task, attempt, stream, offset, data]")
             task, attempt, stream, offset = [number if isinstance(number, int) else 0 for number in row[:4]]
-            key = (task, attempt, stream)
-            known = self._printed.get(key, 0)
-            fresh = row[4][max(0, known - offset) :]
+            fresh = self._printed.setdefault((task, attempt, stream), Printed()).take(offset, row[4])
             if fresh:
-                self._printed[key] = offset + len(row[4])
                 for callback in self.on_output:
                     callback(task, attempt, stream, fresh)
 

@@ -393,6 +393,15 @@ def test_output_is_handed_on_once(job: ClientJob) -> None:
         job.on_output_rows([[0, 1]])
 
 
+def test_output_of_another_attempt_with_the_same_number_is_handed_on(job: ClientJob) -> None:
+    printed: list[bytes] = []
+    job.on_output.append(lambda task, attempt, stream, data: printed.append(data))
+    job.on_output_rows([[0, 1, 1, 0, b"on b\n"]])
+    job.on_output_rows([[0, 1, 1, 0, b"on c\n"], [0, 1, 1, 5, b"done\n"]])
+    job.on_output_rows([[0, 1, 1, 0, b"on c\ndone\n"], [0, 1, 1, 20, b"later"], [0, 1, 1, 20, b"later"]])
+    assert printed == [b"on b\n", b"on c\n", b"done\n", b"later"]
+
+
 def test_waiting_with_a_timeout(job: ClientJob) -> None:
     future = call(job, max, 1, 2)
     with pytest.raises(TimeoutError, match=r"'max' pending.*0 of 0 tasks done"):
