@@ -44,7 +44,8 @@ class HostClock:
     def reach(self, local_s: float, true_s: float) -> float:
         """Return the clock's time at `true_s`, but at least `local_s`: a timer fires when it is due.
 
-        Rounding may let the clock show a little less than what the timer was set to; true time is never rounded.
+        Rounding may let the clock show a little less than what the timer was set to; true time is never
+        rounded.
         """
         shown_s = self.read(true_s)
         if self._is_true:
