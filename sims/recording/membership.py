@@ -147,8 +147,9 @@ class MembershipRecorder(Observer):
 
     def on_down(self, host: Host, how: str, now: float) -> None:
         member = self._own.pop(host.index)
-        for number, state in enumerate(self._beliefs.pop(host.index)):
-            self._unlist(self._by_number[number], state)
+        believed = self._beliefs.pop(host.index)
+        for number in range(len(believed)):
+            self._unlist(self._by_number[number], believed[number])
         self._open = [watch for watch in self._open if watch.pending and watch.restarted_s == NEVER]
         for watch in self._open:
             watch.pending.pop(host.index, None)

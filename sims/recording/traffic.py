@@ -54,6 +54,10 @@ class TrafficRecorder(Observer):
         self._packet_bytes_sent: Final = self.columns["packet_bytes_sent"]
         self._messages_sent: Final = self.columns["messages_sent"]
         self._message_bytes_sent: Final = self.columns["message_bytes_sent"]
+        self._packets_received: Final = self.columns["packets_received"]
+        self._packet_bytes_received: Final = self.columns["packet_bytes_received"]
+        self._messages_received: Final = self.columns["messages_received"]
+        self._message_bytes_received: Final = self.columns["message_bytes_received"]
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, (SendPacket, SendHello)):
@@ -66,8 +70,10 @@ class TrafficRecorder(Observer):
             self._message_bytes_sent[place] += len(effect.payload)
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
-        if kind in (PACKET, MESSAGE):
-            what = "packet" if kind == PACKET else "message"
-            place = host.index * self.buckets + int(now / self.bucket_s)
-            self.columns[f"{what}s_received"][place] += 1
-            self.columns[f"{what}_bytes_received"][place] += len(payload)
+        place = host.index * self.buckets + int(now / self.bucket_s)
+        if kind == PACKET:
+            self._packets_received[place] += 1
+            self._packet_bytes_received[place] += len(payload)
+        elif kind == MESSAGE:
+            self._messages_received[place] += 1
+            self._message_bytes_received[place] += len(payload)

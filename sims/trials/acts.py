@@ -26,7 +26,8 @@ class Stage:
         """Do what an event says; what changes the network troubles everybody."""
         now = self.cluster.engine.now
         for index in event.targets:
-            self.truth.troubled_at[index] = now
+            # It may be asleep for longer than now.
+            self.truth.troubled_at[index] = max(now, self.truth.troubled_at[index])
         if event.kind in NETWORK_ACTS:
             self.truth.net_troubled_at = max(self.truth.net_troubled_at, now + event.value)
         ACTS[event.kind](self, event)
