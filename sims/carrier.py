@@ -25,6 +25,8 @@ STUCK_FIRST_S: Final = 0.2
 STUCK_LIMIT_S: Final = 15.0
 STALL_LIMIT_S: Final = 15.0
 """A copy without progress for so long goes on at another holder (swarm.net.object_client)."""
+EVERYBODY: Final = -1
+"""A datagram sent to everybody has this minus its sender's number for a sender: no host refuses it."""
 REFUSED_NOTE: Final = b"refused"
 SILENT_NOTE: Final = b"silent"
 
@@ -95,16 +97,19 @@ class Carrier:
 
     # Datagrams
 
-    def _send_packet(self, now: float, source: int, target: int, payload: bytes) -> None:
+    def _send_packet(
+        self, now: float, source: int, target: int, payload: bytes, to_everybody: bool = False
+    ) -> None:
+        sender = EVERYBODY - source if to_everybody else source
         network = self.network
         when = network.send(source, target, len(payload), now)
         if when >= 0:
             if network.is_corrupt:
                 self.corrupted += 1
             else:
-                self.engine.schedule(when, kinds.PACKET, target, payload, source)
+                self.engine.schedule(when, kinds.PACKET, target, payload, sender)
         if network.copy_at != LOST:
-            self.engine.schedule(network.copy_at, kinds.PACKET, target, payload, source)
+            self.engine.schedule(network.copy_at, kinds.PACKET, target, payload, sender)
 
     def _refuse(self, now: float, host: Host, source: int) -> None:
         sender = self.hosts[source]

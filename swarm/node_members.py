@@ -14,7 +14,8 @@ from swarm.election.core import Election
 from swarm.election.council import Candidate
 from swarm.election.roster import Roster
 from swarm.gossip.core import Gossip
-from swarm.gossip.members import Member
+from swarm.gossip.members import Member, MemberEntry
+from swarm.gossip.rumours import DEAD, STATE_NAMES
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.replication import Keeper
 
@@ -46,13 +47,13 @@ def view_of(members: list[Member], me: NodeId) -> MembersView:
     for member in members:
         host = member.facts.get("host")
         rack = host if isinstance(host, bytes) else member.node_id
-        keeper = Keeper(member.node_id, rack, _fitness_of(member))
+        keeper = Keeper(member.node_id, rack, _fitness_in(member.facts))
         view.names[member.node_id] = member.name
         is_present = member.state in PRESENT
         if member.node_id == me:
             view.mine = keeper
         elif is_present:
-            view.reachable.append((member.node_id, _best_address_of(member)))
+            view.reachable.append((member.node_id, member.addresses[0] if member.addresses else EVERYWHERE))
             view.keepers.append(keeper)
         if is_present and member.addresses:
             place, port = address_for_others(member.addresses)
@@ -81,11 +82,11 @@ def tell_election(
         now: seconds.
     """
     for node_id in touched:
-        member = gossip.member(node_id)
-        roster.take(node_id, None if member is None else _candidate(member, now), now)
+        entry = gossip.entry(node_id)
+        roster.take(node_id, None if entry is None else _candidate(entry, now), now)
     leader = election.leader()
     if roster.needs_everybody(leader, now):
-        roster.take_everybody([_candidate(member, now) for member in gossip.members()], leader)
+        roster.take_everybody([_candidate(entry, now) for entry in gossip.entries()], leader)
     election.on_council(roster.council(), now)
     return roster.grace_left_s(now)
 
@@ -105,15 +106,13 @@ def tell_scheduler(scheduler: Scheduler, gossip: Gossip, touched: list[NodeId] |
         scheduler.on_member(member.node_id, member.name, member.facts, is_present, now)
 
 
-def _candidate(member: Member, now: float) -> Candidate:
-    dead_for_s = now - member.since if member.state == "dead" else 0.0
-    return Candidate(member.node_id, _best_address_of(member), _fitness_of(member), member.state, dead_for_s)
+def _candidate(entry: MemberEntry, now: float) -> Candidate:
+    address = entry.addresses[0] if entry.addresses else EVERYWHERE
+    dead_for_s = now - entry.since if entry.state == DEAD else 0.0
+    fitness = _fitness_in(entry.description.facts)
+    return Candidate(entry.node_id, address, fitness, STATE_NAMES[entry.state], dead_for_s)
 
 
-def _best_address_of(member: Member) -> Address:
-    return member.addresses[0] if member.addresses else EVERYWHERE
-
-
-def _fitness_of(member: Member) -> int:
-    fitness = member.facts.get("fitness")
+def _fitness_in(facts: dict[str, object]) -> int:
+    fitness = facts.get("fitness")
     return fitness if isinstance(fitness, int) else 0

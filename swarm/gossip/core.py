@@ -286,6 +286,14 @@ class Gossip:
         entry = self._membership.table.get(node_id)
         return None if entry is None else entry.view()
 
+    def entries(self) -> list[MemberEntry]:
+        """Return the entries of all members, ours included; no copies: do not change or keep them."""
+        return self._membership.table.members()
+
+    def entry(self, node_id: NodeId) -> MemberEntry | None:
+        """Return the entry of one member, None when unknown; see `entries`."""
+        return self._membership.table.get(node_id)
+
     def take_touched(self) -> list[NodeId]:
         """Return and forget whose view changed in any way since the last call, or who was forgotten."""
         touched = list(self._membership.touched)

@@ -40,13 +40,20 @@ class RumourQueue:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, node_id: NodeId, packed: bytes, is_urgent: bool) -> bool:
+    def put(self, node_id: NodeId, packed: bytes, is_urgent: bool, is_first: bool = False) -> bool:
         """Queue a rumour in place of any older one about the same member.
+
+        Args:
+            node_id: whom it is about.
+            packed: its bytes.
+            is_urgent: it goes before all that are not.
+            is_first: there is no older one.
 
         Returns:
             False when another rumour had to be dropped to make room.
         """
-        self.drop(node_id)
+        if not is_first:
+            self.drop(node_id)
         has_room = self._count < self._size_max
         if not has_room:
             self._drop_most_sent()

@@ -79,6 +79,7 @@ class MemberEntry:
     """
 
     __slots__ = (
+        "_fingerprint",
         "accuser",
         "addresses",
         "description",
@@ -101,6 +102,19 @@ class MemberEntry:
         self.sources: tuple[Address, ...] = ()
         self.addresses: list[Address] = description.addresses
         self.is_shared: Final = is_shared
+        self._fingerprint = -1
+
+    def raise_to(self, incarnation: int) -> None:
+        """Take a higher incarnation."""
+        self.incarnation = incarnation
+        self._fingerprint = -1
+
+    def fingerprint(self) -> int:
+        """Return this entry's part of the digest of a table: a hash of id and incarnation."""
+        if self._fingerprint < 0:
+            data = self.node_id + self.incarnation.to_bytes(8, "big")
+            self._fingerprint = int.from_bytes(blake2b(data, digest_size=DIGEST_SIZE).digest(), "big")
+        return self._fingerprint
 
     def is_listed(self) -> bool:
         """Return whether the member counts as there: alive or suspect."""
@@ -125,7 +139,7 @@ class MemberEntry:
     def copy(self) -> MemberEntry:
         """Return an entry like this one that may be changed."""
         copied = MemberEntry(self.description)
-        copied.incarnation = self.incarnation
+        copied.raise_to(self.incarnation)
         copied.state = self.state
         copied.accuser = self.accuser
         copied.since = self.since
@@ -291,7 +305,8 @@ class MemberTable:
         if not was_listed and state == ALIVE:
             assert incarnation > entry.incarnation, "I2: nobody rises without a higher incarnation"
         entry.state = state
-        entry.incarnation = incarnation
+        if incarnation != entry.incarnation:
+            entry.raise_to(incarnation)
         entry.accuser = accuser
         if entry.is_listed():
             self._toggle(entry)
@@ -327,7 +342,7 @@ class MemberTable:
         value = 0
         for entry in self.members():
             if entry.is_listed():
-                value ^= _fingerprint(entry.node_id, entry.incarnation)
+                value ^= entry.copy().fingerprint()
         return value.to_bytes(DIGEST_SIZE, "big")
 
     def listed(self) -> list[NodeId]:
@@ -383,10 +398,5 @@ class MemberTable:
             self._listed = self._listed[:]
 
     def _toggle(self, entry: MemberEntry) -> None:
-        self._digest ^= _fingerprint(entry.node_id, entry.incarnation)
+        self._digest ^= entry.fingerprint()
         self._packed_digest = b""
-
-
-def _fingerprint(node_id: NodeId, incarnation: int) -> int:
-    data = node_id + incarnation.to_bytes(8, "big")
-    return int.from_bytes(blake2b(data, digest_size=DIGEST_SIZE).digest(), "big")

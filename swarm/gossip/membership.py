@@ -384,7 +384,8 @@ class Membership:
         entry = MemberEntry(rumour) if self._interner is None else self._interner.entry(rumour)
         self.table.add(entry)
         self._note_addresses(entry, [], entry.addresses)
-        self._pass_on(rumour, False)
+        if not self.queue.put(rumour.node_id, rumour.packed, False, True):
+            self._context.count("rumours_dropped")
         self._note_change(entry, "unknown", "alive")
         return True
 
