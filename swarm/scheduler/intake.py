@@ -5,7 +5,7 @@ from __future__ import annotations
 from swarm.core.errors import DecodeError
 from swarm.core.ids import NodeId
 from swarm.scheduler.job_facts import JobRecord, News
-from swarm.scheduler.jobs import VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
+from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.records import JobRecords
 from swarm.wire.job_part import job_part_untrusted
@@ -22,13 +22,13 @@ def take_part(job: Job, record: JobRecord, item: News, estimates: Estimates) -> 
             return False
     job.add_part(item.number, part, estimates)
     job.parts_total = max(job.parts_total, record.parts_total)
-    if record.is_cancelled:
-        job.cancel("cancelled")
     return True
 
 
 def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> None:
-    """Take that a job was closed or cancelled, and tell the other keepers of its record when that is news.
+    """Take that a job was closed or ended, and tell the other keepers of its record what is news.
+
+    What a cancel does to the job is left to :func:`take_end`.
 
     Args:
         job: as the leader sees it.
@@ -39,8 +39,6 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
     job.parts_total = max(job.parts_total, record.parts_total)
     job.changed = True
     holders: list[NodeId] = list(job.records)
-    if record.is_cancelled and not job.verdict:
-        job.cancel("cancelled")
     if what == INTENT_CANCEL:
         records.spread_intent(job.job, INTENT_CANCEL, 0, holders)
     elif what == INTENT_CLOSE:
@@ -50,15 +48,23 @@ def take_intent(job: Job, record: JobRecord, what: int, records: JobRecords) -> 
 
 
 def take_end(job: Job | None, records: JobRecords) -> None:
-    """Take that a job ended under an earlier leader, so that nothing of it runs again.
+    """Take that a job was cancelled, or ended under an earlier leader, so that nothing of it runs again.
+
+    Called when all that waited for the job was taken: a cancel ends only what has no result yet, waits for
+    the first part and the results that come with it where somebody keeps one, and does nothing to a job that
+    ended otherwise.
 
     The verdict may have come without the facts behind it, from a keeper that was cut off from the rest or
     whose other rows were lost. Then it does not count, and the job goes on: who waits gets the results.
     """
     record = None if job is None or job.verdict else records.record(job.job)
-    if job is None or record is None or not record.ended or not job.parts_added:
+    if job is None or record is None or (job.records and not job.parts_added):
         return
-    verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1]
+    verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1] if record.ended else ""
+    if record.is_cancelled and not job.is_cancelled and verdict in ("", VERDICT_CANCELLED):
+        job.cancel("cancelled")
+    if not verdict or not job.parts_added:
+        return
     if verdict == VERDICT_FAILED and not job.failed:
         return
     if verdict == VERDICT_DONE and not _has_all_results(job):

@@ -8,6 +8,8 @@ from swarm.wire.messages import (
     ANSWER,
     COMPLETIONS,
     FACTS,
+    INTENT_CANCEL,
+    JOB_INTENT,
     RECORD_GIVE,
     RECORD_OFFER,
     RECORD_WANT,
@@ -243,6 +245,66 @@ def test_who_stops_to_lead_forgets_everything() -> None:
     env.ask("jobs")
     (answer,) = env.take(ANSWER, ONE)
     assert answer[:2] == [1, False]
+
+
+# Cancels and ends that come before what they are about
+
+
+def test_a_cancel_of_a_job_that_was_done_changes_nothing_for_a_later_leader() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2))
+    given = env.take_given(2)
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
+    env.done(*given)
+    env.ask("cancel", job=JOB)
+    assert env.job().verdict == "done"
+    new_leader(env)
+    env.report(ME)
+    env.report(ONE)
+    assert env.job().verdict == "done"
+    env.take_given(0)
+
+
+def test_a_cancel_counts_after_the_results_that_were_held_back() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(2))
+    first, second = env.take_given(2)
+    results = [env.completion_of(given).to_wire() for given in (first, second)]
+    new_leader(env)
+    env.report(ME)
+    env.receive(ONE, JOB_INTENT, [JOB, INTENT_CANCEL, 0])
+    env.receive(ONE, FACTS, [JOB, results])
+    env.report(ONE)
+    assert env.job().verdict == "done"
+    assert env.states() == ["done", "done"]
+
+
+def test_a_cancel_waits_for_the_part_and_the_results_that_come_with_it() -> None:
+    env = SchedulerEnv(2)
+    results = [Completion(0, 1, ONE, b"", 0.1, [output_of("x")], None).to_wire()]
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, True, 0]]])
+    env.receive(ONE, FACTS, [JOB, results])
+    assert env.job().verdict == ""
+    env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
+    assert env.job().verdict == "done"
+
+
+def test_a_cancel_ends_what_has_no_result() -> None:
+    env = SchedulerEnv(2)
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, True, 0]]])
+    env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(2).to_wire()])
+    env.take_given(0)
+    assert env.states() == ["cancelled", "cancelled"]
+    assert env.job().verdict == "cancelled"
+
+
+def test_a_cancel_of_a_job_that_was_done_does_not_keep_lost_results_away() -> None:
+    env = SchedulerEnv(2)
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, True, 1]]])
+    env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
+    assert env.job().verdict == "", "it was done, so it is computed again"
+    env.done(*env.take_given(1))
+    assert env.job().verdict == "done"
 
 
 # Facts that come early, late, or for strangers
