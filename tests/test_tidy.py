@@ -12,6 +12,8 @@ from tests import tidy_rules
 
 ROOT = Path(os.environ.get("SWARM_REPOSITORY", Path(__file__).resolve().parents[1]))
 TEXT_SUFFIXES = (".py", ".pyi", ".md", ".toml", ".txt", ".sh", ".svg", "")
+UNREAD = ("LICENSE", ".git")
+"""Files beside the sources that nobody reads: a text of others, and where a worktree keeps its repository."""
 TEXT_FOLDERS = (".ci", "changelog.d", "docs", "examples", "sims", "swarm", "tests", "tools", "typings")
 
 GLOSSARY_WORDS = [
@@ -98,7 +100,7 @@ def python_files(*folders: str) -> dict[str, str]:
 
 def text_files() -> Iterator[tuple[str, str]]:
     """Yield path and text of everything in the repository that people read."""
-    candidates = [path for path in ROOT.iterdir() if path.is_file() and path.name != "LICENSE"]
+    candidates = [path for path in ROOT.iterdir() if path.is_file() and path.name not in UNREAD]
     for folder in TEXT_FOLDERS:
         candidates += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     for path in sorted(candidates):

@@ -28,6 +28,8 @@ from swarm.wire.messages import PROTOCOL_MAX, PROTOCOL_MIN
 _GREETED_ADDRESSES_MAX: Final = 4
 _ANSWERS_ENOUGH: Final = 3
 _COPIES_WITHIN_S: Final = 0.05
+_COPIES_KNOWN_MAX: Final = 256
+"""Hellos remembered to know their copies by: no bound on right or wrong, an answer too many does no harm."""
 
 
 class HelloSchedule:
@@ -243,7 +245,7 @@ class Discovery:
 
     def _is_copy(self, sender: NodeId, source: Address, now: float) -> bool:
         """Return whether this hello came from the same source a moment ago, by another way."""
-        if now - self._answered_since >= _COPIES_WITHIN_S:
+        if now - self._answered_since >= _COPIES_WITHIN_S or len(self._answered) >= _COPIES_KNOWN_MAX:
             self._answered_before = self._answered
             self._answered = {}
             self._answered_since = now
