@@ -103,10 +103,10 @@ def run_command(
         from sims.plotting.canvas import new_figure
 
         new_figure()  # says before the run that matplotlib is missing
-    files = TraceFiles(folder, formats) if formats else None
+    files = TraceFiles(folder, formats) if folder else None
     try:
         with progress(scenario.name, scenario.seconds) as show:
-            outcome = run(scenario, sink=files, on_progress=show)
+            outcome = run(scenario, sink=files if formats else None, on_progress=show)
         if folder:
             save(outcome, folder)
         if files is not None:
@@ -150,7 +150,7 @@ def sweep_command(
     from sims.sweeping import RESULTS, sweep
 
     scenario = chosen_scenario(file, nodes, seconds, None, ())
-    axes = dict([parse_axis(text) for text in settings])
+    axes = parse_axes(settings)
     with progress_of_cases(scenario.name) as show:
         result = sweep(scenario, axes, parse_seeds(seeds), out=out, processes=processes or 0, on_done=show)
     if is_json:
@@ -264,7 +264,7 @@ def compare_command(
     from sims.comparing import compare, variants_of
 
     scenarios = [chosen_scenario(file, nodes, seconds, None, ()) for file in files]
-    variants = variants_of(scenarios, dict([parse_axis(text) for text in settings]))
+    variants = variants_of(scenarios, parse_axes(settings))
     with progress_of_cases("compare") as show:
         compared = compare(
             variants,
@@ -353,6 +353,21 @@ def parse_axis(text: str) -> tuple[str, list[object]]:
     except tomllib.TOMLDecodeError:
         found = [_plain_value(part.strip()) for part in values.split(",")]
     return key.strip(), found
+
+
+def parse_axes(texts: Sequence[str]) -> dict[str, list[object]]:
+    """Return keys and their values; see :func:`parse_axis`.
+
+    Raises:
+        click.UsageError: a text is wrong, or a key is given twice.
+    """
+    found: dict[str, list[object]] = {}
+    for text in texts:
+        key, values = parse_axis(text)
+        if key in found:
+            raise click.UsageError(f"--set {key} is given twice; write all values as {key}=value,value")
+        found[key] = values
+    return found
 
 
 def _plain_value(text: str) -> object:

@@ -14,7 +14,8 @@ from sims.outcome import Summary
 from sims.scenario.model import Scenario
 from sims.scenario.source import ScenarioError
 from sims.scenario.writing import with_settings
-from sims.sweeping import Case, SweepResult, case_key, run_cases
+from sims.sweeping import Case, SweepResult, case_key, check_axes, run_cases
+from swarm.core.errors import ConfigError
 
 VARIANT: Final = "variant"
 USUAL_METRICS: Final = (
@@ -65,6 +66,7 @@ def variants_of(
     """
     found: dict[str, Scenario] = {}
     chosen: Mapping[str, Sequence[object]] = {} if axes is None else axes
+    check_axes(chosen)
     for scenario in scenarios:
         for values in product(*chosen.values()):
             settings = dict(zip(chosen, values, strict=True))
@@ -102,6 +104,8 @@ def compare(
         ScenarioError: a run failed, or a metric is not known.
         ConfigError: the baseline is not known.
     """
+    if baseline and baseline not in variants:
+        raise ConfigError(f"the baseline {baseline!r} is no variant; there are {', '.join(variants)}")
     cases: list[Case] = []
     for name, scenario in variants.items():
         for seed in seeds:

@@ -97,6 +97,7 @@ def cases_of(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Se
         ScenarioError: a name is unknown, or a value is wrong.
     """
     found: list[Case] = []
+    check_axes(axes)
     for values in product(*axes.values()):
         settings = dict(zip(axes, values, strict=True))
         changed = with_settings(scenario, settings)
@@ -104,6 +105,16 @@ def cases_of(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Se
             seeded = replace(changed, seed=seed)
             found.append(Case(settings=settings, scenario=seeded, key=case_key(seeded)))
     return found
+
+
+def check_axes(axes: Mapping[str, Sequence[object]]) -> None:
+    """Refuse what cannot be swept as a setting.
+
+    Raises:
+        ScenarioError: seeds are given as one.
+    """
+    if "time.seed" in axes:
+        raise ScenarioError("time.seed cannot be swept as a setting; name the seeds (`--seeds 0..9`)")
 
 
 def case_key(scenario: Scenario) -> str:
@@ -201,7 +212,7 @@ def run_cases(
                 summaries[case.key] = ended
     waiting = {case.key: case for case in cases if case.key not in summaries}
     total = len(waiting) + len(summaries)
-    resumed = len(summaries)
+    resumed = len([case for case in cases if case.key in summaries])
     if on_done is not None:
         on_done(len(summaries), total, 0)
     results = _run_all(list(waiting.values()), processes or os.cpu_count() or 1)
@@ -221,7 +232,7 @@ def run_cases(
         if folder is not None:
             _write_results(folder, rows)
     failed = [(case.settings, case.scenario.seed, errors[case.key]) for case in cases if case.key in errors]
-    return SweepResult(rows=rows, errors=failed, total=total, resumed=resumed)
+    return SweepResult(rows=rows, errors=failed, total=len(cases), resumed=resumed)
 
 
 def _row(case: Case, summary: Summary) -> Summary:

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, final
 
@@ -30,8 +31,8 @@ class TraceFiles:
     """Writes the rows of a trace while a run goes on; nothing is seen of the files before :meth:`finish`.
 
     Args:
-        folder: where.
-        formats: "csv" and "jsonl"; "chrome" is written at the end.
+        folder: where; it is made, and whether it can be written is tried.
+        formats: "csv" and "jsonl"; "chrome" is written at the end; none at all is allowed.
 
     Raises:
         OutputError: a file cannot be written; so do the methods.
@@ -41,8 +42,10 @@ class TraceFiles:
         self._folder: Final = Path(folder)
         self._formats: Final = tuple(formats)
         self._open: Final[dict[str, IO[str]]] = {}
+        self._made: Final = [place for place in (self._folder, *self._folder.parents) if not place.exists()]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._probe()
             for name in formats:
                 if name != "chrome":
                     self._open[name] = self._part(name).open("w", encoding="utf-8", newline="")
@@ -68,7 +71,7 @@ class TraceFiles:
             raise OutputError(f"{self._folder}: the trace cannot be written: {error.strerror}") from error
 
     def finish(self, outcome: Outcome | None) -> list[Path]:
-        """Close the files and give them their names; return them.
+        """Close the files and give them their names; return them. Traces of an earlier run are removed.
 
         Args:
             outcome: for the Chrome trace; None leaves it out.
@@ -86,13 +89,29 @@ class TraceFiles:
             path = self._folder / TRACES["chrome"]
             write_whole(path, json.dumps(chrome_trace(outcome), separators=(",", ":"), ensure_ascii=False))
             found.append(path)
+        for name in TRACES.values():
+            if self._folder / name not in found:
+                (self._folder / name).unlink(missing_ok=True)
         return found
 
     def abandon(self) -> None:
-        """Close and remove what was not finished."""
+        """Close and remove what was not finished, and the folder if it was made for it."""
         for name, file in self._open.items():
             file.close()
             self._part(name).unlink(missing_ok=True)
+        with suppress(OSError):  # what holds other files, or was never made, stays as it is
+            for place in self._made:
+                place.rmdir()
+
+    def _probe(self) -> None:
+        """Write an empty file and remove it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        probe = self._folder / f".probe.{os.getpid()}.part"
+        probe.touch()
+        probe.unlink()
 
     def _part(self, name: str) -> Path:
         return self._folder / f".{TRACES[name]}.{os.getpid()}.part"

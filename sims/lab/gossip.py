@@ -96,7 +96,7 @@ def gossip_settings(name: str, folder: str | Path = ".") -> GossipConfig:
             made = config()
     except ConfigError as error:
         raise ConfigError(f"gossip settings {name!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"gossip settings {name!r} fail: {type(error).__name__}: {error}") from error
     if not isinstance(made, GossipConfig):
         raise ConfigError(f"gossip settings {name!r} give {made!r}, they must give a GossipConfig")

@@ -25,7 +25,17 @@ from __future__ import annotations
 from typing import Final, final
 
 from sims.engine import Engine
-from sims.lab.policy import ENDED, READY, RUNNING, Assignment, Policy, PolicyError, View, check_assignment
+from sims.lab.policy import (
+    ENDED,
+    READY,
+    RUNNING,
+    Assignment,
+    Policy,
+    PolicyError,
+    View,
+    ask,
+    check_assignment,
+)
 from sims.lab.problem import Problem
 from sims.network.flows import FlowNetwork
 from swarm.core.rng import Rng
@@ -131,12 +141,12 @@ class IdealRun:
         """Run to the end.
 
         Raises:
-            PolicyError: the policy decided something impossible, or left a task unassigned for ever.
+            PolicyError: the policy failed, decided something impossible, or left a task unassigned for ever.
         """
         view = self._view
         begin = getattr(self._policy, "begin", None)
         if begin is not None:
-            begin(view, self._rng)
+            ask(self._name, begin, view, self._rng)
         for task, needed in enumerate(self._graph.inputs):
             if not needed:
                 view.states[task] = READY
@@ -353,7 +363,7 @@ class IdealRun:
             raise PolicyError(
                 f"policy {self._name}: {DECISIONS_MAX} decisions at {view.now} s, no end in sight"
             )
-        decided = self._policy.decide(view)
+        decided: object = ask(self._name, self._policy.decide, view)
         view.new_ready = []
         view.new_ended = []
         if not isinstance(decided, list):

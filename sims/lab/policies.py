@@ -67,7 +67,7 @@ def make_policy(name: str, folder: str | Path = ".") -> Policy:
         raise PolicyError(f"policy {name!r}: it is not a class")
     try:
         policy: object = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PolicyError(f"policy {name!r} cannot be made: {type(error).__name__}: {error}") from error
     _check_methods(name, policy)
     return policy  # type: ignore[return-value] # _check_methods has looked

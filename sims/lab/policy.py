@@ -15,10 +15,11 @@ In a file ``mine.py`` it is called ``"mine.py:First"`` (see `sims.lab.policies`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, final
 
 from sims.lab.problem import Problem, Worker
+from sims.lab.user_code import told
 from sims.workload.graph import TaskGraph
 from swarm.core.errors import SwarmError
 from swarm.core.rng import Rng
@@ -148,6 +149,21 @@ class View:
     def ready_tasks(self) -> list[int]:
         """Return the tasks that are ready and assigned nowhere, rising."""
         return [task for task, state in enumerate(self.states) if state == READY and self.worker_of[task] < 0]
+
+
+def ask(policy: str, method: Callable[..., object], *arguments: object) -> object:
+    """Return what a method of a policy says.
+
+    Raises:
+        PolicyError: it raised something; names the policy, the method, the error, and its line.
+    """
+    try:
+        return method(*arguments)
+    except PolicyError:
+        raise
+    except (Exception, SystemExit) as error:
+        name = getattr(method, "__name__", "it")
+        raise PolicyError(f"policy {policy}: {name}() failed: {told(error)}") from error
 
 
 def check_assignment(assignment: object, view: View, policy: str) -> Assignment:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from hashlib import blake2b
 from pathlib import Path
 
 from swarm.core.errors import ConfigError
+
+
+def told(error: BaseException) -> str:
+    """Return what an exception of a user's code says, with the deepest line of the file that was called."""
+    words = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f"{text} ({own[-1].filename}, line {own[-1].lineno})" if own else text
 
 
 def load_name(text: str, folder: str | Path = ".") -> object:
@@ -35,7 +45,7 @@ def load_name(text: str, folder: str | Path = ".") -> object:
     sys.modules[module_name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not hasattr(module, name):

@@ -41,11 +41,12 @@ class NetworkConfig:
         latency_s: least latency (jitter, pareto), constant, mean (normal) or median (lognormal), seconds > 0;
             half a millisecond is a wired LAN.
         jitter_s: mean of the random part (jitter: at most thrice the mean), or the deviation (normal), >= 0.
-        latency_shape: sigma of lognormal, >= 0, or the exponent of pareto, > 0.
+        latency_shape: sigma of lognormal, 0 to 20, or the exponent of pareto, >= 0.1.
         latency_max_s: the greatest latency of pareto, >= latency_s.
         latencies_s: what was measured, for trace (in order) and resampled (drawn).
         loss: share of datagrams lost, 0 <= loss < 1. Streams do not lose, they are late.
-        loss_burst_count: mean number of datagrams lost in a row on one way, >= 1; 1 is independent loss.
+        loss_burst_count: mean number of datagrams lost in a row on one way: 1 for independent loss, else
+            above 1 and >= loss / (1 - loss).
         duplicate: share of datagrams that arrive twice, 0 <= duplicate < 1.
         reorder: share of datagrams that take `reorder_s` longer, 0 <= reorder < 1.
         reorder_s: how much longer, >= 0.
@@ -94,9 +95,11 @@ class NetworkConfig:
             raise ConfigError(f"model is {self.model!r}, it must be one of {', '.join(LATENCY_MODELS)}")
         if self.topology not in TOPOLOGIES:
             raise ConfigError(f"topology is {self.topology!r}, it must be one of {', '.join(TOPOLOGIES[1:])}")
-        if self.loss > 0 and self.loss * (self.loss_burst_count + 1) > self.loss_burst_count:
+        least = self.loss / (1 - self.loss)
+        if 1 < self.loss_burst_count < least * (1 - 1e-9):
             raise ConfigError(
-                f"loss is {self.loss} in bursts of {self.loss_burst_count}: with so much loss they are longer"
+                f"loss_burst_count is {self.loss_burst_count}, but with a loss of {self.loss} bursts are "
+                f"longer; it must be at least {least:.6g}, or 1 for independent loss"
             )
         self.latency()
 

@@ -9,6 +9,10 @@ from typing import Final, final
 from swarm.core.errors import ConfigError
 from swarm.core.rng import Rng
 
+SIGMA_MAX: Final = 20.0
+PARETO_SHAPE_MIN: Final = 0.1
+"""Beyond them the tails leave what a float can hold."""
+
 
 class Latency:
     """A model; subclasses draw."""
@@ -99,14 +103,14 @@ class LogNormalLatency(Latency):
     """Log-normal: its median and the deviation of its logarithm, over a floor."""
 
     def __init__(self, median_s: float, sigma: float, floor_s: float = 0.0) -> None:
-        """Take the median over the floor (> 0), sigma (>= 0) and the floor (>= 0).
+        """Take the median over the floor (> 0), sigma (0 to `SIGMA_MAX`) and the floor (>= 0).
 
         Raises:
             ConfigError: they are not.
         """
         self._median_s: Final = _positive("median latency", median_s)
-        if not sigma >= 0 or not floor_s >= 0:
-            raise ConfigError(f"sigma and floor are at least 0, not {sigma} and {floor_s}")
+        if not 0 <= sigma <= SIGMA_MAX or not floor_s >= 0:
+            raise ConfigError(f"shape (sigma) is {sigma}, it must be in 0 to {SIGMA_MAX:g}, and a floor >= 0")
         self._sigma: Final = sigma
         self._floor_s: Final = floor_s
 
@@ -122,14 +126,17 @@ class ParetoLatency(Latency):
     """Pareto: from a least value, with a tail of exponent `shape`, cut at a greatest value."""
 
     def __init__(self, least_s: float, shape: float, most_s: float) -> None:
-        """Take 0 < least_s <= most_s and shape > 0.
+        """Take 0 < least_s <= most_s and shape >= `PARETO_SHAPE_MIN`.
 
         Raises:
             ConfigError: they are not.
         """
         self._least_s: Final = _positive("least latency", least_s)
-        if not shape > 0 or not most_s >= least_s:
-            raise ConfigError(f"shape > 0 and most >= least are wanted, not {shape}, {most_s}, {least_s}")
+        if not shape >= PARETO_SHAPE_MIN or not most_s >= least_s:
+            raise ConfigError(
+                f"shape >= {PARETO_SHAPE_MIN:g} and most >= least are wanted, "
+                f"not {shape}, {most_s}, {least_s}"
+            )
         self._shape: Final = shape
         self._most_s: Final = most_s
 

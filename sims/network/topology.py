@@ -105,14 +105,16 @@ def from_graph(graph: networkx.Graph[Any]) -> Topology:
     """Return the topology of a graph of hosts, switches and routers.
 
     Args:
-        graph: directed or not. A node is a host unless its attribute `host` is false; hosts are numbered in
-            the order of the graph. A host's `domain` (a text or number; by default all are in one), `nat` and
-            `deaf` are as above. An edge's `latency_s` (default 0), `loss` (0) and `bandwidth_bytes_s` (no
+        graph: directed or not, without parallel edges. A node is a host unless its attribute `host` is
+            false; hosts are numbered in the order of the graph. A host's `domain` (a text or number; by
+            default all are in one), `nat` and `deaf` are as above. An edge's `latency_s` (default 0), `loss` (0) and `bandwidth_bytes_s` (no
             bound) are added up along the quickest way. In a directed graph an edge goes one way.
 
     Raises:
-        ConfigError: there is no host, or an edge has an impossible value; names it.
+        ConfigError: there is no host, edges are parallel, or an edge has an impossible value; names it.
     """
+    if graph.is_multigraph():
+        raise ConfigError("a topology has one edge between two nodes, and this graph has parallel ones")
     hosts = [node for node, data in graph.nodes(data=True) if data.get("host", True)]
     if not hosts:
         raise ConfigError("a topology needs at least one host; a node is one unless its `host` is false")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, fromstring
 
 from sims.workload.convert import graph_of_networkx
 from sims.workload.graph import TaskGraph
@@ -72,10 +72,13 @@ def read_networkx(path: str | Path) -> networkx.Graph[Any]:
         if str(path).endswith(".gz"):
             content = gzip.decompress(content)
         graph: networkx.Graph[Any] = networkx.read_graphml(io.BytesIO(content))
+        elements = fromstring(content).iter()  # noqa: S314 - networkx has parsed it the same way
+        named = {row.get("id"): True for row in elements if row.tag.rpartition("}")[2] == "node"}
     except (OSError, EOFError) as error:
         raise GraphError(f"{path}: cannot be read: {error}") from error
     except (ParseError, networkx.NetworkXError, ValueError, KeyError) as error:
         raise GraphError(f"{path}: is no GraphML: {error}") from error
+    _refuse_unknown(graph, named, path)
     return graph
 
 
@@ -94,6 +97,26 @@ def networkx_of_document(document: Mapping[str, Any], where: str | Path) -> netw
     edges = "edges" if "edges" in document else "links"
     try:
         graph: networkx.Graph[Any] = networkx.node_link_graph(dict(document), edges=edges)
-    except (KeyError, TypeError, AttributeError, networkx.NetworkXError) as error:
+        named = {_as_node(row.get("id", place)): True for place, row in enumerate(document["nodes"])}
+    except (KeyError, TypeError, AttributeError, ValueError, networkx.NetworkXError) as error:
         raise GraphError(f"{where}: is no networkx node-link JSON: {type(error).__name__} {error}") from error
+    _refuse_unknown(graph, named, where)
+    if len(named) != len(document["nodes"]):
+        raise GraphError(f"{where}: two nodes have one id; give each an id of its own")
     return graph
+
+
+def _as_node(given: Any) -> Any:
+    """Return the id of a node as networkx has it: lists of JSON are tuples there."""
+    return tuple([_as_node(part) for part in given]) if isinstance(given, list) else given
+
+
+def _refuse_unknown(graph: networkx.Graph[Any], named: Mapping[Any, bool], where: str | Path) -> None:
+    """Refuse an edge whose end is no node of the file: networkx would make a new node of it."""
+    for edge in graph.edges:
+        for end in edge[:2]:
+            if end not in named:
+                raise GraphError(
+                    f"{where}: the edge from {edge[0]!r} to {edge[1]!r} names the node {end!r}, which does "
+                    f"not exist; add it to the nodes"
+                )

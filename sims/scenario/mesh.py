@@ -192,8 +192,17 @@ class HostNames:
     def _known(self) -> str:
         # Groups only, not each of a thousand hosts.
         sites = [f"{SITE}{site}" for site in dict.fromkeys(self.sites) if site]
-        known = [*self._groups[:12], *(["..."] if len(self._groups) > 12 else []), *sites[:12], *WORDS]
+        groups = [self._shown(name) for name in self._groups[:12]]
+        known = [*groups, *(["..."] if len(self._groups) > 12 else []), *sites[:12], *WORDS]
         return ", ".join(known)
+
+    def _shown(self, group: str) -> str:
+        """Return a group's name, with the names of its hosts when they differ from it."""
+        numbers = self._numbers[group]
+        first, last = self.names[numbers[0]], self.names[numbers[-1]]
+        if first == group:
+            return group
+        return f"{group} ({first})" if len(numbers) == 1 else f"{group} ({first} to {last})"
 
 
 def random_count(word: str) -> int:

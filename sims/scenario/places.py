@@ -81,11 +81,16 @@ def topology_of(
         for _ in group.host_names():
             _place(topology, host, site, group)
             host += 1
+    linked: list[list[str]] = []
     for link in links:
         for site_name in link.sites:
             if site_name not in sites:
                 known = ", ".join([name for name in sites if name]) or "none; give hosts a `site`"
                 raise ConfigError(f"sites: no host is at {site_name!r}; sites are {known}")
+        pair = sorted(link.sites)
+        if pair in linked:
+            raise ConfigError(f"sites {pair[0]!r} and {pair[1]!r} have two links; keep one of them")
+        linked.append(pair)
         numbers: list[int] = []
         if link.bandwidth_bytes_s > 0:
             numbers.append(len(topology.links_bytes_s))

@@ -109,7 +109,7 @@ def read_scenario(path: str | FilePath) -> Scenario:
     """
     file = find_scenario(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # editors of Windows begin files with a mark
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ScenarioError(f"{file}: cannot be read: {problem}") from None

@@ -11,7 +11,7 @@ from sims.scenario.binding import default_of, key_of, shown
 from sims.scenario.model import Scenario
 from sims.scenario.parts import Workload
 from sims.scenario.reading import PLAIN, Document, scenario_of_document
-from sims.scenario.source import Source
+from sims.scenario.source import ScenarioError, Source
 
 
 def document_of_scenario(scenario: Scenario) -> Document:
@@ -81,12 +81,35 @@ def with_settings(scenario: Scenario, settings: Mapping[str, object]) -> Scenari
     Raises:
         ScenarioError: there is no such key, or the value is wrong; begins with ``key = value``.
     """
+    if not settings:
+        return scenario
+    try:
+        return _changed(scenario, settings)
+    except ScenarioError:
+        _blame_one(scenario, settings)
+        raise
+
+
+def _changed(scenario: Scenario, settings: Mapping[str, object]) -> Scenario:
+    """Return a scenario with values that are judged together: one may need another."""
     document = document_of_scenario(scenario)
+    sources: list[Source] = []
     for key, value in settings.items():
-        source = Source(f"{key} = {shown(value)}")
-        _set(document, key, value, source)
-        scenario = scenario_of_document(document, source)
-    return scenario
+        sources.append(Source(f"{key} = {shown(value)}"))
+        _set(document, key, value, sources[-1])
+    together = Source(", ".join([source.name for source in sources]))
+    return scenario_of_document(document, together)
+
+
+def _blame_one(scenario: Scenario, settings: Mapping[str, object]) -> None:
+    """Raise the error of the one setting without which the others are right, if there is one."""
+    for key, value in settings.items():
+        rest = {other: given for other, given in settings.items() if other != key}
+        try:
+            changed = _changed(scenario, rest)
+        except ScenarioError:
+            continue
+        _changed(changed, {key: value})
 
 
 def _set(document: Document, key: str, value: object, source: Source) -> None:
@@ -110,11 +133,13 @@ def _set(document: Document, key: str, value: object, source: Source) -> None:
             continue
         if isinstance(place, list):
             source.refuse((), f"{parts[number - 1]} is a list of {len(place)}; write {parts[number - 1]}[1]")
-        place = place.setdefault(part, {})
+        place = place.setdefault(part, {}) if isinstance(place, dict) else None
     last = parts[-1]
     if last == "preset" and isinstance(place, dict):
         # A preset stands for all values of its section, those given before included.
         place.clear()
     if isinstance(place, list) or isinstance(last, int):
         source.refuse((), "a row cannot be set as a whole; name a key of it")
+    if not isinstance(place, dict):
+        source.refuse((), f"{key} is no key: what stands before its last point is a value, not a table")
     place[last] = value

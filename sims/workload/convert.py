@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from math import isfinite
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from sims.client import simulated_task
-from sims.workload.graph import GraphBuilder, TaskGraph
+from sims.workload.graph import AMOUNT, NUMBER_MAX, GraphBuilder, TaskGraph
 from swarm.core.errors import GraphError
 from swarm.wire.job_part import JobPart, TaskOptions, TaskSpec
 
@@ -167,27 +166,26 @@ def _outputs_of(
 
 
 def _size(title: str, node: Hashable, after: Hashable, value: object) -> int:
-    number = _finite(value)
+    number = _amount(value)
     if number < 0:
         raise GraphError(
-            f"{title}: the edge from {node!r} to {after!r}: size_bytes is {value!r}, it must be a number of "
-            f"at least 0"
+            f"{title}: the edge from {node!r} to {after!r}: size_bytes is {value!r}, it must be {AMOUNT}"
         )
     return round(number)
 
 
 def _number(title: str, node: Hashable, attributes: Any, key: str, default: float | None) -> float:
     value: object = attributes.get(key, default)
-    number = _finite(value)
+    number = _amount(value)
     if number < 0:
         shown = "missing" if value is None else repr(value)
-        raise GraphError(f"{title}: the node {node!r}: {key} is {shown}, it must be a number of at least 0")
+        raise GraphError(f"{title}: the node {node!r}: {key} is {shown}, it must be {AMOUNT}")
     return number
 
 
-def _finite(value: object) -> float:
-    """Return a number of Python or NumPy as it is, -1 when it is none or not finite."""
+def _amount(value: object) -> float:
+    """Return a number of Python or NumPy as it is, -1 when it is none or out of range."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return -1.0
     number = int(value) if isinstance(value, Integral) else float(value)
-    return number if isfinite(number) else -1.0
+    return number if 0 <= number <= NUMBER_MAX else -1.0

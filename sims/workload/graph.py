@@ -8,10 +8,14 @@ the tasks that make them. A graph is made by a :class:`GraphBuilder` and never c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Final, final
 
 from swarm.core.errors import GraphError
+
+NUMBER_MAX: Final = 1 << 53
+"""No run time in seconds and no size in bytes is larger; floats hold all whole numbers up to it."""
+
+AMOUNT: Final = f"a number of at least 0 and at most {NUMBER_MAX}"
 
 
 @final
@@ -221,10 +225,8 @@ class GraphBuilder:
         return list(needed)
 
     def _check_number(self, task: int, what: str, value: float) -> None:
-        if not isfinite(value) or value < 0:
-            raise GraphError(
-                f"{self.name}: task {task}: {what} is {value}, it must be a number of at least 0"
-            )
+        if not 0 <= value <= NUMBER_MAX:
+            raise GraphError(f"{self.name}: task {task}: {what} is {value}, it must be {AMOUNT}")
 
 
 def bottom_levels_s(graph: TaskGraph, durations_s: Sequence[float]) -> list[float]:

@@ -18,11 +18,10 @@ import gzip
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Final, NoReturn
 
-from sims.workload.graph import GraphBuilder, TaskGraph
+from sims.workload.graph import AMOUNT, NUMBER_MAX, GraphBuilder, TaskGraph
 from swarm.core.errors import GraphError
 
 FORMAT: Final = "swarm-graph"
@@ -193,7 +192,7 @@ def _task_outputs(where: str, number: int, row: Mapping[str, object]) -> tuple[l
             if not _is_count(value):
                 raise GraphError(
                     f"{where}: task {number}: size_bytes is {_shown(value)}, it must be a whole number of "
-                    f"at least 0"
+                    f"at least 0 and at most {NUMBER_MAX}"
                 )
         assert isinstance(size, int)
         assert isinstance(expected, int)
@@ -204,10 +203,8 @@ def _task_outputs(where: str, number: int, row: Mapping[str, object]) -> tuple[l
 
 def _number(where: str, number: int, row: Mapping[str, object], key: str, default: float | None) -> float:
     value = row.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-        raise GraphError(
-            f"{where}: task {number}: {key} is {_shown(value)}, it must be a number of at least 0"
-        )
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= NUMBER_MAX:
+        raise GraphError(f"{where}: task {number}: {key} is {_shown(value)}, it must be {AMOUNT}")
     return value
 
 
@@ -260,7 +257,7 @@ def _find_cycle(needs: list[list[int]]) -> list[int]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX
 
 
 def _shown(value: object) -> str:

@@ -121,7 +121,7 @@ def test_measured_latencies_can_be_given() -> None:
         ({"latency_s": -1.0}, "latency_s is -1.0"),
         ({"jitter_s": -1.0}, "jitter_s is -1.0"),
         ({"loss": 1.0}, "loss is 1.0"),
-        ({"loss": 0.6, "loss_burst_count": 1.2}, "loss is 0.6"),
+        ({"loss": 0.6, "loss_burst_count": 1.2}, "with a loss of 0.6"),
         ({"loss_burst_count": 0.5}, "loss_burst_count is 0.5"),
         ({"duplicate": -0.1}, "duplicate is -0.1"),
         ({"reorder": 2}, "reorder is 2"),
@@ -135,8 +135,8 @@ def test_measured_latencies_can_be_given() -> None:
         ({"topology": "moon"}, "topology is 'moon'"),
         ({"model": "trace"}, "a trace of latencies is empty"),
         ({"model": "trace", "latencies_s": (0.1, 0.0)}, "latency 2 of the trace is 0.0"),
-        ({"model": "pareto", "latency_shape": 0}, "shape > 0"),
-        ({"model": "lognormal", "latency_shape": -1}, "sigma and floor"),
+        ({"model": "pareto", "latency_shape": 0}, "shape >= 0.1"),
+        ({"model": "lognormal", "latency_shape": -1}, "must be in 0 to 20"),
     ],
 )
 def test_impossible_values_are_named(settings: dict[str, object], named: str) -> None:

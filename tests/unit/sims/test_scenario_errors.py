@@ -36,7 +36,7 @@ PLAIN = [
     (
         "[mesh]\ncontacts = ['n0', 'n9']",
         (
-            "f.toml: line 2: mesh.contacts: there is no host, group or site 'n9'; there are n, "
+            "f.toml: line 2: mesh.contacts: there is no host, group or site 'n9'; there are n (n0 to n4), "
             "all, leader, followers, "
             "random"
         ),
@@ -151,7 +151,7 @@ FAULTS = [
     ("at = 1\nkind = 'heal'\ntargets = 'n0'", "targets is ['n0'], but 'heal' has none; remove it"),
     (
         "at = 1\nkind = 'crash'\ntargets = 'n7'",
-        "there is no host, group or site 'n7'; there are n, all, leader, followers, random",
+        "there is no host, group or site 'n7'; there are n (n0 to n4), all, leader, followers, random",
     ),
     ("at = 1\nkind = 'crash'\ntargets = ['n1', 'site:x']", "there is no host, group or site 'site:x'"),
     ("at = 1\nkind = 'crash'\ntargets = 'random:6'", "'random:6' wants '6' hosts, it must be in 1 to 5"),
