@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from sims import trace as kinds
-from sims.engine import Engine
+from sims.engine import Engine, Event
 from sims.host import NEVER, Host
 from sims.network import LOST, Network
 from sims.trace import Trace
@@ -95,21 +95,66 @@ class Carrier:
         self._next_transfer = 1
         self._flow_time = NEVER
 
+    def _carry(self, now: float, host: Host, event: Event) -> bool:
+        """Go on with something that is under way; return whether the event is about that."""
+        kind = event.kind
+        first = event.first
+        if kind == kinds.STUCK:
+            assert isinstance(first, Stuck)
+            self._try_stuck(now, host, first)
+        elif kind == kinds.FLOW:
+            self._end_flows(now)
+        elif kind == kinds.FETCH:
+            assert isinstance(first, Fetch)
+            self._go_on_fetching(now, first)
+        elif kind == kinds.ENTERING:
+            self._enter(now, event)
+        else:
+            return False
+        return True
+
     # Datagrams
 
     def _send_packet(
-        self, now: float, source: int, target: int, payload: bytes, to_everybody: bool = False
+        self,
+        now: float,
+        source: int,
+        target: int,
+        payload: bytes,
+        to_everybody: bool = False,
+        left_s: float = LOST,
     ) -> None:
         sender = EVERYBODY - source if to_everybody else source
         network = self.network
-        when = network.send(source, target, len(payload), now)
+        kind = kinds.ENTERING if network.limits_packets else kinds.PACKET
+        when = network.send(source, target, len(payload), now, left_s)
         if when >= 0:
             if network.is_corrupt:
                 self.corrupted += 1
             else:
-                self.engine.schedule(when, kinds.PACKET, target, payload, sender)
+                self.engine.schedule(when, kind, target, payload, sender)
         if network.copy_at != LOST:
-            self.engine.schedule(network.copy_at, kinds.PACKET, target, payload, sender)
+            self.engine.schedule(network.copy_at, kind, target, payload, sender)
+
+    def _send_hello(self, now: float, source: int, payload: bytes) -> None:
+        left_s = self.network.leave(source, len(payload), now)
+        if left_s < 0:
+            self.network.packets_lost += 1
+            return
+        for listener in self.network.listeners(source):
+            self._send_packet(now, source, listener, payload, True, left_s)
+
+    def _enter(self, now: float, event: Event) -> None:
+        """Let a datagram or a message pass the limited interface of its host."""
+        first = event.first
+        if isinstance(first, Arrival):
+            when = self.network.enter(event.target, len(first.payload), now, True)
+            self.engine.schedule(when, kinds.MESSAGE, event.target, first, event.second)
+            return
+        assert isinstance(first, bytes), "what enters has bytes"
+        when = self.network.enter(event.target, len(first), now, False)
+        if when >= 0:
+            self.engine.schedule(when, kinds.PACKET, event.target, first, event.second)
 
     def _refuse(self, now: float, host: Host, source: int) -> None:
         sender = self.hosts[source]
@@ -165,7 +210,8 @@ class Carrier:
     def _deliver(self, begin: float, host: Host, peer: Host, payload: bytes) -> None:
         when = self.network.arrival_s(host.index, peer.index, begin, len(payload))
         arrival = Arrival(peer.epoch, host.index, payload)
-        self.engine.schedule(when, kinds.MESSAGE, peer.index, arrival, host.node_id)
+        kind = kinds.ENTERING if self.network.limits_packets else kinds.MESSAGE
+        self.engine.schedule(when, kind, peer.index, arrival, host.node_id)
 
     def _is_carried(self, host: Host, peer: Host) -> bool:
         """Return whether the network and the other host's card are there; its node may be gone."""

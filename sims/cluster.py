@@ -135,7 +135,7 @@ class Cluster(Loop):
         self.stall(self.hosts[index], self.engine.now + seconds)
 
     def suspend(self, index: int, seconds: float, counts: bool = True) -> None:
-        """Let a host sleep: datagrams to it are lost.
+        """Let a host sleep: datagrams to it are lost, its tasks stand still.
 
         Args:
             index: which host.
@@ -145,6 +145,10 @@ class Cluster(Loop):
         self._note_fault(index, "suspend")
         host = self.hosts[index]
         now = self.engine.now
+        wakes_s = max(now, host.stalled_until) if host.is_asleep else now
+        for executor in host.executors.values():
+            if executor.queue:
+                executor.slept_s += max(0.0, now + seconds - wakes_s)
         host.is_asleep = True
         if not counts:
             host.clock.stop(now, now + seconds)

@@ -15,11 +15,18 @@ from swarm.wire.messages import ENCODING_RAW, ERROR_TASK, INLINE_SIZE_MAX
 
 @final
 class Executor:
-    """One executor: the tasks it was given, the first of which runs."""
+    """One executor: the tasks it was given, the first of which runs.
+
+    Attributes:
+        queue: the tasks.
+        begun_s: when the first one began.
+        slept_s: for how long the host slept since then, as far as the end that is planned does not know it.
+    """
 
     def __init__(self) -> None:
         self.queue: list[ExecutorTask] = []
         self.begun_s = 0.0
+        self.slept_s = 0.0
 
 
 def run_time_s(task: ExecutorTask) -> float:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Final
 
 from sims import trace as kinds
-from sims.carrier import EVERYBODY, REFUSED_NOTE, Arrival, Carrier, Fetch, Stuck
+from sims.carrier import EVERYBODY, REFUSED_NOTE, Arrival, Carrier, Fetch
 from sims.disk import KEEP
 from sims.engine import Event
 from sims.executors import Executor, outcome, run_time_s
@@ -100,15 +100,7 @@ class Loop(Carrier):
             if first == host.epoch and host.node is not None:
                 host.disk.sync()
                 self.engine.schedule(now + host.settings.flush_s, kinds.FLUSH, target, first, None)
-        elif kind == kinds.STUCK:
-            assert isinstance(first, Stuck)
-            self._try_stuck(now, host, first)
-        elif kind == kinds.FLOW:
-            self._end_flows(now)
-        elif kind == kinds.FETCH:
-            assert isinstance(first, Fetch)
-            self._go_on_fetching(now, first)
-        else:
+        elif not self._carry(now, host, event):
             self._take_event(now, host, event)
 
     def _take_packet(self, now: float, host: Host, event: Event) -> None:
@@ -152,6 +144,8 @@ class Loop(Carrier):
         assert isinstance(arrival, Arrival), "every other event carries an arrival"
         node = host.node
         if node is None or arrival.epoch != host.epoch:
+            return
+        if event.kind == kinds.RESULT and self._is_put_off(now, host, arrival.source, event):
             return
         if now < host.stalled_until:
             self._hold(host, event)
@@ -302,8 +296,7 @@ class Loop(Carrier):
                     self.engine.schedule(when, kinds.SYNCED, host.index, arrival, None)
                     return
             elif isinstance(effect, SendHello):
-                for listener in self.network.listeners(host.index):
-                    self._send_packet(now, host.index, listener, effect.payload, True)
+                self._send_hello(now, host.index, effect.payload)
             elif isinstance(effect, (RunTasks, RecallTasks, SpawnExecutor, KillExecutor)):
                 self._perform_work(host, effect, now)
             else:
@@ -356,9 +349,21 @@ class Loop(Carrier):
     def _begin_task(self, host: Host, number: int, executor: Executor, now: float) -> None:
         task = executor.queue[0]
         executor.begun_s = now
+        executor.slept_s = 0.0
         seconds = run_time_s(task) * host.slowness / host.spec.speed
         arrival = Arrival(host.epoch, number, b"")
         self.engine.schedule(now + seconds, kinds.RESULT, host.index, arrival, task)
+
+    def _is_put_off(self, now: float, host: Host, number: int, event: Event) -> bool:
+        """Return whether a task ends later because its host slept; its end is then planned anew."""
+        executor = host.executors.get(number)
+        if executor is None or not executor.queue or executor.queue[0] is not event.second:
+            return False
+        slept_s = executor.slept_s
+        executor.slept_s = 0.0
+        if slept_s > 0:
+            self.engine.schedule(now + slept_s, event.kind, host.index, event.first, event.second)
+        return slept_s > 0
 
     def _finish_task(
         self, now: float, local: float, host: Host, node: Node, number: int, task: ExecutorTask

@@ -28,6 +28,7 @@ RESUME: Final = 17
 STUCK: Final = 18
 FLOW: Final = 19
 FETCH: Final = 20
+ENTERING: Final = 21
 """Kinds of events: of the engine, and of rows in a trace."""
 
 EVENT_NAMES: Final = {

@@ -52,8 +52,9 @@ class NetworkConfig:
         reorder_s: how much longer, >= 0.
         corrupt: share of datagrams that arrive damaged, 0 <= corrupt < 1.
         bandwidth_bytes_s: what each host sends and receives at most, > 0; for objects shared fairly.
-        limits_packets: whether datagrams and messages queue for that rate too.
-        queue_s: datagrams that would wait longer at an interface are lost, > 0.
+        limits_packets: whether datagrams and messages queue for that rate too, where they leave and where
+            they arrive; a hello leaves once for all who hear it.
+        queue_s: datagrams that would wait longer at an interface are lost, > 0; messages wait.
         connect_timeout_s: how long a stream into nowhere is tried, > 0.
         nat_timeout_s: how long an address translator remembers who was spoken to, > 0.
         topology: "" for one wired network, or one of `TOPOLOGIES`, see `sims.network.presets`.

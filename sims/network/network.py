@@ -44,6 +44,7 @@ class Network:
         sent_packets, sent_bytes: the same for each host.
         stream_bytes: bytes of messages sent by each host.
         flows: bulk transfers.
+        limits_packets: whether what arrives has to :meth:`enter` its target.
     """
 
     def __init__(self, config: NetworkConfig, count: int, rng: Rng, topology: Topology | None = None) -> None:
@@ -68,6 +69,7 @@ class Network:
         self._has_models: Final = (
             config.duplicate > 0 or config.reorder > 0 or config.corrupt > 0 or config.limits_packets
         )
+        self.limits_packets: Final = config.limits_packets
         self._is_plain = False
         self.copy_at = LOST
         self.is_corrupt = False
@@ -185,8 +187,17 @@ class Network:
 
     # Datagrams
 
-    def send(self, source: int, target: int, size: int, now: float) -> float:
-        """Return when a datagram of `size` bytes arrives, `LOST` for never; counts it."""
+    def send(self, source: int, target: int, size: int, now: float, left_s: float = LOST) -> float:
+        """Return when a datagram of `size` bytes arrives, `LOST` for never; counts it.
+
+        Where interfaces are limited, it then still has to :meth:`enter` its target.
+
+        Args:
+            source, target: hosts.
+            size: bytes of its payload.
+            now: when it is sent.
+            left_s: when it left its host, if :meth:`leave` was asked before: a hello leaves once for all.
+        """
         self.packets += 1
         self.bytes += size
         self.sent_packets[source] += 1
@@ -194,29 +205,24 @@ class Network:
         self.copy_at = LOST
         self.is_corrupt = False
         if not self._is_plain:
-            return self._send_through(source, target, size, now)
+            return self._send_through(source, target, size, now, left_s)
         if self._loss > 0 and self._rng.unit() < self._loss:
             self.packets_lost += 1
             return LOST
         return now + self._latency.draw(self._rng)
 
-    def _send_through(self, source: int, target: int, size: int, now: float) -> float:
+    def _send_through(self, source: int, target: int, size: int, now: float, left_s: float) -> float:
         config = self.config
         rng = self._rng
         if self._has_translators and self._topology.is_nat[source]:
             self._mapped[source * self._count + target] = now
-        begin = now
-        if config.limits_packets:
-            begin = self._pass_interface(source, size, now)
+        begin = left_s if left_s >= 0 else self.leave(source, size, now)
         if begin < 0 or not self.reaches(source, target, now) or self._drops(source, target):
             self.packets_lost += 1
             return LOST
         when = begin + self.delay_s(source, target)
         if config.reorder > 0 and rng.unit() < config.reorder:
             when += config.reorder_s
-        if config.limits_packets:
-            when = max(when, self._down_free[target]) + (size + HEADER_BYTES) / self._down[target]
-            self._down_free[target] = when
         until = self._clogged.get(source * self._count + target, 0.0)
         when = max(when, until)
         if config.duplicate > 0 and rng.unit() < config.duplicate:
@@ -225,14 +231,29 @@ class Network:
             self.is_corrupt = True
         return when
 
-    def _pass_interface(self, source: int, size: int, now: float) -> float:
+    def leave(self, source: int, size: int, now: float) -> float:
         """Return when a datagram has left its host, `LOST` when the interface's queue is full."""
+        if not self.limits_packets:
+            return now
         free = self._up_free[source]
         begin = free if free > now else now
         if begin - now > self.config.queue_s:
             return LOST
         self._up_free[source] = begin + (size + HEADER_BYTES) / self._up[source]
         return self._up_free[source]
+
+    def enter(self, target: int, size: int, now: float, is_message: bool) -> float:
+        """Return when what arrives now has passed the limited interface of its target, in order of arrival.
+
+        `LOST` when a datagram finds the interface's queue full; messages wait.
+        """
+        free = self._down_free[target]
+        begin = free if free > now else now
+        if begin - now > self.config.queue_s and not is_message:
+            self.packets_lost += 1
+            return LOST
+        self._down_free[target] = begin + (size + HEADER_BYTES) / self._down[target]
+        return self._down_free[target]
 
     def _drops(self, source: int, target: int) -> bool:
         rng = self._rng
@@ -274,7 +295,7 @@ class Network:
         """Return when a message sent now on the stream from `source` to `target` arrives, in order."""
         self.stream_bytes[source] += size
         begin = now
-        if self.config.limits_packets:
+        if self.limits_packets:
             free = self._up_free[source]
             begin = (free if free > now else now) + (size + HEADER_BYTES) / self._up[source]
             self._up_free[source] = begin

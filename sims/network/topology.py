@@ -107,8 +107,9 @@ def from_graph(graph: networkx.Graph[Any]) -> Topology:
     Args:
         graph: directed or not, without parallel edges. A node is a host unless its attribute `host` is
             false; hosts are numbered in the order of the graph. A host's `domain` (a text or number; by
-            default all are in one), `nat` and `deaf` are as above. An edge's `latency_s` (default 0), `loss` (0) and `bandwidth_bytes_s` (no
-            bound) are added up along the quickest way. In a directed graph an edge goes one way.
+            default all are in one), `nat` and `deaf` are as above. An edge's `latency_s` (default 0), `loss`
+            (0) and `bandwidth_bytes_s` (no bound) are added up along the quickest way. In a directed graph an
+            edge goes one way.
 
     Raises:
         ConfigError: there is no host, edges are parallel, or an edge has an impossible value; names it.

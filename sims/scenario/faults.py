@@ -88,7 +88,9 @@ KINDS: Final[dict[str, FaultKind]] = {
         duration=NEEDED,
     ),
     "suspend": FaultKind(
-        does="the host sleeps for `for`: datagrams to it are lost", duration=NEEDED, takes=("counts_sleep",)
+        does="the host sleeps for `for`: datagrams to it are lost, its tasks stand still",
+        duration=NEEDED,
+        takes=("counts_sleep",),
     ),
     "slow": FaultKind(
         does="every input takes `input_s`, and tasks take `factor` times as long; undone after `for`",

@@ -40,11 +40,16 @@ def _kill(stage: Stage, event: Event) -> None:
 
 def _power(stage: Stage, event: Event) -> None:
     for index in event.targets:
-        host = stage.cluster.hosts[index]
-        if host.disk.is_lying:
-            _forget(stage, index)
-        stage.cluster.kill(index, power=True, disk=TORN if event.value else KEEP)
-        host.disk.is_lying = False
+        _cut_power(stage, index, TORN if event.value else KEEP)
+
+
+def _cut_power(stage: Stage, index: int, disk: str) -> None:
+    """Take the power of a host; a disk that lied loses what it had acknowledged."""
+    host = stage.cluster.hosts[index]
+    if host.disk.is_lying:
+        _forget(stage, index)
+    stage.cluster.kill(index, power=True, disk=disk)
+    host.disk.is_lying = False
 
 
 def _destroy(stage: Stage, event: Event) -> None:
@@ -77,7 +82,10 @@ def _revive(stage: Stage, _event: Event) -> None:
 def _kill_leader(stage: Stage, event: Event) -> None:
     for index in stage.cluster.leaders():
         stage.truth.troubled_at[index] = stage.cluster.engine.now
-        stage.cluster.kill(index, power=event.value > 0)
+        if event.value > 0:
+            _cut_power(stage, index, KEEP)
+        else:
+            stage.cluster.kill(index)
 
 
 def _cut(stage: Stage, event: Event) -> None:

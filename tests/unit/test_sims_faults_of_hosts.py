@@ -238,3 +238,25 @@ def test_two_clones_of_an_identity_both_run() -> None:
     assert cluster.hosts[3].address != cluster.hosts[1].address
     run_for(cluster, 5.0)
     assert len(cluster.running()) == 4
+
+
+def ends_of_a_task(seconds: float, sleeps: list[tuple[float, float]]) -> list[float]:
+    """Return when the attempts of a task that begins about now end, with sleeps of its host."""
+    cluster = mesh(1)
+    notes = Notes()
+    cluster.observers.append(notes)
+    client = SimulatedClient(cluster, "sleepy", job(seconds), 0)
+    client.wait_final(0.5)
+    begin = cluster.engine.now - 0.5
+    for at_s, for_s in sleeps:
+        cluster.run_until(begin + at_s)
+        cluster.suspend(0, for_s)
+    cluster.run_until(begin + 100.0)
+    return [round(end_s - begin_s) for _, begin_s, end_s, _ in notes.tasks]
+
+
+def test_tasks_stand_still_while_their_host_sleeps() -> None:
+    assert ends_of_a_task(10.0, []) == [10]
+    assert ends_of_a_task(10.0, [(4.0, 30.0)]) == [40]
+    assert ends_of_a_task(10.0, [(4.0, 3.0), (12.0, 20.0)]) == [33]
+    assert ends_of_a_task(10.0, [(4.0, 20.0), (5.0, 30.0)]) == [41], "one sleep goes into the other"
