@@ -51,9 +51,12 @@ def run(
         on_progress: called now and then with the virtual time.
 
     Raises:
+        ScenarioError: `scenario` is no Scenario.
         InvariantBroken: the run found a bug; names the virtual time.
         PolicyError: a policy of the ideal model cannot be loaded or decided something impossible.
     """
+    if not isinstance(scenario, Scenario):
+        raise ScenarioError(f"{scenario!r} is no Scenario; write run(read_scenario({scenario!r})) for a file")
     if scenario.policy.placement != MESH:
         if observers:
             raise ScenarioError("observers watch a mesh, and this scenario runs in the ideal model")

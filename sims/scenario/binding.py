@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from math import isfinite, isinf, isnan
+from numbers import Integral
 from typing import Any, TypeVar
 
 from sims.scenario.source import Source, path_text
@@ -130,7 +131,9 @@ def with_floats(value: T) -> T:
     2 and 2.0 are equal, but have other bytes on the wire: equal scenarios must give equal runs.
     """
     changed: dict[str, float] = {}
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+    if not dataclasses.is_dataclass(value):
+        return value
+    for field in dataclasses.fields(value):
         given = getattr(value, field.name)
         if type(given) is int and field.type in ("float", float):
             changed[field.name] = float(given)
@@ -148,6 +151,8 @@ def _checked(
 ) -> object:
     if float in expected and isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(value, path, source, default)
+    if int in expected and not isinstance(value, bool) and isinstance(value, Integral):
+        return int(value)  # those of numpy too
     if type(value) not in expected:
         names = " or ".join([_NAMES[plain] for plain in expected])
         source.refuse(path, f"{path_text(path)} is {shown(value)}, it must be {names}")

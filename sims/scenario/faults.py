@@ -198,6 +198,10 @@ class Fault:
     file: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("targets", "others"):
+            given = getattr(self, name)
+            # A lone host stands for a tuple of one; frozen, but not finished yet.
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         kind = KINDS.get(self.kind)
         if kind is None:
             raise ConfigError(f"kind is {self.kind!r}, it must be one of {', '.join(KINDS)}")

@@ -6,15 +6,17 @@ the same way; what is wrong is a :class:`BadValue` that knows which value it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import isfinite
+from numbers import Integral, Real
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from sims.lab.policies import make_policy
 from sims.network import NetworkConfig
 from sims.network.topology import Topology
-from sims.scenario.binding import with_floats
+from sims.scenario.binding import shown, with_floats
 from sims.scenario.churn import read_churn
 from sims.scenario.faults import Fault
 from sims.scenario.graphs import load_graph
@@ -39,6 +41,23 @@ if TYPE_CHECKING:
 ENDS: Final = ("time", "jobs")
 SAMPLES_MAX: Final = 1_000_000
 NODES_DEFAULT: Final = 5
+
+
+PLAIN: Final[dict[str, tuple[type, Callable[[Any], object], str]]] = {
+    "int": (Integral, int, "a whole number"),
+    "float": (Real, float, "a number"),
+    "str": (str, str, "a text"),
+}
+"""Fields that hold one value, by their types; whole numbers of numpy are some too."""
+
+ROWS: Final[dict[str, type]] = {
+    "hosts": HostGroup,
+    "contacts": str,
+    "links": SiteLink,
+    "faults": Fault,
+    "workloads": Workload,
+}
+"""Fields that hold several values, and of which kind."""
 
 
 class BadValue(ScenarioError):
@@ -154,13 +173,24 @@ class Scenario:
     def _settle_numbers(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, tuple):
-                value = tuple([with_floats(part) if is_dataclass(part) else part for part in value])
+            if item.name in ROWS and isinstance(value, (list, tuple)):
+                value = tuple([with_floats(self._row(item.name, part)) for part in value])
+            elif item.name in ROWS:
+                raise BadValue((item.name,), f"{item.name} is {shown(value)}, it must be a tuple")
             elif is_dataclass(value) and not isinstance(value, type):
                 value = with_floats(value)
-            elif type(value) is int and item.type == "float":
-                value = float(value)
+            elif item.type in PLAIN:
+                wanted, make, kind = PLAIN[str(item.type)]
+                if isinstance(value, bool) or not isinstance(value, wanted):
+                    raise BadValue((item.name,), f"{item.name} is {shown(value)}, it must be {kind}")
+                value = make(value)
             object.__setattr__(self, item.name, value)  # frozen, but not finished yet
+
+    def _row(self, name: str, part: object) -> Any:
+        kind = ROWS[name]
+        if not isinstance(part, kind):
+            raise BadValue((name,), f"{name} has {shown(part)}, it may have {kind.__name__} only")
+        return part
 
     def _check_mesh(self) -> None:
         groups: tuple[HostGroup, ...] = ()

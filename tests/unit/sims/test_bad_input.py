@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sims import Scenario, ScenarioError
+from sims import Fault, Scenario, ScenarioError, run
 from sims.__main__ import main
 from sims.comparing import compare, variants_of
 from sims.lab.ideal import IdealRun
@@ -232,3 +232,42 @@ def test_an_unknown_baseline_is_refused_before_anything_runs() -> None:
     variants = {"one": Scenario(seconds=1e5, nodes=500), "two": Scenario(seconds=1e5, nodes=500, seed=2)}
     with pytest.raises(ConfigError, match="the baseline 'three' is no variant; there are one, two"):
         compare(variants, [1], baseline="three")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"nodes": "5"}, "nodes is '5', it must be a whole number"),
+        ({"nodes": 2.5}, "nodes is 2.5, it must be a whole number"),
+        ({"seconds": "x"}, "seconds is 'x', it must be a number"),
+        ({"seed": True}, "seed is true, it must be a whole number"),
+        ({"name": 3}, "name is 3, it must be a text"),
+        ({"faults": (1,)}, "faults has 1, it may have Fault only"),
+        ({"contacts": "n0"}, "contacts is 'n0', it must be a tuple"),
+    ],
+)
+def test_values_of_another_type_are_refused_in_python_too(values: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ScenarioError, match=complaint):
+        Scenario(**values)  # type: ignore[arg-type]  # whatever a notebook may hold
+
+
+def test_a_scenario_in_python_takes_lists_and_lone_hosts() -> None:
+    fault = Fault(at_s=1, kind="crash", targets="n0")  # type: ignore[arg-type]  # as notebooks write it
+    listed = Scenario(nodes=3, seconds=2, faults=[fault])  # type: ignore[arg-type]
+    whole = Scenario(nodes=3, seconds=2, faults=(Fault(at_s=1.0, kind="crash", targets=("n0",)),))
+    assert listed == whole
+    assert run(listed).digest == run(whole).digest
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    scenario = Scenario(nodes=numpy.int64(3), seed=numpy.int32(7), seconds=numpy.float32(2))
+    assert scenario == Scenario(nodes=3, seed=7, seconds=2)
+    assert type(scenario.nodes) is int
+    changed = with_settings(scenario, {"gossip.helper_count": numpy.int64(2)})
+    assert type(changed.gossip.helper_count) is int
+
+
+def test_the_name_of_a_file_is_no_scenario() -> None:
+    with pytest.raises(ScenarioError, match="is no Scenario; write run"):
+        run("split-and-heal")  # type: ignore[arg-type]
