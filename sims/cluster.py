@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import final
 
 from sims import trace as kinds
-from sims.carrier import SILENT_NOTE, Arrival
 from sims.disk import DESTROYED, DISK_FATES, KEEP
 from sims.host import Host
 from sims.loop import Loop
 from sims.network import Network, NetworkConfig
 from sims.settings import HostSpec, NodeSettings
+from sims.stream import Arrival
 from sims.trace import Trace
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address, ObjectName
@@ -114,7 +114,7 @@ class Cluster(Loop):
         self._by_address[host.address] = index
         now = self.engine.now
         for other in list(host.links):
-            self._break_link(host, self.hosts[other], SILENT_NOTE, now)
+            self._break_link(host, self.hosts[other], now)
         if host.node is not None:
             host.node.set_addresses([host.address], host.now(now))
             self._pump(host)
@@ -150,6 +150,7 @@ class Cluster(Loop):
             if executor.queue:
                 executor.slept_s += max(0.0, now + seconds - wakes_s)
         host.is_asleep = True
+        self._has_doubt = True
         if not counts:
             host.clock.stop(now, now + seconds)
         self.stall(host, now + seconds)
@@ -197,7 +198,7 @@ class Cluster(Loop):
             if host.node is not None:
                 for other in list(host.links):
                     if not self.network.carries(host.index, other):
-                        self._break_link(host, self.hosts[other], SILENT_NOTE, now)
+                        self._break_link(host, self.hosts[other], now)
 
     # Clients
 

@@ -10,15 +10,14 @@ from sims.disk import Disk
 from sims.engine import Event
 from sims.executors import Executor
 from sims.settings import HostSpec, NodeSettings
-from swarm.core.effects import Effect, Persist
+from sims.stream import NEVER, Stream
+from swarm.core.effects import Effect, FetchObject, Persist
 from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.core.rng import Rng
 from swarm.gossip.interning import Interner
 from swarm.node import Node
 from swarm.node_config import NodeConfig
 from swarm.wire.codec import Body, pack, unpack_untrusted
-
-NEVER: Final = float("inf")
 
 
 @final
@@ -39,8 +38,12 @@ class Host:
         input_s: seconds for which an input keeps its process busy.
         backlog: events that wait for the process.
         waiting: effects behind a durable write.
-        links: hosts with which it has an open stream -> epoch of the other end.
+        links: hosts -> the stream to them that its process holds.
         stuck: hosts -> messages that wait until the network carries them.
+        failed_dials: hosts -> when the last dial to them failed.
+        fetches: objects that are being copied here.
+        fetch_queue: wishes for copies that wait for their turn.
+        givers: hosts -> when the last copy from them ended; their connections are kept for a while.
         deadline: true time of the wake-up that is scheduled, infinity for none.
         store: objects on disk: name -> (digest, size).
         kept: names of those that a client has put there; they survive a restart.
@@ -77,8 +80,12 @@ class Host:
         self.backlog: list[Event] = []
         self.waiting: list[Effect] = []
         self.is_blocked = False
-        self.links: dict[int, int] = {}
+        self.links: dict[int, Stream] = {}
         self.stuck: dict[int, list[bytes]] = {}
+        self.failed_dials: dict[int, float] = {}
+        self.fetches = 0
+        self.fetch_queue: list[FetchObject] = []
+        self.givers: dict[int, float] = {}
         self.deadline = NEVER
         self.store: dict[ObjectName, tuple[bytes, int]] = {}
         self.kept: dict[ObjectName, int] = {}
@@ -158,6 +165,10 @@ class Host:
         self.backlog = []
         self.links = {}
         self.stuck = {}
+        self.failed_dials = {}
+        self.fetches = 0
+        self.fetch_queue = []
+        self.givers = {}
         self.executors = {}
         self.deadline = NEVER
 

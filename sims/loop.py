@@ -15,13 +15,15 @@ from hashlib import blake2b
 from typing import Final
 
 from sims import trace as kinds
-from sims.carrier import EVERYBODY, REFUSED_NOTE, Arrival, Carrier, Fetch
+from sims.carrier import EVERYBODY, Carrier, Fetch
 from sims.disk import KEEP
 from sims.engine import Event
 from sims.executors import Executor, outcome, run_time_s
-from sims.host import NEVER, Host
+from sims.host import Host
 from sims.network import Network
 from sims.observer import CLIENT, LINK_LOST, MESSAGE, PACKET, PACKET_REFUSED, Observer
+from sims.stream import NEVER, Arrival
+from sims.streams import REFUSED_NOTE, SILENT_NOTE
 from sims.trace import Trace
 from swarm.core.effects import (
     DropObject,
@@ -113,6 +115,7 @@ class Loop(Carrier):
             source = EVERYBODY - source
         node = host.node
         if node is None:
+            # Nobody answers for a group: only what was meant for this host is refused.
             if is_refusable and not host.is_dark:
                 self._refuse(now, host, source)
         elif now < host.stalled_until:
@@ -151,6 +154,10 @@ class Loop(Carrier):
             self._hold(host, event)
             return
         kind = event.kind
+        if kind == kinds.LINK_LOST and not self._lets_go(now, host, arrival):
+            return
+        if kind == kinds.MESSAGE and not self._is_heard(host, arrival):
+            return
         self.trace.add(now, kind, host.index, arrival.source, arrival.payload)
         local = host.now(now)
         if kind == kinds.MESSAGE:
@@ -186,8 +193,12 @@ class Loop(Carrier):
             self._finish_task(now, local, host, node, arrival.source, extra)
         elif kind == kinds.FETCHED:
             assert isinstance(extra, Fetch), "the end of a fetch carries it"
+            self._next_fetch(now, host)
+            for observer in self.observers:
+                observer.on_copied(host, extra.effect.name, extra.failed, extra.is_here, now)
             if extra.is_here:
-                host.store[extra.effect.name] = (extra.effect.digest, extra.effect.size)
+                if extra.effect.name not in host.store:
+                    host.store[extra.effect.name] = (extra.effect.digest, extra.effect.size)
                 node.on_object_fetched(extra.effect.name, local)
             else:
                 node.on_object_missing(extra.effect.name, extra.failed, local)
@@ -218,6 +229,7 @@ class Loop(Carrier):
             host.backlog.append(event)
 
     def _resume(self, now: float, host: Host) -> None:
+        self._has_doubt = self._has_doubt or host.is_asleep
         host.is_asleep = False
         node = host.node
         if node is None:
@@ -328,7 +340,7 @@ class Loop(Carrier):
 
     def _perform_local(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, FetchObject):
-            self._go_on_fetching(now, Fetch(host.index, host.epoch, effect))
+            self._begin_fetch(now, host, effect)
         elif isinstance(effect, SpillObject):
             digest = blake2b(effect.data, digest_size=16).digest()
             host.store[effect.name] = (digest, len(effect.data))
@@ -412,8 +424,9 @@ class Loop(Carrier):
         has_power = how != "power"
         now = self.engine.now
         self.trace.add(now, kinds.DOWN, host.index, -1, how.encode())
+        self._has_doubt = True
         if has_power:
-            self._reset_links(now, host)
+            self._end_links(now, host, SILENT_NOTE if how == "left" else REFUSED_NOTE)
         for executor in host.executors.values():
             if executor.queue:
                 self._see_task(host, executor.queue[0], executor.begun_s, now, "killed")

@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from sims.host import Host
 from swarm.core.effects import Effect, ExecutorTask
+from swarm.core.ids import NodeId, ObjectName
 
 PACKET = "packet"
 MESSAGE = "message"
@@ -43,6 +44,11 @@ class Observer:
 
     def on_synced(self, host: Host, now: float) -> None:
         """Everything that a node had written so far is said to be on disk."""
+
+    def on_copied(
+        self, host: Host, name: ObjectName, failed: list[NodeId], is_here: bool, now: float
+    ) -> None:
+        """A node is about to be told how a copy ended: it is here, or all holders in `failed` failed."""
 
     def on_task(self, host: Host, task: ExecutorTask, begin_s: float, end_s: float, how: str) -> None:
         """An executor is done with a task: `how` is "done", "failed", "recalled" or "killed"."""

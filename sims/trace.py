@@ -29,6 +29,8 @@ STUCK: Final = 18
 FLOW: Final = 19
 FETCH: Final = 20
 ENTERING: Final = 21
+DIAL: Final = 22
+WATCH: Final = 23
 """Kinds of events: of the engine, and of rows in a trace."""
 
 EVENT_NAMES: Final = {

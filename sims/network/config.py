@@ -55,7 +55,7 @@ class NetworkConfig:
         limits_packets: whether datagrams and messages queue for that rate too, where they leave and where
             they arrive; a hello leaves once for all who hear it.
         queue_s: datagrams that would wait longer at an interface are lost, > 0; messages wait.
-        connect_timeout_s: how long a stream into nowhere is tried, > 0.
+        connect_timeout_s: how long a stream into nowhere is tried, > 0; nodes try for 5 s.
         nat_timeout_s: how long an address translator remembers who was spoken to, > 0.
         topology: "" for one wired network, or one of `TOPOLOGIES`, see `sims.network.presets`.
     """
@@ -75,7 +75,7 @@ class NetworkConfig:
     bandwidth_bytes_s: float = 12.5e6
     limits_packets: bool = False
     queue_s: float = 0.2
-    connect_timeout_s: float = 3.0
+    connect_timeout_s: float = 5.0
     nat_timeout_s: float = 60.0
     topology: str = ""
 

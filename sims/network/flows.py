@@ -113,12 +113,18 @@ class FlowNetwork:
         else:
             self._run_alone(added, flow, now)
 
-    def cancel(self, transfer: int, now: float) -> None:
-        """Stop a transfer; one that is unknown or has ended is ignored."""
-        if transfer in self._transfers:
-            self._advance(now)
-            self._remove(transfer)
-            self._is_stale = self._is_shared
+    def cancel(self, transfer: int, now: float) -> float:
+        """Stop a transfer; return the bytes that were left of it, 0 for one that is unknown or has ended.
+
+        In the simple model a transfer that is stopped counts as not begun.
+        """
+        if transfer not in self._transfers:
+            return 0.0
+        self._advance(now)
+        left_bytes = self._transfers[transfer].left_bytes
+        self._remove(transfer)
+        self._is_stale = self._is_shared
+        return left_bytes
 
     def next_end(self) -> float:
         """Return when the next transfer ends, infinity for never."""

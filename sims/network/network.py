@@ -178,6 +178,10 @@ class Network:
         """Return whether an open stream between two hosts works."""
         return self._is_open(source, target) and self._is_open(target, source)
 
+    def has_cuts(self) -> bool:
+        """Return whether a partition or a block is in force."""
+        return bool(self._side) or bool(self._blocked)
+
     def _is_open(self, source: int, target: int) -> bool:
         if self._side and self._side.get(source, -1) != self._side.get(target, -1):
             return False
@@ -319,9 +323,15 @@ class Network:
         self._last_arrival[way] = when
         return when
 
+    def end_s(self, source: int, target: int, now: float) -> float:
+        """Return when the end of the stream from `source` to `target` is heard: behind what was sent."""
+        way = source * self._count + target
+        when = now + self.delay_s(source, target)
+        return max(when, self._clogged.get(way, 0.0), self._last_arrival.get(way, 0.0))
+
     # Bulk
 
-    def start_flow(self, transfer: int, source: int, target: int, size: int, now: float) -> None:
+    def start_flow(self, transfer: int, source: int, target: int, size: float, now: float) -> None:
         """Begin to copy `size` bytes; ends are told by `flows`."""
         if self._has_topology:
             way = self._topology.way(source, target)

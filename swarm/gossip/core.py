@@ -219,7 +219,7 @@ class Gossip:
 
         Args:
             peer: the node.
-            was_refused: its host said so (reset, refused): proof that the process is gone, to be
+            was_refused: its host said so (closed, refused): proof that the process is gone, to be
                 confirmed by one short probe. Otherwise the peer is merely probed out of turn.
             now: monotonic seconds.
         """

@@ -3,7 +3,7 @@
 A round probe: PING the best address; without an answer in the peer's own usual time, PING every address,
 ask helpers (PING_REQ) and try the stream; at the end of the period, suspect. All times stretch with
 `Awareness`. An extra probe is the same out of turn. A confirming probe follows hard evidence (a refused
-port, a reset stream): some pings within a fraction of a second, then the member is dead.
+port, a stream closed without a goodbye): some pings within a fraction of a second, then the member is dead.
 
 Sources: SWIM (2002) sections 3 and 4; Lifeguard (2018) for nacks and local health; memberlist for the
 parallel stream probe.

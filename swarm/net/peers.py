@@ -133,8 +133,8 @@ class PeerLinks:
             credentials: of this node.
             on_message: gets the sender and one payload.
             on_connected: a first link to this peer is open.
-            on_lost: see the head of this module; the bool is whether its host refused or reset, which
-                proves that the process is gone.
+            on_lost: see the head of this module; the bool is whether its host refused the dial or closed
+                the link without a goodbye, which proves that the process is gone.
             on_batch_end: called after the last `on_message` of one read.
         """
         self._context: Final = credentials.client_context(ALPN_SWARM)
@@ -322,7 +322,7 @@ class PeerLinks:
                 state.links.remove(link)
             self._go_on(peer, state)
         else:
-            self._lose(peer, state, was_refused=isinstance(end, LinkLost) and end.was_reset)
+            self._lose(peer, state, was_refused=isinstance(end, LinkLost) and end.was_closed)
         return CLOSE_NORMAL if isinstance(end, LinkLost) else CLOSE_PROTOCOL_ERROR
 
     def _go_on(self, peer: NodeId, state: _Peer) -> None:

@@ -45,7 +45,9 @@ _CONTROL_SIZE_MAX: Final = 125
 _MASK_SIZE: Final = 4
 _NO_MASK: Final = bytes(_MASK_SIZE)
 _LENGTH: Final = struct.Struct(">I")
-_HARD_ERRORS: Final = (errno.ECONNRESET, errno.EPIPE, errno.ECONNREFUSED, errno.ECONNABORTED)
+_END_ERRORS: Final = (errno.EPIPE,)
+"""What a socket says after the other end was closed. A reset is none: it also comes from a process that is
+well and gave up a connection on which nothing came, because our host slept or was cut off."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 TlsStream: TypeAlias = trio.SSLStream[trio.SocketStream]
@@ -56,13 +58,13 @@ class LinkLost(ConnectionLost):
 
     Attributes:
         code: the close code that the peer sent, None when it ended without.
-        was_reset: the peer's host said that nobody is there any more: its process ended.
+        was_closed: the peer's host closed it without a goodbye: the process ended.
     """
 
-    def __init__(self, message: str, code: int | None = None, *, was_reset: bool = False) -> None:
+    def __init__(self, message: str, code: int | None = None, *, was_closed: bool = False) -> None:
         super().__init__(message)
         self.code = code
-        self.was_reset = was_reset
+        self.was_closed = was_closed
 
 
 class WebSocket:
@@ -146,7 +148,7 @@ class WebSocket:
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise _lost(error) from None
             if not data:
-                raise LinkLost("the connection ended without a goodbye", was_reset=True)
+                raise LinkLost("the connection ended without a goodbye", was_closed=True)
             self._buffer.extend(data)
 
     async def send_close(self, code: int = CLOSE_NORMAL) -> None:
@@ -337,7 +339,8 @@ def _lost(error: BaseException) -> LinkLost:
     """Return what a broken stream means; the reason is somewhere in the chain of causes."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _HARD_ERRORS:
-            return LinkLost(f"the connection broke: {cause.strerror or cause}", was_reset=True)
+        if isinstance(cause, OSError):
+            is_end = cause.errno in _END_ERRORS
+            return LinkLost(f"the connection broke: {cause.strerror or cause}", was_closed=is_end)
         cause = cause.__cause__ or cause.__context__
     return LinkLost(f"the connection broke: {error.__cause__ or repr(error)}")

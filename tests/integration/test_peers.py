@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,24 @@ async def _kill(path: Path) -> None:
 
 def test_an_end_without_goodbye_is_hard_evidence(tmp_path: Path) -> None:
     trio.run(_kill, tmp_path)
+
+
+async def _reset(path: Path) -> None:
+    async with stations(path, 2) as (a, b):
+        b.send(a, b"hello")
+        await until(lambda: a.messages)
+        for link in b.links._peers[a.node_id].links:
+            # A reset instead of an end, as after a connection that the other host has forgotten.
+            stream = link.websocket._stream.transport_stream
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await trio.aclose_forcefully(link.websocket._stream)
+        await until(lambda: a.lost)
+        assert a.lost == [(b.node_id, False)]
+
+
+def test_a_reset_is_no_evidence(tmp_path: Path) -> None:
+    """A process that is well gives up a connection too, when the other host slept or was cut off."""
+    trio.run(_reset, tmp_path)
 
 
 async def _new_boot(path: Path) -> None:

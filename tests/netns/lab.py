@@ -118,6 +118,10 @@ class Lab:
         """Return one node, not started yet, on each of as many new hosts."""
         return [self.host().node(name, *options) for name in names]
 
+    def unplug(self, host: NamespaceHost) -> None:
+        """Pull a host's cable: nothing comes or goes, and nobody is told."""
+        ip("-n", self._core, "link", "set", self._ends[self.hosts.index(host)], "down")
+
     def close(self) -> None:
         """Kill the nodes, then take the network apart."""
         with ThreadPoolExecutor(max_workers=8) as pool:

@@ -7,6 +7,7 @@ from sims.disk import DESTROYED, KEEP, TORN, Disk
 from sims.executors import Executor, outcome, run_time_s
 from sims.host import Host
 from sims.settings import HostSpec, NodeSettings
+from sims.stream import Stream
 from swarm.core.effects import Erase, ExecutorTask, InputValue, Persist
 from swarm.core.rng import Rng
 from swarm.wire.codec import pack
@@ -108,7 +109,7 @@ def test_a_start_forgets_the_process_but_not_the_disk() -> None:
     one = host()
     one.boot()
     one.store[JOB, 0, 0] = (b"d", 1)
-    one.links[3] = 1
+    one.links[3] = Stream(0, 1, 3, 0.0)
     one.executors[0] = Executor()
     one.is_blocked = True
     one.disk.write(Persist("t", b"a", b"1", True))

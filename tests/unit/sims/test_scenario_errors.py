@@ -94,7 +94,10 @@ PLAIN = [
     ("[exec]\nscript_count_max = 0", "f.toml: line 2: exec: script_count_max is at least 1, not 0"),
     (
         "[driver]\nsync_s = -1",
-        "f.toml: line 2: driver: sync_s and spawn_s are at least 0 and flush_s is above 0: -1.0, 0.02, 0.5",
+        (
+            "f.toml: line 2: driver: sync_s, spawn_s and handshake_s are at least 0 and flush_s is above 0: "
+            "-1.0, 0.02, 0.002, 0.5"
+        ),
     ),
     (
         "[policy]\nplacement = 'heft'",
