@@ -1,9 +1,9 @@
 """Many random trials: ``python -m sims.soak --seeds 1000``; exits with 1 when an invariant broke.
 
 Runs over processes and shows progress on a terminal. With ``--state FILE`` it goes on where it stopped: the
-file says which seeds of which profile are done, for one version of the sources, and how long they took. A
-seed that breaks an invariant is printed, and with ``--keep FOLDER`` shrunk to a small case and stored there.
-``--case FILE`` runs a stored case instead.
+file says which seeds of which profile are done, for one version of the sources, and how long they took; an
+interrupt loses nothing that has ended. A seed that breaks an invariant is printed, and with ``--keep FOLDER``
+shrunk to a small case and stored there. ``--case FILE`` runs a stored case instead.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sims.trials.shrink import shrink
 from swarm.core.errors import ConfigError
 
 CHUNK = 8
+INTERRUPTED = 130
 
 
 def run_seeds(profile: str, seeds: list[int]) -> list[Verdict]:
@@ -43,27 +44,35 @@ def main() -> int:
     left = [seed for seed in wanted if not state.is_done(seed)]
     failed: list[Verdict] = []
     progress = Progress(len(wanted), len(wanted) - len(left))
-    for verdict in _verdicts(options, left):
-        state.note(verdict)
-        progress.show(verdict.checker != "")
-        if options.json:
-            row = {key: value for key, value in asdict(verdict).items() if key != "profile"}
-            print(json.dumps(row), flush=True)
-        if verdict.checker:
-            failed.append(verdict)
-            if not options.json:
-                print(
-                    f"\nseed {verdict.seed} of {options.profile}: {verdict.checker}: {verdict.text}",
-                    flush=True,
-                )
-            if options.keep is not None:
-                _keep(verdict, options.keep)
-            if options.stop:
-                break
-    state.save()
+    is_interrupted = False
+    try:
+        for verdict in _verdicts(options, left):
+            state.note(verdict)
+            progress.show(verdict.checker != "")
+            _tell(verdict, options)
+            if verdict.checker:
+                failed.append(verdict)
+                if options.keep is not None:
+                    _keep(verdict, options.keep)
+                if options.stop:
+                    break
+    except KeyboardInterrupt:
+        is_interrupted = True
+    finally:
+        state.save()
     if not options.json:
-        print(state.summary(len(wanted), len(failed)))
+        print(("interrupted: " if is_interrupted else "") + state.summary(len(wanted), len(failed)))
+    if is_interrupted:
+        return INTERRUPTED
     return 1 if failed else 0
+
+
+def _tell(verdict: Verdict, options: argparse.Namespace) -> None:
+    if options.json:
+        row = {key: value for key, value in asdict(verdict).items() if key != "profile"}
+        print(json.dumps(row), flush=True)
+    elif verdict.checker:
+        print(f"\nseed {verdict.seed} of {options.profile}: {verdict.checker}: {verdict.text}", flush=True)
 
 
 def _parse() -> argparse.Namespace:

@@ -9,15 +9,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sims import soak
 from sims.trials.case import from_json, to_json
 from sims.trials.drawing import FAULTS, PROFILES, draw
 from sims.trials.jobs import SHAPES, answers, part_of
-from sims.trials.run import Trial, run_case
+from sims.trials.run import Trial, Verdict, run_case
 from sims.trials.shrink import shrink
 from swarm.core.errors import ConfigError
 
@@ -126,6 +128,23 @@ def test_a_soak_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [json.loads(line)["seed"] for line in again.stdout.splitlines()] == [3, 4]
     kept = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))
     assert [entry["ranges"] for entry in kept.values()] == [[[0, 4]]]
+
+
+def test_an_interrupted_soak_keeps_every_seed_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: object, seeds: list[int]) -> Iterator[Verdict]:
+        for seed in seeds[:2]:
+            yield Verdict(seed=seed, profile="pair", checker="", text="", digest="", inputs=0, virtual_s=1.0)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "state.json"
+    monkeypatch.setattr(soak, "_verdicts", interrupted)
+    monkeypatch.setattr(sys, "argv", ["soak", "--profile", "pair", "--seeds", "9", "--state", str(path)])
+    assert soak.main() == 130
+    assert capsys.readouterr().out.startswith("interrupted: 9 seeds, 0 of this run broke")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert [entry["ranges"] for entry in kept.values()] == [[[0, 1]]]
 
 
 def test_a_stored_case_can_be_run_by_hand(tmp_path: Path) -> None:
