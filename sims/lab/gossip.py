@@ -19,6 +19,7 @@ def _swim() -> GossipConfig:
         extra_prober_count=0,
         awareness_max=1,
         clock_gap_s=1e6,
+        weighs_evidence=False,
     )
 
 
@@ -29,6 +30,7 @@ def _local_health() -> GossipConfig:
         confirmations_wanted=0,
         extra_prober_count=0,
         clock_gap_s=1e6,
+        weighs_evidence=False,
     )
 
 
@@ -39,12 +41,17 @@ def _suspicion() -> GossipConfig:
         extra_prober_count=0,
         awareness_max=1,
         clock_gap_s=1e6,
+        weighs_evidence=False,
     )
 
 
 def _lifeguard() -> GossipConfig:
     return GossipConfig(
-        suspicion_multiplier=5.0, confirmations_wanted=3, extra_prober_count=0, clock_gap_s=1e6
+        suspicion_multiplier=5.0,
+        confirmations_wanted=3,
+        extra_prober_count=0,
+        clock_gap_s=1e6,
+        weighs_evidence=False,
     )
 
 

@@ -25,10 +25,13 @@ class GossipConfig:
         confirm_interval_min_s: seconds between two confirming probes of one member.
         probes_max, relays_max: bounds of the probes of our own and for others under way at once.
         suspicion_multiplier: the shortest suspicion is this times log10 of the mesh (at least 1) times the
-            probe interval. Lifeguard's alpha; 3 lies between the fast (2) and the careful (4) of its paper.
+            probe interval. Lifeguard's alpha; 2 is the fast one of its paper: the wrong verdicts that it makes
+            more likely are those that `weighs_evidence` prevents.
         suspicion_max_factor: the longest suspicion in shortest ones, >= 1. Lifeguard's beta, 6.
         confirmations_wanted: independent accusers that bring a suspicion to its shortest; 0 is used in
             meshes too small to have them.
+        weighs_evidence: whether a verdict waits for one that is heard, and for others where this node doubts
+            itself (rules W1 to W3 of `swarm.gossip.suspicion`); without it suspicions end as in Lifeguard.
         extra_prober_count: members, on average in the whole mesh, that probe a suspect at once when they
             hear of it, so that the loss of a whole group is confirmed in parallel.
         group_share: when two members and this share of the mesh are suspect at once, every failed probe
@@ -79,9 +82,10 @@ class GossipConfig:
     confirm_interval_min_s: float = 1.0
     probes_max: int = 64
     relays_max: int = 256
-    suspicion_multiplier: float = 3.0
+    suspicion_multiplier: float = 2.0
     suspicion_max_factor: float = 6.0
     confirmations_wanted: int = 2
+    weighs_evidence: bool = True
     extra_prober_count: int = 3
     group_share: float = 0.1
     awareness_max: int = 8

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from swarm.core.effects import Effect, LeaveFinished
+from swarm.core.effects import Effect
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import NODE_ID_SIZE, Address, NodeId
 from swarm.core.rng import Rng
@@ -53,8 +53,8 @@ from swarm.gossip.context import (
     subject_sequence,
 )
 from swarm.gossip.discovery import Discovery
+from swarm.gossip.goodbye import Goodbye
 from swarm.gossip.interning import Interner
-from swarm.gossip.limits import choose_some
 from swarm.gossip.members import Member, MemberEntry
 from swarm.gossip.membership import Membership
 from swarm.gossip.probe import FailureDetector, take_ping_req
@@ -64,7 +64,6 @@ from swarm.wire.codec import Body
 
 _SPREAD_DELAY_S: Final = 0.01
 """Rumours that arrive within this time leave together."""
-_GOODBYES: Final = 3
 
 
 class Gossip:
@@ -114,7 +113,7 @@ class Gossip:
         self._is_started = False
         self._now = 0.0
         self._next_spread = 0.0
-        self._goodbyes_left = 0
+        self._goodbye = Goodbye(self._context, self._membership)
 
     # Inputs: commands
 
@@ -167,11 +166,9 @@ class Gossip:
         self._advance(now)
         if not self._is_running():
             return
-        self._membership.say_goodbye(now)
         for kind in (PROBE_TICK, HELLO, RECONNECT, EXPIRE, SPREAD):
             self._context.timers.cancel(kind, b"")
-        self._goodbyes_left = _GOODBYES if self._membership.alive_count() > 0 else 0
-        self._say_goodbye(now)
+        self._goodbye.begin(now)
 
     # Inputs: network
 
@@ -184,6 +181,7 @@ class Gossip:
             self._context.count("packets_ignored")
             return
         self._context.count("packets_received")
+        self._detector.on_packet(sender, source, now)
         try:
             self._receive(sender, kind, Body(body), source, now)
         except DecodeError:
@@ -202,6 +200,7 @@ class Gossip:
         try:
             if kind != messages.PUSH_PULL or len(sender) != NODE_ID_SIZE:
                 raise DecodeError(f"kind {kind} is no stream message of gossip")
+            self._membership.suspicions.hear(sender)
             fields = Body(body)
             request = fields.take_int()
             is_reply = fields.take_bool()
@@ -341,7 +340,7 @@ class Gossip:
 
     def _wake(self, now: float) -> None:
         self._detector.wake(now)
-        self._membership.restart_suspicions(now)
+        self._membership.suspicions.restart(now)
         self._discovery.burst(now)
 
     def _receive(self, sender: NodeId, kind: int, body: Body, source: Address, now: float) -> None:
@@ -382,8 +381,9 @@ class Gossip:
         digest = body.take_bytes()
         rumours = body.take_list()
         if target != self._context.node_id:
-            # Somebody who lived at this address before us.
+            # Somebody who lived at this address before us; the asker sees by our answer who does now.
             self._context.count("pings_for_others")
+            self._context.send(source, messages.RUMOURS, [[self._membership.own.description.packed]])
             return
         self._take_rumours(sender, rumours, source, now)
         self._detector.answer_ping(sender, sequence, source)
@@ -439,13 +439,13 @@ class Gossip:
         elif kind == SPREAD:
             self._spread(now)
         elif kind == SUSPICION:
-            self._membership.declare_dead(subject, now)
+            self._membership.end_suspicion(subject, now)
         elif kind == HELLO:
             self._discovery.on_hello_timer(now)
         elif kind == RECONNECT:
             self._discovery.on_reconnect_timer(now)
         elif kind == LEAVE:
-            self._say_goodbye(now)
+            self._goodbye.go_on(now)
         else:
             assert kind == EXPIRE, f"unknown timer {kind}"
             self._membership.expire(now)
@@ -481,19 +481,6 @@ class Gossip:
             and self._is_running()
         ):
             self._context.timers.set(SPREAD, b"", max(now + _SPREAD_DELAY_S, self._next_spread))
-
-    def _say_goodbye(self, now: float) -> None:
-        config = self._context.config
-        if self._goodbyes_left == 0:
-            self._context.emit(LeaveFinished())
-            return
-        self._goodbyes_left -= 1
-        farewell = self._membership.own.verdict().packed
-        for peer in choose_some(self._context.rng, self._membership.table.listed(), config.leave_fanout):
-            entry = self._membership.table.entry(peer)
-            if entry.addresses:
-                self._context.send(entry.addresses[0], messages.RUMOURS, [[farewell]])
-        self._context.timers.set(LEAVE, b"", now + config.leave_time_s / _GOODBYES)
 
 
 def _id_of(entry: MemberEntry) -> NodeId:

@@ -22,7 +22,7 @@ from swarm.core.effects import MemberChanged, Persist
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import NO_NODE, Address, NodeId, short
 from swarm.gossip.awareness import Awareness
-from swarm.gossip.context import EXPIRE, SUSPICION, Context
+from swarm.gossip.context import EXPIRE, Context
 from swarm.gossip.description import describe
 from swarm.gossip.dissemination import RumourQueue, transmission_limit
 from swarm.gossip.interning import Interner
@@ -48,7 +48,7 @@ from swarm.gossip.rumours import (
     make_verdict,
     unpack_rumour_untrusted,
 )
-from swarm.gossip.suspicion import Suspicion, confirmations_wanted, suspicion_min_s
+from swarm.gossip.suspicion import Suspicions
 from swarm.wire.codec import COUNTER_MAX, pack
 
 _EXPIRE_EVERY_S: Final = 600.0
@@ -84,7 +84,7 @@ class Membership:
         self.table = MemberTable()
         self.queue = RumourQueue(config.rumour_queue_max)
         self.awareness = Awareness(config.awareness_max)
-        self.suspicions: dict[NodeId, Suspicion] = {}
+        self.suspicions: Final = Suspicions(context, self.awareness)
         self.is_leaving = False
         self.touched: dict[NodeId, bool] = {}
         self.was_accused = False
@@ -238,7 +238,7 @@ class Membership:
         if rumour.state == ALIVE and rumour.incarnation == entry.incarnation:
             return self._fill_in(entry, rumour)
         if rumour.state == SUSPECT and entry.state == SUSPECT and rumour.incarnation == entry.incarnation:
-            return self._confirm(entry, rumour)
+            return self._confirm(entry, rumour, now)
         if not supersedes(rumour.state, rumour.incarnation, entry.state, entry.incarnation):
             return False
         self._move(entry, rumour, now)
@@ -258,11 +258,10 @@ class Membership:
         if entry is not None and entry.is_listed():
             self.apply(make_verdict(DEAD, node_id, entry.incarnation, self._context.node_id), now)
 
-    def restart_suspicions(self, now: float) -> None:
-        """Give every suspect a fresh period, after a gap in which nobody could have been heard."""
-        for node_id, suspicion in self.suspicions.items():
-            suspicion.restart(now)
-            self._context.timers.set(SUSPICION, node_id, suspicion.deadline())
+    def end_suspicion(self, node_id: NodeId, now: float) -> None:
+        """Take that the time of a suspect is over: it is dead, unless there is reason to wait."""
+        if self.suspicions.is_due(node_id, now):
+            self.declare_dead(node_id, now)
 
     # Ourselves
 
@@ -428,11 +427,9 @@ class Membership:
         entry.sources = sources
         self._set_addresses(entry, before)
 
-    def _confirm(self, entry: MemberEntry, rumour: Rumour) -> bool:
-        suspicion = self.suspicions[entry.node_id]
-        if not suspicion.confirm(rumour.accuser):
+    def _confirm(self, entry: MemberEntry, rumour: Rumour, now: float) -> bool:
+        if not self.suspicions.confirm(entry.node_id, rumour.accuser, now):
             return False
-        self._context.timers.set(SUSPICION, entry.node_id, suspicion.deadline())
         self._pass_on(rumour, False)
         return True
 
@@ -440,25 +437,15 @@ class Membership:
         node_id = entry.node_id
         before = entry.state
         if before == SUSPECT and rumour.state != SUSPECT:
-            del self.suspicions[node_id]
-            self._context.timers.cancel(SUSPICION, node_id)
+            self.suspicions.end(node_id)
         entry = self.table.change(entry, rumour.state, rumour.incarnation, rumour.accuser, now)
         if rumour.state == ALIVE:
             self._describe(entry, rumour)
             entry = self.table.entry(node_id)
         elif rumour.state == SUSPECT:
-            self._start_suspicion(node_id, rumour.accuser, now)
+            self.suspicions.begin(node_id, rumour.accuser, self.alive_count(), now)
         self._pass_on(rumour, rumour.state == ALIVE and before != ALIVE)
         self._note_change(entry, STATE_NAMES[before], STATE_NAMES[rumour.state])
-
-    def _start_suspicion(self, node_id: NodeId, accuser: NodeId, now: float) -> None:
-        config = self._context.config
-        count = self.alive_count()
-        min_s = suspicion_min_s(config, count)
-        wanted = confirmations_wanted(config, count)
-        suspicion = Suspicion(accuser, wanted, min_s, min_s * config.suspicion_max_factor, now)
-        self.suspicions[node_id] = suspicion
-        self._context.timers.set(SUSPICION, node_id, suspicion.deadline())
 
     def _pass_on(self, rumour: Rumour, is_urgent: bool) -> None:
         if not self.queue.put(rumour.node_id, rumour.packed, is_urgent):

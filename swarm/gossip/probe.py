@@ -44,6 +44,7 @@ class Probe:
         self.is_confirming: Final = is_confirming
         self.started: Final = now
         self.ping_count = 0
+        self.is_heard = False
         self.helpers: list[NodeId] = []
         self.nacks: list[NodeId] = []
 
@@ -118,6 +119,24 @@ class FailureDetector:
         self._confirmed_at[target] = now
         self._begin(target, True, now)
 
+    def on_packet(self, sender: NodeId, source: Address, now: float) -> None:
+        """Take what a packet says, whatever is in it: its sender lives, and `source` is its address.
+
+        A process that has the address of a member under probe took the place of that member's.
+        """
+        self._membership.suspicions.hear(sender)
+        if not self._by_target or len(sender) != NODE_ID_SIZE or sender == self._context.node_id:
+            return
+        own = self._by_target.get(sender, 0)
+        if own:
+            self.probes[own].is_heard = True
+        for target in list(self._by_target):
+            if target != sender and not self.probes[self._by_target[target]].is_confirming:
+                entry = self._membership.table.get(target)
+                if entry is not None and entry.addresses and entry.addresses[0] == source:
+                    self._context.count("addresses_taken_over")
+                    self.on_hard_evidence(target, now)
+
     def on_suspected(self, target: NodeId, now: float) -> None:
         """Some members, few in the whole mesh, probe a new suspect at once to confirm or clear it."""
         healthy_count = self._membership.alive_count() - len(self._membership.suspicions) - 1
@@ -167,9 +186,14 @@ class FailureDetector:
         if probe.is_confirming:
             self._membership.declare_dead(probe.target, now)
             return
-        if len(probe.nacks) < len(probe.helpers) or not probe.helpers:
-            # One step whatever the number of nacks that did not come: when a group is gone, so are helpers.
+        has_doubt = len(probe.nacks) < len(probe.helpers) or not probe.helpers
+        if has_doubt and not self._is_group_lost():
+            # One step whatever the number of nacks that did not come.
             self._membership.awareness.change(1)
+        if probe.is_heard and self._context.config.weighs_evidence:
+            # Its answer was lost or comes too late, but it is there.
+            self._context.count("accusations_spared")
+            return
         self._membership.suspect(probe.target, now)
         self._look_for_a_group(now)
         entry = self._membership.table.get(probe.target)
@@ -274,9 +298,11 @@ class FailureDetector:
         round_trip = self._membership.round_trips.get(target)
         direct_s = config.probe_timeout_s if round_trip is None else round_trip.timeout_s(config)
         total_s = max(config.probe_interval_s, 2 * direct_s)
-        awareness = self._membership.awareness
-        self._context.timers.set(PROBE_DIRECT, subject, now + awareness.scale_s(direct_s))
-        self._context.timers.set(PROBE_END, subject, now + awareness.scale_s(total_s))
+        if not self._is_group_lost():
+            direct_s = self._membership.awareness.scale_s(direct_s)
+            total_s = self._membership.awareness.scale_s(total_s)
+        self._context.timers.set(PROBE_DIRECT, subject, now + direct_s)
+        self._context.timers.set(PROBE_END, subject, now + total_s)
 
     def _ping(self, probe: Probe) -> None:
         entry = self._membership.table.get(probe.target)
@@ -315,13 +341,15 @@ class FailureDetector:
 
     def _look_for_a_group(self, now: float) -> None:
         """Probe some more members out of turn when many are suspect at once: a switch may have failed."""
-        config = self._context.config
         suspicions = self._membership.suspicions
-        if len(suspicions) < max(2.0, config.group_share * self._membership.alive_count()):
+        if not suspicions.is_many(self._membership.alive_count()):
             return
-        peers = [peer for peer in self._membership.listed_peers() if peer not in suspicions]
-        for target in choose_some(self._context.rng, peers, config.extra_prober_count):
+        peers = [peer for peer in self._membership.listed_peers() if suspicions.get(peer) is None]
+        for target in choose_some(self._context.rng, peers, self._context.config.extra_prober_count):
             self._begin(target, False, now)
+
+    def _is_group_lost(self) -> bool:
+        return self._membership.suspicions.is_group_lost(self._membership.alive_count())
 
     def _succeed(self, probe: Probe) -> None:
         self._forget(probe.sequence)

@@ -41,6 +41,20 @@ def test_lifeguard_wrongs_far_fewer_than_swim() -> None:
     assert dead["lifeguard"] * 10 < dead["swim"]
 
 
+def test_the_settings_of_swarm_wrong_fifty_times_fewer_than_swim_and_are_no_slower() -> None:
+    wronged = {
+        name: sum([false_positives(name, starved, 1, seconds=180.0).dead for starved in (1, 4)])
+        for name in ("swim", "swarm")
+    }
+    assert wronged["swim"] >= 100
+    assert wronged["swarm"] * 50 <= wronged["swim"]
+    soon = {
+        name: statistics.mean([detect(16, seed, name).all_dead_s for seed in range(6)])
+        for name in ("swim", "swarm")
+    }
+    assert soon["swarm"] < soon["swim"]
+
+
 def test_nobody_is_wronged_when_nobody_is_starved() -> None:
     found = false_positives("swim", 0, 1, nodes=8, seconds=30.0)
     assert (found.suspected, found.dead, found.dead_at_healthy) == (0, 0, 0)

@@ -8,6 +8,7 @@ from swarm.core.rng import Rng
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.core import Gossip
 from swarm.gossip.rumours import make_alive, unpack_rumour_untrusted
+from swarm.gossip.suspicion import Suspicion
 from swarm.wire import messages
 
 OWN = b"o" * 16
@@ -69,6 +70,12 @@ def packets(effects: list[Effect], kind: int) -> list[Packet]:
 
 def states(core: Gossip) -> dict[NodeId, str]:
     return {member.node_id: member.state for member in core.members() if member.node_id != OWN}
+
+
+def suspicion_of(core: Gossip, node_id: NodeId) -> Suspicion:
+    found = core._membership.suspicions.get(node_id)
+    assert found is not None, "a suspect"
+    return found
 
 
 def rumours_in(packet: Packet) -> list[tuple[int, NodeId, int]]:

@@ -27,15 +27,18 @@ from tests.unit.gossip_builder import (
     rumours_in,
     run_until_probe_fails,
     states,
+    suspicion_of,
 )
 
 # Probing
 
 
-def test_a_ping_for_somebody_else_is_not_answered() -> None:
+def test_a_ping_for_somebody_else_is_answered_with_who_is_here() -> None:
     core = acquainted()
     core.receive_packet(ONE, messages.PING, [9, TWO, core_digest(core), []], PLACE_ONE, 1.0)
-    assert core.take_effects() == []
+    effects = core.take_effects()
+    assert packets(effects, messages.ACK) == []
+    assert [rumours_in(packet) for packet in packets(effects, messages.RUMOURS)] == [[(ALIVE, OWN, 5)]]
     assert core.statistics()["pings_for_others"] == 1
 
 
@@ -177,14 +180,14 @@ def test_a_suspicion_ends_in_death_and_confirmations_hasten_it() -> None:
     suspicion = make_verdict(SUSPECT, accused, 1, ONE).packed
     core.receive_packet(ONE, messages.RUMOURS, [[suspicion]], PLACE_ONE, 1.0)
     assert states(core)[accused] == "suspect"
-    slow = core._membership.suspicions[accused].deadline()
+    slow = suspicion_of(core, accused).deadline()
     again = make_verdict(SUSPECT, accused, 1, TWO).packed
     core.receive_packet(TWO, messages.RUMOURS, [[again, again]], PLACE_TWO, 1.0)
-    assert core._membership.suspicions[accused].deadline() < slow
+    assert suspicion_of(core, accused).deadline() < slow
     third = make_verdict(SUSPECT, accused, 1, b"B" * 16).packed
     core.receive_packet(TWO, messages.RUMOURS, [[third]], PLACE_TWO, 1.0)
-    quick = core._membership.suspicions[accused].deadline()
-    assert quick == pytest.approx(1.0 + 3.124, abs=0.01)
+    quick = suspicion_of(core, accused).deadline()
+    assert quick == pytest.approx(1.0 + 2.083, abs=0.01)
     while core.next_deadline() <= quick:
         answer_pings_of_others(core, accused)
     assert states(core)[accused] == "dead"

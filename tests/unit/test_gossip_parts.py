@@ -30,7 +30,7 @@ def test_tiny_meshes_wait_for_no_confirmation() -> None:
 
 
 def test_larger_meshes_suspect_longer() -> None:
-    assert [suspicion_min_s(CONFIG, count) for count in (0, 1, 10, 20, 100)] == [3.0, 3.0, 3.0, 3.903, 6.0]
+    assert [suspicion_min_s(CONFIG, count) for count in (0, 1, 10, 20, 100)] == [2.0, 2.0, 2.0, 2.602, 4.0]
 
 
 def test_confirmations_count_once_and_only_while_wanted() -> None:
