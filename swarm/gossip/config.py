@@ -17,6 +17,8 @@ class GossipConfig:
             half an interval, as in memberlist.
         probe_timeout_min_s, probe_timeout_max_s: bounds of the timeout derived from measured round trips.
             A Raspberry Pi on power-saving Wi-Fi has a 99th percentile of 2 s, a wired host of 1 ms.
+        probe_share: an unanswered probe ends after this share of the interval, in (0, 1], but not before twice
+            the peer's own timeout: the helpers' nacks need time to arrive.
         helper_count: members asked to probe on our behalf, >= 0. Three, as in memberlist.
         nack_after_s: seconds after which a helper tells that it too had no answer (Lifeguard); must leave
             time for the nack to arrive before the probe ends.
@@ -25,8 +27,8 @@ class GossipConfig:
         confirm_interval_min_s: seconds between two confirming probes of one member.
         probes_max, relays_max: bounds of the probes of our own and for others under way at once.
         suspicion_multiplier: the shortest suspicion is this times log10 of the mesh (at least 1) times the
-            probe interval. Lifeguard's alpha; 2 is the fast one of its paper: the wrong verdicts that it makes
-            more likely are those that `weighs_evidence` prevents.
+            probe interval. Lifeguard's alpha; 2 is the fast one of its paper: the wrong verdicts that it
+            makes more likely are those that `weighs_evidence` prevents.
         suspicion_max_factor: the longest suspicion in shortest ones, >= 1. Lifeguard's beta, 6.
         confirmations_wanted: independent accusers that bring a suspicion to its shortest; 0 is used in
             meshes too small to have them.
@@ -63,7 +65,9 @@ class GossipConfig:
         hello_answers_per_second: hellos that this node answers per second at most, and in a burst.
         reconnect_interval_min_s, reconnect_interval_max_s: the dead and unanswered addresses are asked
             again after the first, then ever more seldom up to the second.
-        reconnect_count_max: dead members and addresses asked in a round.
+        reconnect_count_max: addresses, and dead members, asked in the first round; fewer in rarer ones.
+        reconnect_mesh_count: dead members that all members together ask in a round, on average: a cut that
+            heals without multicast is bridged within a round or two, whatever the size of its sides.
         reconnect_burst_max: the same for the round at once when one of the dead has come back.
         contacts_max: seeds and remembered addresses kept.
         leave_fanout: members told directly that we leave.
@@ -75,6 +79,7 @@ class GossipConfig:
     probe_timeout_s: float = 0.5
     probe_timeout_min_s: float = 0.2
     probe_timeout_max_s: float = 1.0
+    probe_share: float = 0.6
     helper_count: int = 3
     nack_after_s: float = 0.3
     confirm_timeout_s: float = 0.3
@@ -98,7 +103,7 @@ class GossipConfig:
     packet_size_max_bytes: int = 1200
     rumour_size_max_bytes: int = 900
     facts_size_max_bytes: int = 512
-    members_max: int = 2000
+    members_max: int = 10000
     addresses_max: int = 8
     incarnation_jump_max: int = 2**20
     incarnation_first_max: int = 2**40
@@ -116,8 +121,9 @@ class GossipConfig:
     hello_answers_wanted: int = 6
     hello_answers_per_second: int = 10
     reconnect_interval_min_s: float = 1.0
-    reconnect_interval_max_s: float = 30.0
+    reconnect_interval_max_s: float = 4.0
     reconnect_count_max: int = 8
+    reconnect_mesh_count: int = 6
     reconnect_burst_max: int = 64
     contacts_max: int = 64
     leave_fanout: int = 32
@@ -128,6 +134,8 @@ class GossipConfig:
         _check_positive("probe_interval_s", self.probe_interval_s)
         _check_positive("spread_interval_s", self.spread_interval_s)
         _check_positive("nack_after_s", self.nack_after_s)
+        if not 0 < self.probe_share <= 1:
+            raise ConfigError(f"probe_share is {self.probe_share}, it must be above 0 and at most 1")
         _check_positive("confirm_timeout_s", self.confirm_timeout_s)
         _check_positive("push_pull_interval_s", self.push_pull_interval_s)
         _check_positive("leave_time_s", self.leave_time_s)
@@ -188,7 +196,12 @@ class GossipConfig:
     @staticmethod
     def phone() -> GossipConfig:
         """Return settings for a battery: fewer packets of its own, more patience."""
-        return GossipConfig(probe_interval_s=2.0, probe_timeout_max_s=2.0, hello_interval_max_s=32.0)
+        return GossipConfig(
+            probe_interval_s=2.0,
+            probe_timeout_max_s=2.0,
+            hello_interval_max_s=32.0,
+            reconnect_interval_max_s=30.0,
+        )
 
 
 def _check_positive(name: str, value: float) -> None:

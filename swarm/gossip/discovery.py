@@ -144,13 +144,21 @@ class Discovery:
         self._context.timers.set(HELLO, b"", when)
 
     def on_reconnect_timer(self, now: float) -> None:
-        """Greet some of the dead and some unanswered addresses, and back off."""
+        """Greet some of the dead and some unanswered addresses, and back off.
+
+        The rarer the rounds, the fewer are greeted in one; and members share the greeting of the dead.
+        """
         config = self._context.config
-        dead = self._membership.table.with_state(DEAD)
-        for entry in choose_some(self._context.rng, dead, config.reconnect_count_max):
-            self._greet_member(entry)
-        for place in choose_some(self._context.rng, self.unanswered_contacts(), config.reconnect_count_max):
+        rng = self._context.rng
+        rarity = self._backoff_s / config.reconnect_interval_min_s
+        count = max(1, int(config.reconnect_count_max / rarity**2))
+        for place in choose_some(rng, self.unanswered_contacts(), count):
             self.greet(place)
+        share = config.reconnect_mesh_count / max(1, self._membership.alive_count())
+        if share < count:
+            count = int(share) + (1 if rng.unit() < share - int(share) else 0)
+        for entry in choose_some(rng, self._membership.table.with_state(DEAD), count):
+            self._greet_member(entry)
         self._backoff_s = min(2 * self._backoff_s, config.reconnect_interval_max_s)
         self._plan_reconnection(now)
 

@@ -297,7 +297,7 @@ class FailureDetector:
             return
         round_trip = self._membership.round_trips.get(target)
         direct_s = config.probe_timeout_s if round_trip is None else round_trip.timeout_s(config)
-        total_s = max(config.probe_interval_s, 2 * direct_s)
+        total_s = max(config.probe_share * config.probe_interval_s, 2 * direct_s)
         if not self._is_group_lost():
             direct_s = self._membership.awareness.scale_s(direct_s)
             total_s = self._membership.awareness.scale_s(total_s)

@@ -18,7 +18,7 @@ def test_presets_are_valid_and_differ() -> None:
 
 def test_a_helper_has_time_to_tell_that_it_failed() -> None:
     for preset in (GossipConfig.lan(), GossipConfig.local(), GossipConfig.wan(), GossipConfig.phone()):
-        period_s = max(preset.probe_interval_s, 2 * preset.probe_timeout_s)
+        period_s = max(preset.probe_share * preset.probe_interval_s, 2 * preset.probe_timeout_s)
         assert preset.probe_timeout_s + preset.nack_after_s < period_s
 
 
@@ -33,6 +33,8 @@ def test_a_helper_has_time_to_tell_that_it_failed() -> None:
         ("suspicion_max_factor", 0.5),
         ("confirm_ping_count", 0),
         ("awareness_max", 0),
+        ("probe_share", 0.0),
+        ("probe_share", 1.1),
         ("members_max", 1),
         ("facts_size_max_bytes", 900),
         ("rumour_size_max_bytes", 1150),
