@@ -14,12 +14,14 @@ from swarm.wire.messages import (
     CLIENT_ACCEPTED,
     CLIENT_CALL,
     CLIENT_REFUSED,
+    CLIENT_REPLY,
     CLIENT_SUBMIT,
     CLIENT_UPDATE,
     CLIENT_WATCH,
     KIND_PROGRAM,
 )
 
+CANCEL_REQUEST: Final = 3
 OPTIONS: Final = TaskOptions(cpus=1.0)
 
 
@@ -61,6 +63,7 @@ class SimulatedClient:
         counts: the last [total, done, failed, running] heard.
         results: task -> completion, for kept tasks and failures.
         attempts: given out so far, as the leader says.
+        cancelled_at: when the leader's answer to a cancel was read, -1 for not yet.
     """
 
     def __init__(self, cluster: Cluster, name: str, part: JobPart, attached: int) -> None:
@@ -73,6 +76,7 @@ class SimulatedClient:
         self.reason = ""
         self.counts = [0, 0, 0, 0]
         self.attempts = 0
+        self.cancelled_at = -1.0
         self.results: dict[int, Completion] = {}
         self.attached = attached
         self._session = -1
@@ -116,7 +120,7 @@ class SimulatedClient:
         """Ask for the job to be cancelled, now and again after every change of the node."""
         self._is_cancelling = True
         if self._session >= 0 and self._is_attached():
-            self._send(CLIENT_CALL, [3, "cancel", {"job": self.job}])
+            self._send(CLIENT_CALL, [CANCEL_REQUEST, "cancel", {"job": self.job}])
 
     def close(self) -> None:
         """Leave the node; the job goes on without this client."""
@@ -145,6 +149,9 @@ class SimulatedClient:
         elif frame.kind == CLIENT_REFUSED:
             body.take_int(), body.take_int()
             self.refused = body.take_text()
+        elif frame.kind == CLIENT_REPLY:
+            if body.take_int() == CANCEL_REQUEST and body.take_bool() and self.cancelled_at < 0:
+                self.cancelled_at = self._cluster.engine.now
         elif frame.kind == CLIENT_UPDATE:
             body.take_bytes()
             self.state = body.take_text()

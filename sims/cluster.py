@@ -119,6 +119,15 @@ class Cluster(Loop):
             host.node.set_addresses([host.address], host.now(now))
             self._pump(host)
 
+    def describe(self, index: int, facts: dict[str, object]) -> None:
+        """Let a running node tell everybody these facts about itself, beside those that it told before."""
+        host = self.hosts[index]
+        assert host.node is not None, f"host {index} is down"
+        own = host.node.gossip.member(host.node_id)
+        assert own is not None, "a node is a member"
+        host.node.gossip.set_facts({**own.facts, **facts}, host.now(self.engine.now))
+        self._pump(host)
+
     def clone(self, source: int, target: int) -> None:
         """Start host `target`, which is down, with a copy of the identity and disk of `source`."""
         other = self.hosts[target]
@@ -126,6 +135,13 @@ class Cluster(Loop):
         self._clones[other.node_id] = [source, target]
         self.start(target, [source])
         self._by_id[other.node_id] = source
+
+    def end_clone(self, target: int) -> None:
+        """Take a clone away: its host goes dark, and with its next start it is a new node with a new disk."""
+        host = self.hosts[target]
+        twins = self._clones.pop(host.node_id)
+        self._by_id[host.node_id] = twins[0]
+        self.kill(target, power=True, disk=DESTROYED)
 
     # Processes, clocks, disks
 

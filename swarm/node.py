@@ -393,7 +393,7 @@ class Node(NodeParts):
         elif kind == REPORT_WANTED:
             self._report(sender, body.take_int())
         else:
-            self._own.extend(obey(self.exec, sender, kind, body, now))
+            self._own.extend(obey(self.exec, self.records, sender, kind, body, now))
 
     # Leadership and members
 

@@ -32,7 +32,10 @@ class Truth(Observer):
         forgot: identities whose disk lost something that it had acknowledged: nothing they promised counts.
         downs: nodes that went down so far.
         starving: hosts whose inputs take long.
+        was_starved: whether any host ever was starving.
         stalls: host -> begin and end of the last time for which its process stood still.
+        clones: host -> the host whose identity it has too. As long as there is one, nobody is well.
+        is_cut: whether some hosts cannot reach some others. As long as that is so, nobody is well.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -42,7 +45,10 @@ class Truth(Observer):
         self.forgot: Final[dict[bytes, bool]] = {}
         self.downs = 0
         self.starving: Final[dict[int, bool]] = {}
+        self.was_starved = False
         self.stalls: Final[dict[int, tuple[float, float]]] = {}
+        self.clones: Final[dict[int, int]] = {}
+        self.is_cut = False
 
     def on_boot(self, host: Host, now: float) -> None:
         self.troubled_at[host.index] = now
@@ -50,6 +56,15 @@ class Truth(Observer):
     def on_down(self, host: Host, how: str, now: float) -> None:
         self.troubled_at[host.index] = now
         self.downs += 1
+
+    def end_clone(self, target: int) -> None:
+        """Take that a clone is taken away now: all are in trouble until then."""
+        del self.clones[target]
+        self.net_troubled_at = max(self.net_troubled_at, self.cluster.engine.now)
+
+    def was_calm(self) -> bool:
+        """Return whether nothing happened so far but that single processes ended and came back."""
+        return not (self.net_troubled_at or self.stalls or self.forgot or self.was_starved or self.clones)
 
     def is_well(self, index: int, for_s: float) -> bool:
         """Return whether nothing was done to a host, nor to the network, for so long."""
@@ -59,6 +74,8 @@ class Truth(Observer):
             host.node is not None
             and now >= host.stalled_until
             and index not in self.starving
+            and not self.clones
+            and not self.is_cut
             and now - self.troubled_at[index] >= for_s
             and now - self.net_troubled_at >= for_s
         )

@@ -11,9 +11,18 @@ Ballot: TypeAlias = tuple[int, bytes]
 VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 BEAT: Final = 22
+PING: Final = 2
+ACK: Final = 3
+PING_REQ: Final = 4
+NACK: Final = 5
+RUMOURS: Final = 6
 RECORD_STORE: Final = 50
 ASSIGN: Final = 61
 RELEASE_OBJECTS: Final = 63
+REFUSED: Final = 67
+JOB_UPDATE: Final = 72
+ORDERS: Final = (ASSIGN, 62, RELEASE_OBJECTS, 64, 77, 78)
+"""Kinds that only a leader sends; docs/WIRE.md calls them orders."""
 CLIENT_ACCEPTED: Final = 81
 CLIENT_UPDATE: Final = 84
 
@@ -42,6 +51,16 @@ def read(payload: bytes) -> Seen:
     fields: Any = msgpack.unpackb(payload, raw=False, strict_map_key=False)
     kind, sender, counter, owner, beat, body = fields
     return Seen(kind, sender, (counter, owner), beat, body)
+
+
+def rumours_in(frame: Seen) -> list[tuple[int, bytes]]:
+    """Return (state, member) of the rumours that a frame of the membership protocol carries; 0 is alive."""
+    found: list[tuple[int, bytes]] = []
+    if frame.kind in (PING, ACK, PING_REQ, NACK, RUMOURS):
+        for packed in frame.body[-1]:
+            fields: Any = msgpack.unpackb(packed, raw=False, strict_map_key=False)
+            found.append((fields[0], fields[1]))
+    return found
 
 
 def read_ballot(row: bytes | None) -> Ballot:

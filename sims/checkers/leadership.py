@@ -8,6 +8,8 @@ from sims.checkers.base import Checker, Truth
 from sims.checkers.frames import (
     ASSIGN,
     BEAT,
+    ORDERS,
+    REFUSED,
     VOTE_REPLY,
     VOTE_REQUEST,
     Ballot,
@@ -22,6 +24,7 @@ from swarm.core.effects import Effect, RunTasks, SendMessage, SendPacket
 
 NOTHING: Final[Ballot] = (0, b"")
 STALL_SLACK_S: Final = 1.0
+DISK_SLACK_S: Final = 0.05
 
 
 class PromiseChecker(Checker):
@@ -51,15 +54,24 @@ class PromiseChecker(Checker):
 
 
 class FenceChecker(Checker):
-    """S2 a node's fence never falls, restarts included."""
+    """S2 a node's fence never falls, restarts included; what it refuses is below, and answered with it."""
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._fences: dict[bytes, Ballot] = {}
+        self._ordered: dict[tuple[int, int, bytes], Ballot] = {}
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        if kind == MESSAGE and kind_of(payload) in ORDERS:
+            frame = read(payload)
+            key = (host.index, host.epoch, frame.sender)
+            self._ordered[key] = min(frame.ballot, self._ordered.get(key, frame.ballot))
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, (SendPacket, SendMessage)):
             frame = read(effect.payload)
+            if frame.kind == REFUSED and isinstance(effect, SendMessage):
+                self._judge_refusal(host, effect.peer, frame)
             before = self._fences.get(host.node_id, NOTHING)
             if frame.ballot >= before:
                 self._fences[host.node_id] = frame.ballot
@@ -71,6 +83,18 @@ class FenceChecker(Checker):
             else:
                 self._fences[host.node_id] = frame.ballot
 
+    def _judge_refusal(self, host: Host, peer: bytes, frame: Seen) -> None:
+        told = (frame.body[0], frame.body[1])
+        if told != frame.ballot:
+            self.fail(
+                "S2", f"{self.name(host)} refuses with {_show(told)} what is below {_show(frame.ballot)}"
+            )
+        ordered = self._ordered.pop((host.index, host.epoch, peer), NOTHING)
+        if ordered >= frame.ballot:
+            self.fail(
+                "S2", f"{self.name(host)} refuses {_show(ordered)}, and tells that it obeys {_show(told)}"
+            )
+
 
 class OrderChecker(Checker):
     """S3 no order is executed below the fence."""
@@ -78,22 +102,26 @@ class OrderChecker(Checker):
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._stale: dict[int, dict[tuple[bytes, int, int], Ballot]] = {}
+        self._valid: dict[int, dict[tuple[bytes, int, int], bool]] = {}
 
     def on_boot(self, host: Host, now: float) -> None:
         self._stale[host.index] = {}
+        self._valid[host.index] = {}
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
         if kind != MESSAGE or kind_of(payload) != ASSIGN or host.node is None:
             return
         frame = read(payload)
         fence = host.node.election.ballot()
-        stale = self._stale[host.index]
+        stale, valid = self._stale[host.index], self._valid[host.index]
         for row in frame.body[0]:
+            # Two leaders may give the same number.
             key = (row[0], row[1], row[2])
-            if frame.ballot < fence:
-                stale[key] = frame.ballot
-            else:
+            if frame.ballot >= fence:
+                valid[key] = True
                 stale.pop(key, None)
+            elif key not in valid:
+                stale[key] = frame.ballot
 
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
         for effect in effects:
@@ -143,7 +171,7 @@ class LeadershipChecker(Checker):
         if ballot not in self._owners:
             voters = len(self._asked.get(ballot, {})) + 1
             votes = len(self._granted.get(ballot, {})) + 1
-            if 2 * votes <= voters:
+            if 2 * votes <= voters and host.node_id not in self.truth.forgot:
                 self.fail(
                     "S4", f"{self.name(host)} leads under {_show(ballot)} with {votes} votes of {voters}"
                 )
@@ -158,7 +186,8 @@ class LeadershipChecker(Checker):
         lease_s = host.settings.election.lease_s
         led_at = self._beat_at.setdefault((ballot, host.index), now)
         begin_s, end_s = self.truth.stalls.get(host.index, (0.0, 0.0))
-        if led_at < begin_s and now >= end_s and end_s - begin_s > lease_s + STALL_SLACK_S:
+        # What waited for the disk when the process stopped leaves first.
+        if led_at < begin_s and now >= end_s + DISK_SLACK_S and end_s - begin_s > lease_s + STALL_SLACK_S:
             self.fail(
                 "S4",
                 f"{self.name(host)} leads on under {_show(ballot)} after {end_s - begin_s:.1f} s of silence",

@@ -1,16 +1,22 @@
-"""S10, D1, D2: incarnations, verdicts about members, and the time they take."""
+"""S10, D1 to D3: incarnations, verdicts about members, the time they take, and answers to them."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
+from sims.checkers.frames import RUMOURS, kind_of, read, rumours_in
 from sims.host import Host
-from swarm.core.effects import Effect, Notify
+from swarm.core.effects import Effect, Notify, SendHello, SendPacket
 from swarm.core.ids import short
 
 WELL_FOR_S: Final = 45.0
 """A verdict may be about something that was the matter a long suspicion ago."""
+PACKET_BYTES: Final = 1200
+REVIVAL_S: Final = 20.0
+"""How long the news that somebody is back may be under way."""
+REFUTATION_BYTES: Final = 400
+"""What a node says of itself needs no more; a packet with less room left may be full of refutations."""
 
 
 class MembershipChecker(Checker):
@@ -64,3 +70,51 @@ class MembershipChecker(Checker):
                         f"{self.name(host)} holds {member.name} at incarnation {member.incarnation}, "
                         f"which itself is at {known}",
                     )
+
+
+class RefutationChecker(Checker):
+    """D3 an accused node's answer goes before other news: into its next datagram with any.
+
+    Behind a crowd of other rumours it would come too late, and the well would be dead (D2).
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth)
+        self._owed: dict[tuple[int, int], int] = {}
+        self._revived: dict[tuple[int, int, str], float] = {}
+
+    def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        key = (host.index, host.epoch)
+        if isinstance(effect, Notify):
+            if effect.event == "refuted":
+                # The first answer goes to the accuser alone.
+                self._owed[key] = 2
+            elif effect.event == "member_alive":
+                self._revived[(*key, str(effect.values["member"]))] = now
+            return
+        if key not in self._owed:
+            return
+        if isinstance(effect, SendHello):
+            del self._owed[key]
+        elif isinstance(effect, SendPacket):
+            self._judge(host, key, effect, now)
+
+    def _judge(self, host: Host, key: tuple[int, int], effect: SendPacket, now: float) -> None:
+        if kind_of(effect.payload) > RUMOURS:
+            return
+        told = rumours_in(read(effect.payload))
+        if (0, host.node_id) in told:
+            self._owed[key] -= 1
+            if not self._owed[key] or len(told) > 1:
+                del self._owed[key]
+            return
+        if len(told) == 1 and told[0][0]:
+            return  # Who is accused is told so and nothing else, at every address it ever had.
+        has_room = len(effect.payload) + REFUTATION_BYTES <= PACKET_BYTES
+        news = [member for state, member in told if state]
+        # That others are alive after all is as urgent, that they describe themselves anew is not.
+        for state, member in told:
+            if not state and now - self._revived.get((*key, short(member)), 0.0) > REVIVAL_S:
+                news.append(member)
+        if news and has_room and not self.truth.clones:
+            self.fail("D3", f"{self.name(host)} tells of others before it answers that it is alive")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
-from sims.checkers.frames import CLIENT_ACCEPTED, CLIENT_UPDATE, kind_of, read
+from sims.checkers.frames import CLIENT_ACCEPTED, CLIENT_UPDATE, JOB_UPDATE, Ballot, kind_of, read
 from sims.host import Host
-from swarm.core.effects import Effect, Erase, Persist, SendToClient
+from swarm.core.effects import Effect, Erase, Persist, SendMessage, SendToClient
 
 COPIES: Final = 3
 JOB_SIZE: Final = 10
+INLINE_BYTES: Final = 65536
+"""Results up to this size travel inside messages (docs/WIRE.md)."""
 FINAL: Final = ("done", "failed", "cancelled")
 
 
@@ -31,7 +33,8 @@ class Acknowledged:
 class RecordChecker(Checker):
     """S6 an acknowledged part is on k disks when it is acknowledged, and on one as long as its job runs.
 
-    S7 a node gives up its copy only together with a tombstone.
+    S7 a node gives up its copy only together with a tombstone. S9 a tombstone stays for 30 days, longer
+    than any trial.
     """
 
     def __init__(self, truth: Truth) -> None:
@@ -51,6 +54,8 @@ class RecordChecker(Checker):
 
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
         for effect in effects:
+            if isinstance(effect, Erase) and effect.table == "tombs":
+                self.fail("S9", f"{self.name(host)} forgets that job {effect.prefix.hex()[:6]} has ended")
             if isinstance(effect, Erase) and effect.table == "parts":
                 job = effect.prefix[:JOB_SIZE]
                 has_tomb = host.disk.row("tombs", job) is not None
@@ -121,7 +126,11 @@ class RecordChecker(Checker):
 
 
 class StatusChecker(Checker):
-    """S9 what a client was shown as done stays done, with the results that it was shown."""
+    """S9 what a client was shown as done stays done, with the results that it was shown.
+
+    Where only single processes end and come back, any end stays. A leader never replaces a result that it
+    told by another one, unless it may have lost it and had it computed anew.
+    """
 
     def __init__(self, truth: Truth, records: RecordChecker) -> None:
         super().__init__(truth)
@@ -129,8 +138,13 @@ class StatusChecker(Checker):
         self._shown: dict[bytes, str] = {}
         self.random_jobs: dict[bytes, bool] = {}
         self._results: dict[tuple[bytes, int], list[bytes]] = {}
+        self._told: dict[tuple[Ballot, bytes, int], list[bytes]] = {}
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
+        if isinstance(effect, SendMessage) and kind_of(effect.payload) == JOB_UPDATE:
+            frame = read(effect.payload)
+            for row in frame.body[4]:
+                self._take_winner(host, frame.ballot, frame.body[0], row)
         if not isinstance(effect, SendToClient) or kind_of(effect.payload) != CLIENT_UPDATE:
             return
         body = read(effect.payload).body
@@ -140,13 +154,27 @@ class StatusChecker(Checker):
         before = self._shown.get(job, "")
         if state in FINAL:
             self._records.ended.setdefault(job, now)
-        # A verdict is told before other disks have it: a cancel after the leader's death, or on the other
-        # side of a cut, may win (verdict-alone).
-        is_excused = state == "cancelled" and (self.truth.downs > 0 or self.truth.net_troubled_at > 0)
+        is_calm = self.truth.was_calm()
+        # A cancel on the other side of a cut may win there (verdict-alone).
+        is_excused = state == "cancelled" and not is_calm
         if before == "done" and state in FINAL and state != "done" and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
+        if before and state in FINAL and state != before and is_calm:
+            self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
         if state in FINAL and before != "done":
             self._shown[job] = state
+
+    def _take_winner(self, host: Host, ballot: Ballot, job: bytes, row: list[object]) -> None:
+        """Judge what a leader tells its watchers: small results travel in messages and are never lost."""
+        task, outputs = row[0], row[5]
+        assert isinstance(task, int), "a completion names its task"
+        if not isinstance(outputs, list) or host.node_id in self.truth.forgot:
+            return
+        if [output for output in outputs if output[1] > INLINE_BYTES]:
+            return
+        digests = [output[0] for output in outputs]
+        if self._told.setdefault((ballot, job, task), digests) != digests:
+            self.fail("S9", f"{self.name(host)} replaces the result of task {task} of job {job.hex()[:6]}")
 
     def _take_result(self, host: Host, job: bytes, row: list[object]) -> None:
         task, outputs = row[0], row[5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from sims.checkers.base import Truth
@@ -54,6 +55,7 @@ def _cut_power(stage: Stage, index: int, disk: str) -> None:
 
 def _destroy(stage: Stage, event: Event) -> None:
     for index in event.targets:
+        _end_clones_of(stage, index)
         _forget(stage, index)
         stage.cluster.kill(index, power=True, disk=DESTROYED)
 
@@ -62,6 +64,42 @@ def _forget(stage: Stage, index: int) -> None:
     """Take that a disk lost what it had acknowledged."""
     stage.records.lose(index)
     stage.truth.forgot[stage.cluster.hosts[index].node_id] = True
+
+
+def _clone(stage: Stage, event: Event) -> None:
+    """Let a host come up with a copy of the disk and the identity of another one."""
+    source, target = event.targets
+    if source in stage.truth.clones.values() or target in stage.truth.clones.values():
+        return
+    if source in stage.truth.clones or target in stage.truth.clones:
+        return
+    _destroy(stage, replace(event, targets=(target,)))
+    # What one of the two promises, the other does not know.
+    stage.truth.forgot[stage.cluster.hosts[source].node_id] = True
+    stage.truth.clones[target] = source
+    stage.cluster.clone(source, target)
+
+
+def _unclone(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        _end_clones_of(stage, index)
+
+
+def _end_clones_of(stage: Stage, index: int) -> None:
+    """Take the clone away that a host is, or has."""
+    for target, source in list(stage.truth.clones.items()):
+        if index in (source, target):
+            stage.truth.end_clone(target)
+            stage.records.lose(target)
+            stage.cluster.end_clone(target)
+
+
+def _describe(stage: Stage, event: Event) -> None:
+    """Let nodes tell everybody anew what they are, as changes of their load would."""
+    for index in event.targets:
+        host = stage.cluster.hosts[index]
+        if host.node is not None:
+            stage.cluster.describe(index, {"told": int(1000 * stage.cluster.engine.now)})
 
 
 def _start(stage: Stage, event: Event) -> None:
@@ -89,14 +127,17 @@ def _kill_leader(stage: Stage, event: Event) -> None:
 
 
 def _cut(stage: Stage, event: Event) -> None:
+    stage.truth.is_cut = True
     stage.cluster.network.partition([list(group) for group in event.groups])
 
 
 def _heal(stage: Stage, _event: Event) -> None:
+    stage.truth.is_cut = False
     stage.cluster.network.heal()
 
 
 def _block(stage: Stage, event: Event) -> None:
+    stage.truth.is_cut = True
     for source in event.groups[0]:
         for target in event.groups[1]:
             if source != target:
@@ -140,6 +181,7 @@ def _pace(stage: Stage, event: Event) -> None:
         stage.cluster.set_slowness(index, 1.0 + 20 * event.value)
         if event.value:
             stage.truth.starving[index] = True
+            stage.truth.was_starved = True
         else:
             stage.truth.starving.pop(index, None)
 
@@ -213,5 +255,19 @@ ACTS: Final[dict[str, Callable[[Stage, Event], None]]] = {
     "latency": _latency,
     "move": _move,
     "leave": _leave,
+    "clone": _clone,
+    "unclone": _unclone,
+    "describe": _describe,
 }
-NETWORK_ACTS: Final = ("cut", "heal", "block", "clog", "deafen", "loss", "latency", "move")
+NETWORK_ACTS: Final = (
+    "cut",
+    "heal",
+    "block",
+    "clog",
+    "deafen",
+    "loss",
+    "latency",
+    "move",
+    "clone",
+    "unclone",
+)

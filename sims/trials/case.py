@@ -74,6 +74,8 @@ class Case:
         core: hosts that are up and connected in the second phase.
         is_core_relayed: whether the core is connected through one host only.
         quiet_s: length of the look at traffic in the end.
+        results_ttl_s: how long ended jobs stay, 0 for the scheduler's own choice.
+        nat: hosts behind an address translator: only they can begin to speak.
     """
 
     seed: int
@@ -86,6 +88,8 @@ class Case:
     core: tuple[int, ...] = ()
     is_core_relayed: bool = False
     quiet_s: float = 5.0
+    results_ttl_s: float = 0.0
+    nat: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -108,6 +112,7 @@ def from_json(text: str) -> Case:
         events = tuple([_event(event) for event in fields.pop("events")])
         jobs = tuple([JobPlan(**job) for job in fields.pop("jobs")])
         fields["core"] = tuple(fields["core"])
+        fields["nat"] = tuple(fields.get("nat", ()))
         fields["notes"] = tuple(fields.get("notes", ()))
         return Case(hosts=hosts, network=NetworkConfig(**network), events=events, jobs=jobs, **fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

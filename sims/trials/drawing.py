@@ -1,4 +1,4 @@
-"""Drawing a case from a seed: ranges as in TigerBeetle's simulator and Jepsen's menu of faults."""
+"""Drawing a case from a seed: a profile says of which hosts, network, faults and jobs."""
 
 from __future__ import annotations
 
@@ -9,59 +9,13 @@ from typing import Final
 from sims.network import NetworkConfig
 from sims.settings import HostSpec
 from sims.trials.case import Case, Event, JobPlan
+from sims.trials.faults import FAULTS, Draw
 from sims.trials.jobs import SHAPES
 from swarm.core.errors import ConfigError
 from swarm.core.rng import Rng
 
 BEGIN_S: Final = 6.0
 LARGE_BYTES: Final = 200_000
-
-
-class Draw:
-    """The events of a case as they are drawn, and what they may do.
-
-    Attributes:
-        rng: decides.
-        count: hosts.
-        end_s: of the faults.
-        events: so far.
-        harsh: whether disks may lose what they acknowledged.
-    """
-
-    def __init__(self, rng: Rng, count: int, end_s: float, harsh: bool) -> None:
-        self.rng: Final = rng
-        self.count: Final = count
-        self.end_s: Final = end_s
-        self.harsh: Final = harsh
-        self.events: Final[list[Event]] = []
-
-    def add(
-        self,
-        at_s: float,
-        kind: str,
-        targets: list[int] | None = None,
-        value: float = 0.0,
-        groups: list[list[int]] | None = None,
-    ) -> None:
-        """Add an event, at a whole millisecond before the end."""
-        event = Event(
-            at_s=round(min(at_s, self.end_s), 3),
-            kind=kind,
-            targets=tuple(targets or []),
-            value=round(value, 4),
-            groups=tuple([tuple(group) for group in groups or []]),
-        )
-        self.events.append(event)
-
-    def some(self, most: int) -> list[int]:
-        """Return 1 to `most` different hosts."""
-        return self.rng.sample(list(range(self.count)), 1 + self.rng.below(max(1, min(most, self.count))))
-
-    def sides(self) -> tuple[list[int], list[int]]:
-        """Return two sides, each with at least one host where there are two."""
-        hosts = self.rng.sample(list(range(self.count)), self.count)
-        size = 1 + self.rng.below(max(1, self.count - 1))
-        return hosts[:size], hosts[size:]
 
 
 def draw(seed: int, profile: str) -> Case:
@@ -76,7 +30,7 @@ def draw(seed: int, profile: str) -> Case:
 
 
 def _soak(seed: int, rng: Rng) -> Case:
-    return _mixed(seed, "soak", rng, 5 + rng.below(4), 60.0)
+    return _behind_nat(_mixed(seed, "soak", rng, 5 + rng.below(4), 60.0), rng)
 
 
 def _small(seed: int, rng: Rng) -> Case:
@@ -102,6 +56,23 @@ def _calm(seed: int, rng: Rng) -> Case:
     return replace(case, network=NetworkConfig(), events=tuple(events), jobs=jobs, core=tuple(range(count)))
 
 
+def _handover(seed: int, rng: Rng) -> Case:
+    """No fault but the crash of the leader's process, always while tasks run."""
+    case = _calm(seed, rng)
+    events: list[Event] = []
+    jobs: list[JobPlan] = []
+    at_s = 10.0
+    for drawn in case.jobs:
+        at_s += rng.uniform(4.0, 8.0)
+        events.append(Event(at_s=round(at_s + rng.uniform(0.5, 3.0), 3), kind="kill-leader"))
+        events.append(Event(at_s=round(at_s + 7.0, 3), kind="revive"))
+        shape, task_s = rng.choose(["bag", "bag", drawn.shape]), rng.choose([0.5, 2.0])
+        plan = replace(drawn, at_s=round(at_s, 3), task_s=task_s, size_bytes=10, shape=shape, width=8)
+        jobs.append(replace(plan, cancel_s=0.0, fails=False))
+        at_s += 8.0
+    return replace(case, profile="handover", events=tuple(events), jobs=tuple(jobs))
+
+
 def _lossy(seed: int, rng: Rng) -> Case:
     """No fault, but a network that loses much."""
     case = _mixed(seed, "lossy", rng, 5 + rng.below(3), 90.0)
@@ -111,14 +82,104 @@ def _lossy(seed: int, rng: Rng) -> Case:
 
 
 def _large(seed: int, rng: Rng) -> Case:
-    return _mixed(seed, "large", rng, 12 + rng.below(13), 60.0)
+    return _behind_nat(_mixed(seed, "large", rng, 12 + rng.below(13), 60.0), rng)
 
 
-def _mixed(seed: int, profile: str, rng: Rng, count: int, faults_s: float) -> Case:
+def _behind_nat(case: Case, rng: Rng) -> Case:
+    """Sometimes one host stands behind a translator; two could not speak to each other without relays."""
+    return replace(case, nat=(rng.below(len(case.hosts)),)) if rng.unit() < 0.15 else case
+
+
+def _apart(seed: int, rng: Rng) -> Case:
+    """No process ends, but sides are apart for so long that each takes the other for dead."""
+    count = 5 + rng.below(4)
+    case = _mixed(seed, "apart", rng, count, 90.0)
+    drawn = Draw(rng, count, 90.0, False)
+    if rng.unit() < 0.5:
+        drawn.add(BEGIN_S, "deafen", drawn.some(count))
+    at_s = BEGIN_S
+    while at_s < 60.0:
+        at_s += rng.uniform(2.0, 20.0)
+        one, two = drawn.sides()
+        drawn.add(at_s, "cut", groups=[one, two])
+        at_s += rng.uniform(10.0, 45.0)
+        drawn.add(at_s, "heal")
+    return replace(case, network=NetworkConfig(), events=tuple(drawn.events), core=tuple(range(count)))
+
+
+def _ended(seed: int, rng: Rng) -> Case:
+    """Jobs that are cancelled or end soon, and are forgotten while nodes with their records are down."""
+    count = 5 + rng.below(3)
+    case = _mixed(seed, "ended", rng, count, 60.0)
+    drawn = Draw(rng, count, 60.0, False)
+    jobs: list[JobPlan] = []
+    for plan in case.jobs + case.jobs:
+        at_s = round(rng.uniform(BEGIN_S, 40.0), 3)
+        cancel_s = round(rng.uniform(0.3, 3.0), 3) if rng.unit() < 0.5 else 0.0
+        host = rng.below(count)
+        jobs.append(replace(plan, at_s=at_s, cancel_s=cancel_s, is_random=False, host=host))
+        if cancel_s and rng.unit() < 0.6:
+            at_s += cancel_s + rng.uniform(0.05, 1.0)
+            drawn.add(at_s, "kill-leader", value=float(rng.below(2)))
+            drawn.add(at_s + rng.uniform(3.0, 20.0), "revive")
+        elif rng.unit() < 0.6:
+            targets = drawn.some(2)
+            at_s += rng.uniform(0.05, 3.0)
+            drawn.add(at_s, rng.choose(["kill", "power", "leave"]), targets)
+            drawn.add(at_s + rng.uniform(5.0, 25.0), "start", targets)
+    drawn.events.sort(key=_time_of)
+    ttl_s = rng.choose([1.5, 4.0])
+    return replace(
+        case,
+        network=NetworkConfig(),
+        events=tuple(drawn.events),
+        jobs=tuple(jobs),
+        core=tuple(range(count)),
+        results_ttl_s=ttl_s,
+    )
+
+
+def _versions(seed: int, rng: Rng) -> Case:
+    """Tasks whose runs all make other outputs, and nodes that are away and come back with old ones."""
+    kinds = ["crash", "leader", "partition", "flap", "one-way", "clog", "pause", "sleep", "leader-sleeps"]
+    case = _mixed(seed, "versions", rng, 5 + rng.below(3), 60.0, kinds)
+    jobs: list[JobPlan] = []
+    for plan in case.jobs:
+        shape = rng.choose(["chain", "fork-join", "tree", "stencil"])
+        size = rng.choose([1000, 1000, LARGE_BYTES])
+        jobs.append(
+            replace(plan, shape=shape, size_bytes=size, is_random=True, fails=False, cancel_s=0.0, task_s=0.5)
+        )
+    return replace(case, network=NetworkConfig(), jobs=tuple(jobs))
+
+
+def _crowd(seed: int, rng: Rng) -> Case:
+    """No fault, but nodes that often describe themselves anew, and a network that loses much."""
+    count = 8 + rng.below(5)
+    case = _lossy(seed, rng)
+    drawn = Draw(rng, count, 40.0, False)
+    talkers = rng.sample(list(range(count)), count // 2)
+    for number in range(60):
+        drawn.add(BEGIN_S + 0.5 * number, "describe", talkers)
+    return replace(
+        case,
+        profile="crowd",
+        hosts=_hosts(rng, count),
+        events=tuple(drawn.events),
+        jobs=case.jobs[:1],
+        faults_s=40.0,
+        core=tuple(range(count)),
+    )
+
+
+def _mixed(
+    seed: int, profile: str, rng: Rng, count: int, faults_s: float, among: list[str] | None = None
+) -> Case:
     drawn = Draw(rng, count, faults_s, rng.unit() < 0.4)
     at_s = BEGIN_S
     pause_s = rng.choose([1.5, 3.0, 6.0, 12.0])
-    kinds = rng.sample(list(FAULTS), 3 + rng.below(len(FAULTS) - 2))
+    known = list(FAULTS) if among is None else among
+    kinds = rng.sample(known, 3 + rng.below(len(known) - 2))
     while at_s < faults_s:
         at_s += rng.uniform(0.1, 2 * pause_s)
         FAULTS[rng.choose(kinds)](drawn, at_s)
@@ -192,171 +253,20 @@ def _job(rng: Rng, count: int, faults_s: float) -> JobPlan:
     )
 
 
-# Faults
-
-
-def _crash(drawn: Draw, at_s: float) -> None:
-    rng = drawn.rng
-    targets = drawn.some(rng.choose([1, 1, 1, drawn.count // 2 + 1, drawn.count]))
-    kind = rng.choose(["kill", "kill", "power"])
-    drawn.add(at_s, kind, targets, value=float(rng.below(2)))
-    if rng.unit() < 0.8:
-        drawn.add(at_s + rng.uniform(0.05, 10.0), "start", targets)
-
-
-def _crash_leader(drawn: Draw, at_s: float) -> None:
-    rng = drawn.rng
-    drawn.add(at_s, "kill-leader", value=float(rng.below(2)))
-    drawn.add(at_s + rng.choose([0.05, 0.5, 3.0, 12.0]), "revive")
-
-
-def _blackout(drawn: Draw, at_s: float) -> None:
-    drawn.add(at_s, "power", list(range(drawn.count)), value=float(drawn.rng.below(2)))
-    drawn.add(at_s + drawn.rng.uniform(0.5, 5.0), "revive")
-
-
-def _partition(drawn: Draw, at_s: float) -> None:
-    one, two = drawn.sides()
-    drawn.add(at_s, "cut", groups=[one, two])
-    drawn.add(at_s + drawn.rng.uniform(0.3, 20.0), "heal")
-
-
-def _flap(drawn: Draw, at_s: float) -> None:
-    one, two = drawn.sides()
-    for number in range(2 + drawn.rng.below(5)):
-        drawn.add(at_s + 2.0 * number, "cut", groups=[one, two])
-        drawn.add(at_s + 2.0 * number + drawn.rng.uniform(0.2, 1.8), "heal")
-
-
-def _one_way(drawn: Draw, at_s: float) -> None:
-    one, two = drawn.sides()
-    drawn.add(at_s, "block", groups=[one, two])
-    drawn.add(at_s + drawn.rng.uniform(0.5, 15.0), "heal")
-
-
-def _bridge(drawn: Draw, at_s: float) -> None:
-    """Two sides that only one host sees both of."""
-    one, two = drawn.sides()
-    if len(one) < 2:
-        return
-    drawn.add(at_s, "block", groups=[one[1:], two])
-    drawn.add(at_s, "block", groups=[two, one[1:]])
-    drawn.add(at_s + drawn.rng.uniform(1.0, 20.0), "heal")
-
-
-def _ring(drawn: Draw, at_s: float) -> None:
-    """Every host sees a majority, no two the same one."""
-    count = drawn.count
-    for host in range(count):
-        hidden = [(host + step) % count for step in range(count // 2 + 1, count - count // 2 + 1)]
-        drawn.add(at_s, "block", groups=[[host], [other for other in hidden if other != host]])
-    drawn.add(at_s + drawn.rng.uniform(1.0, 15.0), "heal")
-
-
-def _clog(drawn: Draw, at_s: float) -> None:
-    """Stop ways one by one, each for a while of its own."""
-    rng = drawn.rng
-    for _ in range(1 + rng.below(2 * drawn.count)):
-        pair = rng.sample(list(range(drawn.count)), 2)
-        if len(pair) == 2:
-            drawn.add(at_s + rng.uniform(0.0, 1.0), "clog", pair, value=rng.uniform(0.1, 5.0))
-
-
-def _pause(drawn: Draw, at_s: float) -> None:
-    targets = drawn.some(drawn.rng.choose([1, 1, drawn.count]))
-    drawn.add(at_s, "pause", targets, value=drawn.rng.choose([0.1, 0.5, 2.0, 4.0, 8.0, 20.0]))
-
-
-def _sleep(drawn: Draw, at_s: float) -> None:
-    drawn.add(at_s, "suspend", drawn.some(2), value=drawn.rng.choose([2.0, 5.0, 10.0, 30.0]))
-
-
-def _leader_sleeps(drawn: Draw, at_s: float) -> None:
-    drawn.add(at_s, "suspend-leader", value=drawn.rng.choose([2.0, 6.0, 12.0]))
-
-
-def _starve(drawn: Draw, at_s: float) -> None:
-    targets = drawn.some(2)
-    drawn.add(at_s, "pace", targets, value=drawn.rng.choose([0.005, 0.02, 0.1]))
-    drawn.add(at_s + drawn.rng.uniform(1.0, 15.0), "pace", targets)
-
-
-def _clock(drawn: Draw, at_s: float) -> None:
-    rng = drawn.rng
-    if rng.unit() < 0.5:
-        drawn.add(at_s, "drift", drawn.some(drawn.count), value=rng.uniform(-500.0, 500.0))
-    else:
-        drawn.add(at_s, "jump", drawn.some(1), value=rng.choose([0.5, 3.0, 10.0, 3600.0]))
-
-
-def _weather(drawn: Draw, at_s: float) -> None:
-    rng = drawn.rng
-    kind = rng.choose(["loss", "latency"])
-    drawn.add(at_s, kind, value=rng.uniform(0.05, 0.4) if kind == "loss" else rng.choose([3.0, 10.0]))
-    drawn.add(at_s + rng.uniform(1.0, 10.0), kind, value=0.0 if kind == "loss" else 1.0)
-
-
-def _deaf(drawn: Draw, at_s: float) -> None:
-    drawn.add(at_s, "deafen", drawn.some(drawn.count))
-
-
-def _disk(drawn: Draw, at_s: float) -> None:
-    rng = drawn.rng
-    if not drawn.harsh:
-        return
-    kind = rng.choose(["destroy", "flip", "lie"])
-    targets = drawn.some(1)
-    if kind == "flip":
-        drawn.add(at_s, "flip", targets)
-        drawn.add(at_s + 0.5, "power", targets)
-    elif kind == "lie":
-        drawn.add(at_s, "lie", targets, value=1.0)
-        drawn.add(at_s + rng.uniform(1.0, 8.0), "power", targets)
-        drawn.add(at_s + 9.0, "lie", targets)
-    else:
-        drawn.add(at_s, "destroy", targets)
-    drawn.add(at_s + rng.uniform(9.0, 15.0), "start", targets)
-
-
-def _move(drawn: Draw, at_s: float) -> None:
-    drawn.add(at_s, "move", drawn.some(1))
-
-
-def _goodbye(drawn: Draw, at_s: float) -> None:
-    targets = drawn.some(1)
-    drawn.add(at_s, "leave", targets)
-    drawn.add(at_s + drawn.rng.uniform(1.0, 10.0), "start", targets)
-
-
-FAULTS: Final[dict[str, Callable[[Draw, float], None]]] = {
-    "crash": _crash,
-    "leader": _crash_leader,
-    "blackout": _blackout,
-    "partition": _partition,
-    "flap": _flap,
-    "one-way": _one_way,
-    "bridge": _bridge,
-    "ring": _ring,
-    "clog": _clog,
-    "pause": _pause,
-    "sleep": _sleep,
-    "leader-sleeps": _leader_sleeps,
-    "starve": _starve,
-    "clock": _clock,
-    "weather": _weather,
-    "deaf": _deaf,
-    "disk": _disk,
-    "move": _move,
-    "goodbye": _goodbye,
-}
-
 PROFILES: Final[dict[str, Callable[[int, Rng], Case]]] = {
     "soak": _soak,
     "small": _small,
     "pair": _pair,
     "calm": _calm,
+    "handover": _handover,
     "lossy": _lossy,
     "large": _large,
+    "apart": _apart,
+    "ended": _ended,
+    "versions": _versions,
+    "crowd": _crowd,
 }
 """soak: 5 to 8 nodes, a minute of every fault; small: 1 to 4 nodes; pair: 2 or 3 without loss; calm: only
-single crashes; lossy: no fault but loss; large: 12 to 24 nodes."""
+single crashes; handover: only crashes of leaders; lossy: no fault but loss; large: 12 to 24 nodes; apart:
+long cuts, and nobody restarts; ended: cancelled and forgotten jobs; versions: tasks that never give the same
+twice; crowd: many rumours and loss."""

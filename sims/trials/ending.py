@@ -21,14 +21,15 @@ LEADER_LIMIT_S: Final = 30.0
 GROUP_LIMIT_S: Final = 150.0
 JOBS_LIMIT_S: Final = 400.0
 DETECTION_LIMIT_S: Final = 14.0
+CANCEL_LIMIT_S: Final = 1.0
 IDLE_BYTES_PER_NODE_S: Final = 8000.0
 STEP_S: Final = 0.5
 
 EXCUSES: Final = {
     "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies "
     "are all outside the core cannot end there",
-    "verdict-alone": "a verdict is told to the client before other disks have it, so that a cancel after the "
-    "leader's death may still win (see StatusChecker)",
+    "verdict-alone": "a success that one side of a cut was shown is not known on the other, where a cancel "
+    "may win until they meet (see StatusChecker); the crash of processes excuses nothing",
     "recomputed-random": "large outputs of a task whose runs differ are computed anew when their only holder "
     "dies, and what used the old ones stays; S8 is demanded where outputs travel inside messages",
     "late-copies": "a copy that is reported while its task is made anew elsewhere stays until its job "
@@ -60,9 +61,12 @@ def _fail(trial: Trial, checker: str, text: str) -> None:
 
 def _settle(trial: Trial) -> list[Host]:
     cluster = trial.cluster
-    trial.act("heal")
-    trial.act("latency", value=1.0)
-    trial.act("loss", value=min(trial.case.network.loss, 0.2))
+    if trial.truth.net_troubled_at:
+        trial.act("heal")
+        trial.act("latency", value=1.0)
+        trial.act("loss", value=min(trial.case.network.loss, 0.2))
+    if trial.truth.clones:
+        trial.act("unclone", tuple(trial.truth.clones))
     for host in cluster.hosts:
         trial.act("pace", (host.index,))
         if host.index in trial.case.core:
@@ -173,6 +177,8 @@ def _judge_answers(trial: Trial) -> None:
             allowed = ["failed"]
         if plan.cancel_s:
             allowed.append("cancelled")
+        if plan.cancel_s:
+            _judge_cancel(trial, client)
         if client.state not in allowed:
             _fail(trial, "P4", f"job {client.job.hex()[:6]} ended as {client.state}: {client.reason}")
         if client.state == "done" and plan.is_random:
@@ -183,6 +189,19 @@ def _judge_answers(trial: Trial) -> None:
             for task, completion in client.results.items():
                 if completion.outputs is not None and completion.outputs[0].digest != wanted[task]:
                     _fail(trial, "P3", f"task {task} of job {client.job.hex()[:6]} has a wrong result")
+
+
+def _judge_cancel(trial: Trial, client: SimulatedClient) -> None:
+    """P4: a job whose cancel was answered while it ran ends as cancelled, where nobody went down."""
+    ended_s = trial.records.ended.get(client.job, 0.0)
+    is_late = 0.0 <= client.cancelled_at < ended_s - CANCEL_LIMIT_S
+    if is_late and client.state != "cancelled" and trial.truth.was_calm() and not trial.truth.downs:
+        _fail(
+            trial,
+            "P4",
+            f"job {client.job.hex()[:6]} is {client.state}, "
+            f"{ended_s - client.cancelled_at:.1f} s after it was cancelled",
+        )
 
 
 def _judge_consistency(trial: Trial, client: SimulatedClient) -> None:

@@ -7,14 +7,15 @@ from hashlib import blake2b
 from typing import Final
 
 from sims.checkers.base import Checker, Truth, Violation
-from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker, RunChecker
+from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker, RunChecker, VersionChecker
 from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderChecker, PromiseChecker
-from sims.checkers.membership import MembershipChecker
+from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
 from sims.checkers.traffic import TrafficChecker
 from sims.client import SimulatedClient
 from sims.cluster import Cluster
 from sims.network import Network
+from sims.network.presets import preset
 from sims.settings import NodeSettings
 from sims.trace import Trace
 from sims.trials.acts import Stage
@@ -22,6 +23,8 @@ from sims.trials.case import Case, Event, JobPlan
 from sims.trials.ending import judge_ending
 from sims.trials.jobs import consumers_of, part_of
 from swarm.core.rng import Rng
+from swarm.scheduler.config import SchedulerConfig
+from swarm.wire.messages import INLINE_SIZE_MAX
 
 STEP_S: Final = 0.25
 
@@ -62,10 +65,9 @@ class Trial:
 
     def __init__(self, case: Case) -> None:
         self.case: Final = case
-        count = len(case.hosts)
-        network = Network(case.network, count, Rng(f"trial:{case.seed}:network"))
+        network = _network_of(case)
         self.cluster: Final = Cluster(
-            list(case.hosts), f"trial:{case.seed}", network, Trace(), NodeSettings()
+            list(case.hosts), f"trial:{case.seed}", network, Trace(), _settings_of(case)
         )
         self.truth: Final = Truth(self.cluster)
         self.records: Final = RecordChecker(self.truth)
@@ -78,11 +80,13 @@ class Trial:
             OrderChecker(self.truth),
             LeadershipChecker(self.truth),
             MembershipChecker(self.truth),
+            RefutationChecker(self.truth),
             self.records,
             self.statuses,
             AttemptChecker(self.truth),
             self.runs,
             CoreChecker(self.truth),
+            VersionChecker(self.truth),
             self.objects,
             TrafficChecker(self.truth),
         ]
@@ -145,6 +149,8 @@ class Trial:
             self.consumers[(client.job, task)] = consumers
             if not (plan.cancel_s or plan.fails or plan.is_random):
                 self.objects.consumers[(client.job, task)] = consumers
+        if plan.shape == "bag" and plan.size_bytes <= INLINE_SIZE_MAX and not (plan.cancel_s or plan.fails):
+            self.runs.plain[client.job] = True
         if plan.is_random:
             self.statuses.random_jobs[client.job] = True
         self.clients.append((plan, client))
@@ -177,6 +183,20 @@ def run_case(case: Case) -> Verdict:
         inputs=trial.cluster.inputs,
         virtual_s=trial.cluster.engine.now,
     )
+
+
+def _network_of(case: Case) -> Network:
+    count = len(case.hosts)
+    topology = preset(case.network.topology, count)
+    for index in case.nat:
+        topology.is_nat[index] = True
+    return Network(case.network, count, Rng(f"trial:{case.seed}:network"), topology)
+
+
+def _settings_of(case: Case) -> NodeSettings:
+    if not case.results_ttl_s:
+        return NodeSettings()
+    return NodeSettings(scheduler=SchedulerConfig(results_ttl_s=case.results_ttl_s))
 
 
 def _submitted_at(plan: JobPlan) -> float:

@@ -25,7 +25,7 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import expire_job, finish_job, spread_facts, ttl_of
+from swarm.scheduler.endings import ask_for_ends, expire_job, finish_job, spread_facts, tell_end, ttl_of
 from swarm.scheduler.intake import take_end, take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
@@ -44,7 +44,6 @@ from swarm.scheduler.reports import (
     take_release,
     take_retracted,
 )
-from swarm.scheduler.task_graph import give_up_outputs
 from swarm.scheduler.task_states import Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
@@ -157,6 +156,8 @@ class Scheduler:
         self._report_request += 1
         worker.has_reported = False
         worker.report_request = self._report_request
+        unended = [job.job for job in self.jobs.values() if not job.verdict]
+        self._effects.extend(ask_for_ends(unended, [node], self._me))
         self._effects.append(Message(node, REPORT_WANTED, [self._report_request]))
         self._timers.set(_TIMER_REPORT, node, now + REPORT_RETRY_S)
 
@@ -204,6 +205,8 @@ class Scheduler:
         if record is None:
             return
         job = self._job(item.job, now)
+        if not job.parts_added and not record.is_kept:
+            self._effects.extend(ask_for_ends([item.job], list(self.dispatcher.workers), self._me))
         if not take_part(job, record, item, self.dispatcher.estimates):
             self.counts["malformed"] += 1
         self._watch_orphan(item.job, now)
@@ -305,7 +308,9 @@ class Scheduler:
         verdict = self._records.verdict(job_id)
         if verdict:
             self.watches.tell_forgotten(job_id, verdict, node)
-        elif job is not None and not self.is_collecting:
+        elif job is None:
+            self._effects.extend(ask_for_ends([job_id], list(self.dispatcher.workers), self._me))
+        elif not self.is_collecting:
             self.watches.tell_whole(job, node)
 
     def _watch_orphan(self, job_id: JobId, now: float) -> None:
@@ -402,8 +407,9 @@ class Scheduler:
                 if now - worker.silent_since >= SILENT_MAX_S:
                     self._touch(give_back_all(self.jobs, worker))
                 self._ask_report(subject, now)
-            elif kind == _TIMER_EXPIRE:
-                self._expire(subject, now)
+            elif kind == _TIMER_EXPIRE and subject in self.jobs:
+                job = self.jobs[subject]
+                self._effects.extend(expire_job(job, self.dispatcher, self._records, self._me, now))
             elif kind == _TIMER_ORPHAN:
                 self._end_orphan(subject, now)
             elif kind == _TIMER_DOUBT:
@@ -422,14 +428,13 @@ class Scheduler:
         """Return when `handle_deadline` is wanted next."""
         return self._timers.next_deadline()
 
-    def _expire(self, job_id: JobId, now: float) -> None:
-        job = self.jobs.get(job_id)
-        if job is not None:
-            self._effects.extend(expire_job(job, self.dispatcher, self._records, self._me, now))
-
     def _forget(self, job_id: JobId) -> None:
         job = self.jobs.pop(job_id, None)
+        if job is None or not job.verdict:
+            self.watches.tell_end(job_id, self._records.verdict(job_id))
         if job is not None:
+            if not job.verdict:
+                self._effects.extend(tell_end(job, self._records, self.dispatcher, self._me))
             self.dispatcher.forget_job(job)
         self.pending.drop_job(job_id)
         self.watches.drop_job(job_id)
@@ -472,18 +477,13 @@ class Scheduler:
             job = self.jobs.get(job_id)
             if job is None:
                 continue
-            for index, attempt, node in job.stopped:
-                self.dispatcher.cancel(job, index, attempt, node)
-            job.stopped = []
+            self.dispatcher.cancel_stopped(job)
             if not job.verdict and job.is_complete():
                 spread_facts(self.jobs, self._records, self._me)
                 self._effects.extend(finish_job(job, self.dispatcher, self._records, self._me, now))
             if job.verdict and not self._timers.is_set(_TIMER_EXPIRE, job_id):
                 self._timers.set(_TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))
-            for index in job.released:
-                holders = give_up_outputs(job.tasks[index])
-                self.dispatcher.release(job, index, job.tasks[index].spec.output_count, holders)
-            job.released = []
+            self.dispatcher.release_idle(job)
 
     # Outputs
 

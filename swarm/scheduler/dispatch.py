@@ -24,6 +24,7 @@ from swarm.scheduler.placement import (
     why_lacking,
 )
 from swarm.scheduler.ranking import Estimates
+from swarm.scheduler.task_graph import give_up_outputs
 from swarm.scheduler.task_states import ASSIGNED, Task
 from swarm.scheduler.workers import Worker
 from swarm.wire.batches import BYTES_MAX, cut_rows, weight_of
@@ -209,6 +210,19 @@ class Dispatcher:
         self.end_attempt(node, (job.job, index, attempt))
         if node in self.workers:
             self._cancel.setdefault(node, []).append([job.job, index, attempt])
+
+    def cancel_stopped(self, job: Job) -> None:
+        """Tell nodes of the attempts of a job that are of no use any more."""
+        for index, attempt, node in job.stopped:
+            self.cancel(job, index, attempt, node)
+        job.stopped = []
+
+    def release_idle(self, job: Job) -> None:
+        """Tell nodes of the outputs of a job that nobody needs any more."""
+        for index in job.released:
+            holders = give_up_outputs(job.tasks[index])
+            self.release(job, index, job.tasks[index].spec.output_count, holders)
+        job.released = []
 
     def recall_ahead(self, job: Job, task: Task) -> None:
         """Take back the attempts that were given out ahead of `task`, which did not succeed."""

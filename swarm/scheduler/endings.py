@@ -9,7 +9,14 @@ from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import VERDICT_CANCELLED, VERDICT_DONE, VERDICT_FAILED, VERDICTS, Job
 from swarm.scheduler.records import JobRecords
 from swarm.scheduler.task_states import FAILED
-from swarm.wire.messages import ERROR_DEPENDENCY, INTENT_END, JOB_ENDED, JOB_FORGET, KIND_DATA
+from swarm.wire.messages import (
+    ERROR_DEPENDENCY,
+    INTENT_END,
+    JOB_ENDED,
+    JOB_FORGET,
+    KIND_DATA,
+    RECORD_OFFER,
+)
 
 
 def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
@@ -70,6 +77,25 @@ def expire_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId
     effects: list[Effect] = [Message(node, JOB_FORGET, [rows]) for node in dispatcher.workers if node != me]
     records.forget(job.job, job.verdict, now)
     return effects
+
+
+def ask_for_ends(jobs: list[JobId], nodes: list[NodeId], me: NodeId) -> list[Effect]:
+    """Ask nodes whether jobs have ended long ago: who has a tombstone of one answers with it.
+
+    Whoever leads may have been away when a job was forgotten, and so may the keeper that offers its record.
+    """
+    rows: list[object] = [[job, [], 0, False, 0] for job in jobs]
+    effects: list[Effect] = []
+    for node in nodes:
+        if rows and node != me:
+            effects.append(Message(node, RECORD_OFFER, [rows]))
+    return effects
+
+
+def tell_end(job: Job, records: JobRecords, dispatcher: Dispatcher, me: NodeId) -> list[Effect]:
+    """Tell all nodes that a job which seemed to go on has ended long ago, as a tombstone elsewhere says."""
+    rows: list[object] = [[job.job, records.verdict(job.job)]]
+    return [Message(node, JOB_FORGET, [rows]) for node in dispatcher.workers if node != me]
 
 
 def bytes_in_memory(job: Job) -> int:

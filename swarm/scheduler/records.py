@@ -469,12 +469,13 @@ class JobRecords:
             ended = entry.take_index()
             if ended:
                 self._merge_intent(job, INTENT_END, ended, False)
+            if not numbers:
+                continue  # The sender has no part: it asks whether the job has ended.
             held = self._open(job).parts
             missing: list[object] = [number for number in numbers if number not in held]
             if missing:
                 wanted.append([job, missing])
-            if numbers:
-                self._hear_holder(job, sender)
+            self._hear_holder(job, sender)
         if wanted:
             self._effects.append(Message(sender, RECORD_WANT, [wanted]))
 

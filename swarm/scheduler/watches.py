@@ -112,6 +112,11 @@ class Watches:
         body: list[object] = [job, verdict, 0, no_counts, no_completions, reason, True, 0]
         self._effects.append(Message(node, JOB_UPDATE, body))
 
+    def tell_end(self, job: JobId, verdict: str) -> None:
+        """Send to all watchers of a job that it has ended long ago, as was just heard."""
+        for node in self.watchers(job):
+            self.tell_forgotten(job, verdict, node)
+
     def tell_news(self, job: Job) -> None:
         """Send what changed since the last time to all watchers."""
         watchers = self.watchers(job.job)

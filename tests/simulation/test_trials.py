@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from sims import soak
-from sims.trials.case import from_json, to_json
-from sims.trials.drawing import FAULTS, PROFILES, draw
+from sims.trials.case import Event, from_json, to_json
+from sims.trials.drawing import PROFILES, draw
+from sims.trials.faults import FAULTS
 from sims.trials.jobs import SHAPES, answers, part_of
 from sims.trials.run import Trial, Verdict, run_case
 from sims.trials.shrink import shrink
@@ -36,10 +37,16 @@ def test_a_minute_of_faults_does_no_harm(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("profile", [name for name in PROFILES if name not in ("soak", "large")])
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name not in ("soak", "large", "crowd")])
 @pytest.mark.parametrize("seed", range(20))
 def test_other_profiles_do_no_harm(profile: str, seed: int) -> None:
     verdict = run_case(draw(seed, profile))
+    assert not verdict.checker, f"{verdict.checker}: {verdict.text}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_crowd_of_rumours_does_no_harm(seed: int) -> None:
+    verdict = run_case(draw(seed, "crowd"))
     assert not verdict.checker, f"{verdict.checker}: {verdict.text}"
 
 
@@ -54,6 +61,17 @@ def test_a_case_is_all_there_is_to_a_trial() -> None:
     again = from_json(to_json(case))
     assert again == case
     assert run_case(again).digest == run_case(case).digest
+
+
+def test_profiles_draw_what_they_are_there_for() -> None:
+    assert draw(1, "ended").results_ttl_s > 0
+    assert {event.kind for event in draw(1, "apart").events} <= {"cut", "heal", "deafen"}
+    assert {event.kind for event in draw(1, "handover").events} == {"kill-leader", "revive"}
+    assert {job.is_random for job in draw(1, "versions").jobs} == {True}
+    assert {event.kind for event in draw(1, "crowd").events} == {"describe"}
+    behind = [case for case in [draw(seed, "soak") for seed in range(40)] if case.nat]
+    assert behind
+    assert from_json(to_json(behind[0])) == behind[0]
 
 
 def test_seeds_differ_and_draw_every_fault() -> None:
@@ -74,7 +92,7 @@ def test_seeds_differ_and_draw_every_fault() -> None:
 def test_jobs_of_every_shape_give_the_answer_computed_elsewhere(shape: str) -> None:
     case = draw(1, "calm")
     plan = replace(
-        case.jobs[0], shape=shape, width=3, cancel_s=0.0, fails=False, is_random=False, task_s=0.01
+        case.jobs[0], at_s=8.0, shape=shape, width=3, cancel_s=0.0, fails=False, is_random=False, task_s=0.01
     )
     trial = Trial(replace(case, events=(), jobs=(plan,), faults_s=20.0))
     trial.run()
@@ -96,6 +114,33 @@ def test_what_is_no_case_is_refused(text: str) -> None:
 def test_an_unknown_profile_is_named() -> None:
     with pytest.raises(ConfigError, match="no profile is called 'wild'"):
         draw(1, "wild")
+
+
+def test_a_clone_is_there_for_a_while_and_promises_nothing() -> None:
+    events = (
+        Event(at_s=10.0, kind="clone", targets=(0, 1)),
+        Event(at_s=12.0, kind="clone", targets=(2, 1)),
+        Event(at_s=14.0, kind="clone", targets=(3, 4)),
+        Event(at_s=15.0, kind="destroy", targets=(3,)),
+        Event(at_s=20.0, kind="unclone", targets=(1,)),
+        Event(at_s=21.0, kind="start", targets=(1, 3, 4)),
+    )
+    case = replace(draw(1, "calm"), events=events, faults_s=30.0)
+    trial = Trial(case)
+    hosts = trial.cluster.hosts
+    before = [host.node_id for host in hosts]
+    trial.run()
+    assert list(trial.truth.forgot) == [before[1], before[0], before[4], before[3]]
+    assert not trial.truth.clones
+    assert hosts[0].node_id == before[0]
+    assert len({host.node_id for host in hosts}) == len(hosts)
+    assert before[1] not in [host.node_id for host in hosts]
+
+
+def test_who_stands_behind_a_translator_takes_part() -> None:
+    case = replace(draw(3, "calm"), events=(), nat=(2,))
+    verdict = run_case(case)
+    assert not verdict.checker, f"{verdict.checker}: {verdict.text}"
 
 
 def test_cases_are_cut_to_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:

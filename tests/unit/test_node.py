@@ -20,6 +20,7 @@ from swarm.wire.messages import (
     CLIENT_WATCH,
     HELLO,
     INVENTORY,
+    JOB_FORGET,
     OBJECT_COPIED,
     RECORD_STORE,
     RECORD_STORED,
@@ -119,6 +120,14 @@ def test_what_has_not_started_is_given_back() -> None:
     env.receive(ASSIGN, [[order(0), order(1)]])
     env.receive(RETRACT, [[[JOB, 0, 1], [JOB, 9, 1]]])
     assert env.take(RETRACTED) == [[[[JOB, 0, 1]]]]
+
+
+def test_nothing_of_a_job_that_ended_long_ago_is_run() -> None:
+    env = NodeEnv()
+    env.receive(JOB_FORGET, [[[JOB, "done"]]])
+    env.receive(ASSIGN, [[order(0), order(1)]])
+    assert env.take(JOB_FORGET) == [[[[JOB, "done"]]]]
+    assert env.node.exec.inventory()[0] == []
 
 
 def test_a_malformed_order_does_nothing() -> None:

@@ -11,6 +11,7 @@ from swarm.wire.messages import (
     JOB_FORGET,
     JOB_INTENT,
     JOB_RELEASE,
+    RECORD_GIVE,
     RECORD_OFFER,
     REPORT_WANTED,
     WATCH,
@@ -27,7 +28,7 @@ from tests.unit.scheduler_builder import (
     part,
     task,
 )
-from tests.unit.scheduler_env import SchedulerEnv
+from tests.unit.scheduler_env import SchedulerEnv, new_leader
 
 # Sessions without clients, cancelling, expiry
 
@@ -171,3 +172,48 @@ def test_data_of_the_client_leaves_the_nodes_at_the_end() -> None:
     env.submit(part(data(), task(0, kept=True)))
     env.done(*env.take_given(1))
     assert env.take_released(ME) == [(0, 0)]
+
+
+# Tombstones that others have
+
+
+def test_a_new_leader_asks_everybody_whether_its_jobs_have_ended() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(1))
+    env.take_given(1)
+    assert env.take(RECORD_OFFER) == [], "a fresh job has not ended"
+    new_leader(env)
+    assert env.take(RECORD_OFFER, ONE) == [[[[JOB, [], 0, False, 0]]]]
+    assert len(env.take(REPORT_WANTED, ONE)) == 1
+
+
+def test_everybody_is_asked_about_a_job_that_somebody_offers() -> None:
+    env = SchedulerEnv(3)
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
+    env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
+    assert env.take(RECORD_OFFER, TWO) == [[[[JOB, [], 0, False, 0]]]]
+
+
+def test_everybody_is_asked_about_a_job_that_a_client_waits_for_and_nobody_runs() -> None:
+    env = SchedulerEnv(2)
+    env.watch(ONE)
+    assert env.take(RECORD_OFFER, ONE) == [[[[JOB, [], 0, False, 0]]]]
+    env.receive(ONE, JOB_FORGET, [[[JOB, "cancelled"]]])
+    (update,) = env.take_updates(ONE)
+    assert update.state == "cancelled"
+    env.check_empty()
+
+
+def test_a_tombstone_elsewhere_ends_a_job_for_all_and_for_who_waits() -> None:
+    env = SchedulerEnv(3)
+    env.submit(bag(1))
+    (given,) = env.take_given(1)
+    env.watch(ONE)
+    env.outbox.clear()
+    env.receive(TWO, JOB_FORGET, [[[JOB, "cancelled"]]])
+    (update,) = env.take_updates(ONE)
+    assert (update.state, update.reason) == ("cancelled", "it ended long ago, its results have expired")
+    for node in (ONE, TWO):
+        assert env.take(JOB_FORGET, node) == [[[[JOB, "cancelled"]]]]
+    assert env.take_cancelled(given.node) == [(0, 1)]
+    env.check_empty()

@@ -307,6 +307,17 @@ def test_forgetting_leaves_a_tombstone_only() -> None:
     assert env.core.verdict(JOB) == "done"
 
 
+def test_who_asks_whether_a_job_has_ended_learns_it_and_leaves_no_trace() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_OFFER, [[[JOB, [], 0, False, 0]]])
+    assert env.take() == []
+    assert env.core.jobs() == []
+    env.core.forget(JOB, "done", 0.0)
+    env.take()
+    env.receive(RECORD_OFFER, [[[JOB, [], 0, False, 0]]])
+    assert env.take() == [Message(ONE, JOB_FORGET, [[[JOB, "done"]]])]
+
+
 def test_a_tombstone_takes_no_facts() -> None:
     env = RecordsEnv()
     env.core.forget(JOB, "done", 0.0)

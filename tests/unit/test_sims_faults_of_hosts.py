@@ -260,3 +260,34 @@ def test_tasks_stand_still_while_their_host_sleeps() -> None:
     assert ends_of_a_task(10.0, [(4.0, 30.0)]) == [40]
     assert ends_of_a_task(10.0, [(4.0, 3.0), (12.0, 20.0)]) == [33]
     assert ends_of_a_task(10.0, [(4.0, 20.0), (5.0, 30.0)]) == [41], "one sleep goes into the other"
+
+
+def test_a_clone_that_is_taken_away_leaves_the_original_alone() -> None:
+    cluster = simple_cluster(4, "clones")
+    for index in range(3):
+        cluster.start(index)
+    cluster.wait_converged(10.0)
+    cluster.clone(1, 3)
+    run_for(cluster, 5.0)
+    shared = cluster.hosts[1].node_id
+    cluster.end_clone(3)
+    assert cluster.hosts[3].node is None
+    assert cluster.hosts[3].node_id != shared
+    assert cluster.hosts[1].node_id == shared
+    cluster.start(3)
+    assert cluster.wait_converged(30.0) >= 0
+    assert len(cluster.running()) == 4
+
+
+def test_what_a_node_says_of_itself_reaches_the_others() -> None:
+    cluster = simple_cluster(3, "describe")
+    for index in range(3):
+        cluster.start(index)
+    cluster.wait_converged(10.0)
+    cluster.describe(1, {"load": 7})
+    run_for(cluster, 3.0)
+    for node in cluster.running():
+        member = node.gossip.member(cluster.hosts[1].node_id)
+        assert member is not None
+        assert member.facts["load"] == 7
+        assert member.facts["speed"] == 1.0

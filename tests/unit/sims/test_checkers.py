@@ -6,18 +6,20 @@ import msgpack
 import pytest
 
 from sims.checkers.base import Truth, Violation
-from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker
+from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker, RunChecker, VersionChecker
 from sims.checkers.leadership import FenceChecker, LeadershipChecker, PromiseChecker
-from sims.checkers.membership import MembershipChecker
+from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
 from sims.checkers.traffic import TrafficChecker
 from sims.cluster import Cluster, simple_cluster
 from sims.executors import Executor
+from sims.observer import MESSAGE
 from swarm.core.effects import (
     DropObject,
     Effect,
     Erase,
     ExecutorTask,
+    InputValue,
     Notify,
     Persist,
     RunTasks,
@@ -74,6 +76,24 @@ def test_s2_a_fence_does_not_fall() -> None:
         checker.on_performed(cluster.hosts[0], packet(2, (4, b"b" * 16), []), 5.0)
 
 
+def refusal(fence: tuple[int, bytes], told: tuple[int, bytes], peer: bytes) -> Effect:
+    return SendMessage(peer, [ADDRESS], frame(67, fence, [told[0], told[1]]))
+
+
+def test_s2_what_is_refused_is_below_the_fence_that_it_is_answered_with() -> None:
+    cluster, truth = mesh()
+    checker = FenceChecker(truth)
+    host, leader = cluster.hosts[0], b"s" * 16
+    stale = frame(61, (4, b"a" * 16), [[]], leader)
+    checker.on_input(host, MESSAGE, 1, stale, 5.0)
+    checker.on_performed(host, refusal((5, b"a" * 16), (5, b"a" * 16), leader), 5.0)
+    with pytest.raises(Violation, match=r"S2: .*refuses with"):
+        checker.on_performed(host, refusal((5, b"a" * 16), (4, b"a" * 16), leader), 5.0)
+    checker.on_input(host, MESSAGE, 1, frame(61, (5, b"a" * 16), [[]], leader), 5.0)
+    with pytest.raises(Violation, match=r"S2: .*tells that it obeys"):
+        checker.on_performed(host, refusal((5, b"a" * 16), (5, b"a" * 16), leader), 5.0)
+
+
 def beat(counter: int) -> Effect:
     return packet(22, (counter, b"a" * 16), [counter, b"a" * 16, 1, []])
 
@@ -106,8 +126,9 @@ def test_s4_a_leader_does_not_lead_on_after_a_long_sleep() -> None:
     truth.stalls[0] = (6.0, 7.0)
     checker.on_performed(cluster.hosts[0], beat(4), 7.0)
     truth.stalls[0] = (8.0, 18.0)
+    checker.on_performed(cluster.hosts[0], beat(4), 18.0)
     with pytest.raises(Violation, match=r"10.0 s of silence"):
-        checker.on_performed(cluster.hosts[0], beat(4), 18.0)
+        checker.on_performed(cluster.hosts[0], beat(4), 18.1)
 
 
 def said(cluster: Cluster, event: str, member: int, incarnation: int) -> list[Effect]:
@@ -135,6 +156,31 @@ def test_d2_who_is_well_is_not_dead() -> None:
         checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 1), 60.0)
     truth.troubled_at[1] = 50.0
     checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 1), 60.0)
+
+
+def news(cluster: Cluster, *told: tuple[int, int]) -> Effect:
+    """A packet to host 1 with rumours (state, host)."""
+    rumours = [msgpack.packb([state, cluster.hosts[host].node_id, 2, b"a" * 16]) for state, host in told]
+    return SendPacket(cluster.hosts[1].address, frame(6, (1, b"a" * 16), [rumours]))
+
+
+def test_d3_a_refutation_goes_before_other_news() -> None:
+    cluster, truth = mesh()
+    checker = RefutationChecker(truth)
+    host = cluster.hosts[0]
+    refuted = Notify("refuted", {"accuser": "x", "claim": "suspect", "incarnation": 1})
+    checker.on_performed(host, refuted, 5.0)
+    checker.on_performed(host, news(cluster, (0, 0)), 5.0)
+    checker.on_performed(host, news(cluster, (1, 1)), 5.0)
+    checker.on_performed(host, news(cluster, (0, 0), (1, 2)), 5.0)
+    checker.on_performed(host, news(cluster, (1, 2), (1, 1)), 5.0)
+    checker.on_performed(host, refuted, 6.0)
+    checker.on_performed(host, Notify("member_alive", {"member": short(cluster.hosts[2].node_id)}), 6.0)
+    checker.on_performed(host, news(cluster, (0, 2)), 6.0)
+    with pytest.raises(Violation, match="D3"):
+        checker.on_performed(host, news(cluster, (1, 2), (0, 2)), 6.0)
+    with pytest.raises(Violation, match="D3"):
+        checker.on_performed(host, news(cluster, (0, 2)), 30.0)
 
 
 def acknowledgement(names: list[str]) -> Effect:
@@ -179,6 +225,12 @@ def test_s7_a_copy_goes_with_a_tombstone_only() -> None:
         checker.on_effects(cluster.hosts[0], [Erase("parts", JOB)], 5.0)
 
 
+def test_s9_a_tombstone_is_not_forgotten() -> None:
+    cluster, truth = mesh()
+    with pytest.raises(Violation, match="S9"):
+        RecordChecker(truth).on_effects(cluster.hosts[0], [Erase("tombs", JOB)], 5.0)
+
+
 def update(state: str, digest: bytes = b"d" * 16) -> Effect:
     completion = [0, 1, b"n" * 16, b"", 0.1, [[digest, 1, 0, None]], None]
     return SendToClient(1, frame(84, (1, b""), [JOB, state, 1, [1, 1, 0, 0], [completion], "", True, 1]))
@@ -193,6 +245,82 @@ def test_s9_what_was_done_stays_done_with_its_results() -> None:
         checker.on_performed(cluster.hosts[1], update("failed"), 5.0)
     with pytest.raises(Violation, match=r"S9: .*another result"):
         checker.on_performed(cluster.hosts[1], update("done", b"e" * 16), 5.0)
+
+
+def test_s9_any_end_stays_where_only_processes_end() -> None:
+    cluster, truth = mesh()
+    checker = StatusChecker(truth, RecordChecker(truth))
+    checker.on_performed(cluster.hosts[0], update("cancelled"), 5.0)
+    truth.net_troubled_at = 5.0
+    checker.on_performed(cluster.hosts[1], update("done"), 5.0)
+    checker.on_performed(cluster.hosts[1], update("cancelled"), 5.0)
+    truth.net_troubled_at = 0.0
+    with pytest.raises(Violation, match=r"S9: .*was done"):
+        checker.on_performed(cluster.hosts[0], update("cancelled"), 5.0)
+    other = StatusChecker(truth, RecordChecker(truth))
+    other.on_performed(cluster.hosts[0], update("cancelled"), 5.0)
+    with pytest.raises(Violation, match=r"S9: .*was cancelled"):
+        other.on_performed(cluster.hosts[1], update("done"), 5.0)
+
+
+def winner(digest: bytes, ballot: int = 3, size: int = 1) -> Effect:
+    completion = [0, 1, b"n" * 16, b"", 0.1, [[digest, size, 0, None]], None]
+    body = [JOB, "running", 1, [1, 1, 0, 0], [completion], "", False, 1]
+    return SendMessage(b"w" * 16, [ADDRESS], frame(72, (ballot, b"a" * 16), body))
+
+
+def test_s9_a_leader_does_not_replace_a_result() -> None:
+    cluster, truth = mesh()
+    checker = StatusChecker(truth, RecordChecker(truth))
+    host = cluster.hosts[0]
+    checker.on_performed(host, winner(b"d" * 16), 5.0)
+    checker.on_performed(host, winner(b"e" * 16, ballot=4), 5.0)
+    checker.on_performed(host, winner(b"f" * 16, size=1 << 20), 5.0)
+    with pytest.raises(Violation, match=r"S9: .*replaces"):
+        checker.on_performed(host, winner(b"e" * 16), 5.0)
+
+
+def ordered(digest: bytes | None) -> bytes:
+    row = [JOB, 1, 1, 2, "t", None, b"", [[0, 0, digest, 1, 0, None, []]], 1, 1.0, 0, 0.0]
+    return frame(61, (3, b"a" * 16), [[row]])
+
+
+def run_with(digest: bytes) -> list[Effect]:
+    given = InputValue((JOB, 0, 0), digest, 0, b"x")
+    return [RunTasks(0, [ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [given], 1, 0)])]
+
+
+def test_s8_a_task_runs_on_the_versions_that_its_order_names() -> None:
+    cluster, truth = mesh()
+    checker = VersionChecker(truth)
+    (host,) = [host for host in cluster.hosts if host.index not in cluster.leaders()][:1]
+    checker.on_effects(host, run_with(b"e" * 16), 5.0)
+    checker.on_input(host, MESSAGE, 1, ordered(b"d" * 16), 5.0)
+    checker.on_effects(host, run_with(b"d" * 16), 5.0)
+    with pytest.raises(Violation, match="S8"):
+        checker.on_effects(host, run_with(b"e" * 16), 5.0)
+    checker.on_input(host, MESSAGE, 1, ordered(None), 5.0)
+    checker.on_effects(host, run_with(b"e" * 16), 5.0)
+
+
+def test_l6_a_task_runs_again_only_where_its_node_ended() -> None:
+    cluster, truth = mesh()
+    cluster.run_until(10.0)
+    checker = RunChecker(truth, RecordChecker(truth))
+    checker.plain[JOB] = True
+    task = ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [], 1, 0)
+    checker.on_task(cluster.hosts[0], task, 6.0, 7.0, "killed")
+    checker.on_task(cluster.hosts[1], task, 7.0, 7.01, "killed")
+    checker.on_task(cluster.hosts[1], task, 7.0, 8.0, "done")
+    truth.troubled_at[0] = 6.5
+    checker.look(10.0)
+    truth.troubled_at[0] = 0.0
+    with pytest.raises(Violation, match=r"L6: .*ran on n0, n1"):
+        checker.look(10.0)
+    truth.net_troubled_at = 9.0
+    checker.look(10.0)
+    truth.net_troubled_at = 0.0
+    checker.look(10.0)
 
 
 def assign(peer: bytes, attempt: int) -> Effect:
@@ -260,3 +388,17 @@ def test_who_is_in_trouble_is_not_well() -> None:
     assert not truth.is_well(2, 5.0)
     cluster.kill(2)
     assert not truth.is_well(2, 0.0)
+
+
+def test_nobody_is_well_while_there_is_a_clone_or_a_cut() -> None:
+    cluster, truth = mesh()
+    cluster.run_until(20.0)
+    truth.clones[1] = 0
+    assert not truth.is_well(2, 1.0)
+    assert not truth.was_calm()
+    truth.end_clone(1)
+    assert truth.net_troubled_at == 20.0
+    cluster.run_until(30.0)
+    assert truth.is_well(2, 5.0)
+    truth.is_cut = True
+    assert not truth.is_well(2, 5.0)
