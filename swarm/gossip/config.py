@@ -17,8 +17,8 @@ class GossipConfig:
             half an interval, as in memberlist.
         probe_timeout_min_s, probe_timeout_max_s: bounds of the timeout derived from measured round trips.
             A Raspberry Pi on power-saving Wi-Fi has a 99th percentile of 2 s, a wired host of 1 ms.
-        probe_share: an unanswered probe ends after this share of the interval, in (0, 1], but not before twice
-            the peer's own timeout: the helpers' nacks need time to arrive.
+        probe_share: an unanswered probe ends after this share of the interval, in (0, 1], but not before
+            twice the peer's own timeout: the helpers' nacks need time to arrive.
         helper_count: members asked to probe on our behalf, >= 0. Three, as in memberlist.
         nack_after_s: seconds after which a helper tells that it too had no answer (Lifeguard); must leave
             time for the nack to arrive before the probe ends.

@@ -354,8 +354,8 @@ def test_a_long_cut_and_a_loss_of_power_break_streams_in_time(make: Make) -> Non
     net.pass_time(12.0)
     assert [net.of(station, "lost") for station in range(8)] == [[]] * 8
     net.wait(lambda: net.of(6, "lost"), 5.0)
-    net.mend(6, 7)
     net.send_messages(7, 6, ["into nothing"], 100)
+    net.mend(6, 7)
     told = [0, 1, 2, 3, 4, 6, 7]
     net.wait(lambda: all(net.of(station, "lost") for station in told), 10.0)
     assert [net.of(station, "lost") for station in told] == [[SILENT]] * 7
