@@ -17,6 +17,7 @@ PURE ?= $(VENV)-pure
 ARGS ?=
 SEEDS ?= 50
 SOAK_SEEDS ?= 20000
+RUNS ?= 30
 WORK := .build
 
 ROOT := $(CURDIR)
@@ -38,7 +39,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit compiled pure parity sim netns e2e \
-	bench soak planted clean
+	calibrate bench soak planted clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -140,6 +141,11 @@ planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see wh
 
 netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
 	$(call run_tests,1,$(BIN),tests -m netns)
+
+calibrate: $(VENV)/.dev $(VENV)/.swarm  ## RUNS of one scenario in namespaces beside simulated ones (as root)
+	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK)/calibration && cp -R tests examples $(RUN)
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.netns.calibration \
+		--repetitions $(RUNS) --out $(abspath $(WORK))/calibration
 
 e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
 	$(call run_tests,1,$(BIN),tests -m e2e)

@@ -80,6 +80,8 @@ class Cluster(Loop):
                 node.on_object_put(name, held[0], held[1], ENCODING_RAW, local)
         self.engine.schedule(now + host.settings.flush_s, kinds.FLUSH, index, host.epoch, None)
         self._pump(host)
+        if host.settings.start_s > 0:
+            self.stall(host, now + host.settings.start_s)
 
     def kill(self, index: int, power: bool = False, disk: str = KEEP) -> None:
         """Kill a node's process: rows not synced yet are lost, its streams break, its port refuses.

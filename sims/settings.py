@@ -60,6 +60,7 @@ class NodeSettings:
         sync_s: seconds of a durable write, >= 0; two milliseconds is a good SD card.
         flush_s: seconds after which other writes are on disk, > 0.
         spawn_s: seconds of the start of an executor, >= 0.
+        start_s: seconds for which a process that starts is busy with itself before it takes an input, >= 0.
         handshake_s: seconds that each end of a new stream computes for its handshake at speed 1, >= 0.
         is_sharing: equal things that nodes hold are one object; the run is the same without, and larger.
         socket_buffer_count: datagrams that wait for a process that stands still, >= 0; more are lost.
@@ -72,15 +73,16 @@ class NodeSettings:
     sync_s: float = 0.002
     flush_s: float = 0.5
     spawn_s: float = 0.02
-    handshake_s: float = 0.002
+    start_s: float = 0.0
+    handshake_s: float = 0.005
     socket_buffer_count: int = 256
     is_sharing: bool = True
 
     def __post_init__(self) -> None:
-        if self.sync_s < 0 or self.spawn_s < 0 or self.handshake_s < 0 or not self.flush_s > 0:
+        if min(self.sync_s, self.spawn_s, self.start_s, self.handshake_s) < 0 or not self.flush_s > 0:
             raise ConfigError(
-                f"sync_s, spawn_s and handshake_s are at least 0 and flush_s is above 0: "
-                f"{self.sync_s}, {self.spawn_s}, {self.handshake_s}, {self.flush_s}"
+                "sync_s, spawn_s, start_s and handshake_s are at least 0 and flush_s is above 0: "
+                f"{self.sync_s}, {self.spawn_s}, {self.start_s}, {self.handshake_s}, {self.flush_s}"
             )
         if self.socket_buffer_count < 0:
             raise ConfigError(f"socket_buffer_count is at least 0, not {self.socket_buffer_count}")

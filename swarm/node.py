@@ -29,13 +29,14 @@ from swarm.core.effects import (
     LeaderChanged,
     MemberChanged,
     Message,
+    Notify,
     Packet,
     SendHello,
     SendMessage,
     SendPacket,
 )
 from swarm.core.errors import DecodeError
-from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName
+from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName, short
 from swarm.core.rng import Rng
 from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
@@ -407,6 +408,8 @@ class Node(NodeParts):
         elif not leads and self.scheduler.is_leading:
             self.scheduler.follow(now)
         self._members_changed = True
+        leader = short(change.leader) if change.leader else ""
+        self._out.append(Notify("leader_changed", {"leader": leader, "counter": change.ballot[0]}))
         self.records.on_leader(change.leader)
         self.gateway.on_leader(change.leader, now)
 

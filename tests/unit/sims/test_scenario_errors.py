@@ -95,8 +95,8 @@ PLAIN = [
     (
         "[driver]\nsync_s = -1",
         (
-            "f.toml: line 2: driver: sync_s, spawn_s and handshake_s are at least 0 and flush_s is above 0: "
-            "-1.0, 0.02, 0.002, 0.5"
+            "f.toml: line 2: driver: sync_s, spawn_s, start_s and handshake_s are at least 0 and flush_s is "
+            "above 0: -1.0, 0.02, 0.0, 0.005, 0.5"
         ),
     ),
     (
