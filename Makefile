@@ -30,15 +30,15 @@ PIP := -m pip --quiet --disable-pip-version-check
 
 # Tests run on what is installed, never on the sources: from a copy that has no swarm beside it, where
 # executors and other child processes can import the tests' own functions.
-RUN := $(WORK)/run
-PYTEST_ARGUMENTS := -c $(ROOT)/pyproject.toml --rootdir $(abspath $(RUN)) -p no:cacheprovider
+RUN = $(WORK)/run/$@
+PYTEST_ARGUMENTS = -c $(ROOT)/pyproject.toml --rootdir $(abspath $(RUN)) -p no:cacheprovider
 define run_tests
 @rm -rf $(RUN) && mkdir -p $(RUN) && cp -R tests examples $(RUN)
 cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXPECT_COMPILED=$(1) \
 	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 
-.PHONY: help venv build demo test check fmt lint types contracts tidy unit compiled pure parity sim netns e2e \
+.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
 	calibrate bench soak planted clean
 
 help:  ## list the targets
@@ -94,7 +94,8 @@ $(PURE)/.swarm: $(PURE)/.runtime $(PACKAGED)
 demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, then everything is gone
 	@env -u PYTHONPATH $(BIN)/python -P tools/demo.py
 
-test: compiled pure parity  ## the whole suite, on the compiled and on the pure build
+test: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.dev $(PURE)/.swarm  ## the whole suite, on the compiled and on the pure build
+	@$(BIN)/python tools/side_by_side.py meshes "$(MAKE) meshes" cores "$(MAKE) cores pure parity"
 
 check: lint types contracts tidy test sim  ## what a change must pass: every check there is
 
@@ -124,8 +125,11 @@ tidy: $(VENV)/.dev $(VENV)/.swarm  ## sizes, names, docstrings, documents
 unit: $(VENV)/.dev $(VENV)/.swarm  ## unit and property tests on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "not (bench or netns or integration or e2e or simulation)")
 
-compiled: $(VENV)/.dev $(VENV)/.swarm  ## the whole suite on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "not bench")
+cores: $(VENV)/.dev $(VENV)/.swarm  ## what needs no second process and no network, on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "not (bench or netns or integration or e2e)")
+
+meshes: $(VENV)/.dev $(VENV)/.swarm  ## real processes on real networks, on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "(netns or integration or e2e) and not bench")
 
 pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
 	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or netns or integration or e2e)")
