@@ -1,7 +1,8 @@
 """The figures of the SWIM and Lifeguard papers, simulated: ``python -m sims.lab.papers --out FOLDER``.
 
-Writes `detection.csv` and `false_positives.csv` with one row for each run, and a plot of each. `--quick`
-takes fewer and smaller runs. Runs go over processes; progress is shown on a terminal.
+Writes `detection.csv` and `false_positives.csv` with one row for each run, and a plot of each, and prints
+the tables of docs/SIMULATION.md. `--quick` takes fewer and smaller runs. Runs go over processes; progress is
+shown on a terminal.
 """
 
 from __future__ import annotations
@@ -77,7 +78,39 @@ def main() -> int:
     write_rows(options.out / "false_positives.csv", [dataclasses.asdict(row) for row in wronged])
     plot_detection(rows, options.out / "detection.svg")
     plot_false_positives(wronged, options.out / "false_positives.svg")
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(f"{detection_table(rows)}\n\n{false_positives_table(wronged)}")
     return 0
+
+
+def detection_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return how soon a crash is seen, means by size: the first suspicion, and dead for all by settings."""
+    settings = list(dict.fromkeys([str(row["settings"]) for row in rows]))
+    lines = [
+        "| members | first suspicion | " + " | ".join(f"dead for all, {name}" for name in settings) + " |",
+        "|---|---" + "|---" * len(settings) + "|",
+    ]
+    for size in sorted({int(row["nodes"]) for row in rows}):
+        here = [row for row in rows if row["nodes"] == size]
+        cells = [statistics.mean([row["first_suspect_s"] for row in here])]
+        for name in settings:
+            cells.append(statistics.mean([row["all_dead_s"] for row in here if row["settings"] == name]))
+        lines.append(f"| {size} | " + " | ".join(f"{cell:.1f} s" for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def false_positives_table(rows: Sequence[FalsePositives]) -> str:
+    """Return how many members that were well were declared dead, means by starved members and settings."""
+    settings = list(dict.fromkeys([row.settings for row in rows]))
+    lines = ["| starved members | " + " | ".join(settings) + " |", "|---" * (len(settings) + 1) + "|"]
+    for count in sorted({row.starved for row in rows}):
+        cells = [
+            statistics.mean([row.dead for row in rows if row.settings == name and row.starved == count])
+            for name in settings
+        ]
+        lines.append(f"| {count} | " + " | ".join(f"{cell:.3g}" for cell in cells) + " |")
+    return "\n".join(lines)
 
 
 def plot_detection(rows: Sequence[dict[str, Any]], path: Path) -> None:

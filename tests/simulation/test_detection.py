@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sims.lab.detection import EXPECTED_FIRST_PERIODS, detect, false_positives
+from sims.lab.detection import EXPECTED_FIRST_PERIODS, FalsePositives, detect, false_positives
 from sims.lab.gossip import gossip_settings
-from sims.lab.papers import plot_detection, plot_false_positives
+from sims.lab.papers import (
+    detection_table,
+    false_positives_table,
+    plot_detection,
+    plot_false_positives,
+)
 from swarm.core.errors import ConfigError
 
 SEEDS = range(12)
@@ -81,3 +86,20 @@ def test_plots_show_every_setting(tmp_path: Path) -> None:
     for name, words in (("detection", "dead for all"), ("wronged", "starved members")):
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert words in text
+
+
+def test_tables_hold_the_means_of_the_runs() -> None:
+    rows = [
+        {"settings": name, "nodes": 4, "first_suspect_s": first_s, "all_dead_s": first_s + 3.0}
+        for name, first_s in (("swim", 1.0), ("swim", 2.0), ("swarm", 3.0), ("swarm", 4.0))
+    ]
+    assert detection_table(rows).splitlines() == [
+        "| members | first suspicion | dead for all, swim | dead for all, swarm |",
+        "|---|---|---|---|",
+        "| 4 | 2.5 s | 4.5 s | 6.5 s |",
+    ]
+    wronged = [
+        FalsePositives(settings=name, starved=2, seed=0, suspected=0, dead=dead, dead_at_healthy=0)
+        for name, dead in (("swim", 500), ("swim", 501), ("swarm", 0), ("swarm", 1))
+    ]
+    assert false_positives_table(wronged).splitlines()[2] == "| 2 | 500 | 0.5 |"
