@@ -149,10 +149,12 @@ def sweep_command(
     """
     from sims.sweeping import RESULTS, sweep
 
-    scenario = chosen_scenario(file, nodes, seconds, None, ())
+    scenario = chosen_scenario(file, None, None, None, ())
     axes = parse_axes(settings)
+    base = base_values(nodes, seconds, None)
+    chosen = parse_seeds(seeds)
     with progress_of_cases(scenario.name) as show:
-        result = sweep(scenario, axes, parse_seeds(seeds), out=out, processes=processes or 0, on_done=show)
+        result = sweep(scenario, axes, chosen, base=base, out=out, processes=processes or 0, on_done=show)
     if is_json:
         for row in result.rows:
             click.echo(json.dumps(row, ensure_ascii=False, default=str))
@@ -263,8 +265,8 @@ def compare_command(
     """
     from sims.comparing import compare, variants_of
 
-    scenarios = [chosen_scenario(file, nodes, seconds, None, ()) for file in files]
-    variants = variants_of(scenarios, parse_axes(settings))
+    scenarios = [chosen_scenario(file, None, None, None, ()) for file in files]
+    variants = variants_of(scenarios, parse_axes(settings), base_values(nodes, seconds, None))
     with progress_of_cases("compare") as show:
         compared = compare(
             variants,
@@ -325,16 +327,22 @@ def chosen_scenario(
     from sims.scenario.writing import with_settings
 
     scenario = Scenario() if file is None else read_scenario(file)
-    values: dict[str, object] = {}
-    for key, value in (("mesh.nodes", nodes), ("time.seconds", seconds), ("time.seed", seed)):
-        if value is not None:
-            values[key] = value
+    values = base_values(nodes, seconds, seed)
     for text in settings:
         key, alternatives = parse_axis(text)
         if len(alternatives) != 1:
             raise click.UsageError(f"--set {text}: one value is run; `swarm sim sweep` runs several")
         values[key] = alternatives[0]
     return with_settings(scenario, values)
+
+
+def base_values(nodes: int | None, seconds: float | None, seed: int | None) -> dict[str, object]:
+    """Return the settings that options of their own give, by their names."""
+    values: dict[str, object] = {}
+    for key, value in (("mesh.nodes", nodes), ("time.seconds", seconds), ("time.seed", seed)):
+        if value is not None:
+            values[key] = value
+    return values
 
 
 def parse_axis(text: str) -> tuple[str, list[object]]:

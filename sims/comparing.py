@@ -57,9 +57,16 @@ class Compared:
 
 
 def variants_of(
-    scenarios: Sequence[Scenario], axes: Mapping[str, Sequence[object]] | None = None
+    scenarios: Sequence[Scenario],
+    axes: Mapping[str, Sequence[object]] | None = None,
+    base: Mapping[str, object] | None = None,
 ) -> dict[str, Scenario]:
     """Return scenarios by names that tell them apart: every scenario with every combination of values.
+
+    Args:
+        scenarios: to start from.
+        axes: names of settings -> the values of each.
+        base: settings of all of them, judged together with those of each.
 
     Raises:
         ScenarioError: two have one name, a setting is unknown, or there are less than two.
@@ -75,7 +82,7 @@ def variants_of(
             name = " ".join(parts)
             if name in found:
                 raise ScenarioError(f"two variants are called {name!r}; give the scenarios different names")
-            found[name] = with_settings(scenario, settings)
+            found[name] = with_settings(scenario, {**(base or {}), **settings})
     if len(found) < 2:
         raise ScenarioError("a comparison needs two variants; name more files, or `--set key=a,b`")
     return found
@@ -101,7 +108,7 @@ def compare(
         out, processes, on_done: as for `sims.sweeping.sweep`.
 
     Raises:
-        ScenarioError: a run failed, or a metric is not known.
+        ScenarioError: a run failed, or a metric is not known; that is found with the first run that ends.
         ConfigError: the baseline is not known.
     """
     if baseline and baseline not in variants:
@@ -112,7 +119,12 @@ def compare(
             seeded = replace(scenario, seed=seed)
             cases.append(Case(settings={VARIANT: name}, scenario=seeded, key=case_key(seeded)))
     about = {"variants": list(variants), "seeds": list(seeds)}
-    result = run_cases(cases, out=out, processes=processes, on_done=on_done, about=about)
+
+    def check(row: Summary) -> None:
+        for name in metrics:
+            _check_metric(name, [row])
+
+    result = run_cases(cases, out=out, processes=processes, on_done=on_done, about=about, check=check)
     if result.errors:
         settings, seed, error = result.errors[0]
         raise ScenarioError(f"{settings[VARIANT]}, seed {seed}: {error}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,17 @@ _ROWS: Final[dict[str, Callable[..., Any]]] = {
     "reigns": Reign,
     "tasks": TaskRun,
     "jobs": JobRun,
+}
+
+_PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
+    "digest": str,
+    "events": int,
+    "wall_s": (int, float),
+    "seconds": (int, float),
+    "compiled": bool,
+    "hosts": list,
+    "bucket_s": (int, float),
+    "counts": dict,
 }
 
 
@@ -112,9 +124,26 @@ def load(folder: str | Path) -> Outcome:
         for name, kind in _ROWS.items():
             values[name] = [kind(*row) for row in series[name]]
         traffic = {name: array("q", numbers) for name, numbers in series["traffic"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        outcome = Outcome(scenario=scenario, traffic=traffic, **values)
+        _check_plain(outcome)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise OutputError(f"{place / SERIES}: is damaged: {type(error).__name__} {error}") from None
-    return Outcome(scenario=scenario, traffic=traffic, **values)
+    return outcome
+
+
+def _check_plain(outcome: Outcome) -> None:
+    """Raise what is wrong with the values of an outcome, whose types nobody has looked at."""
+    for name, kinds in _PLAIN.items():
+        value: object = getattr(outcome, name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and name != "compiled"):
+            raise TypeError(f"{name} is {value!r}")
+    names: Sequence[object] = outcome.hosts
+    if [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"hosts are {names!r}")
+    if not outcome.bucket_s > 0:
+        raise ValueError(f"bucket_s is {outcome.bucket_s}")
+    # Whatever else does not fit together shows where it is added up.
+    json.dumps(outcome.summary)
 
 
 def _series_of(outcome: Outcome) -> dict[str, Any]:
@@ -134,7 +163,7 @@ def _read_series(path: Path) -> dict[str, Any]:
         document: object = json.loads(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         raise OutputError(f"{path.parent}: holds no run; {path.name} is not there") from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise OutputError(f"{path}: is no series of a run")

@@ -85,13 +85,19 @@ class SweepResult:
         return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 
-def cases_of(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Sequence[int]) -> list[Case]:
+def cases_of(
+    scenario: Scenario,
+    axes: Mapping[str, Sequence[object]],
+    seeds: Sequence[int],
+    base: Settings | None = None,
+) -> list[Case]:
     """Return every combination of the values with every seed; seeds vary fastest.
 
     Args:
         scenario: to start from.
         axes: names of settings (see `with_settings`) -> the values of each.
         seeds: of the runs.
+        base: settings of all cases; they are judged together with those of each.
 
     Raises:
         ScenarioError: a name is unknown, or a value is wrong.
@@ -100,7 +106,7 @@ def cases_of(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Se
     check_axes(axes)
     for values in product(*axes.values()):
         settings = dict(zip(axes, values, strict=True))
-        changed = with_settings(scenario, settings)
+        changed = with_settings(scenario, {**(base or {}), **settings})
         for seed in seeds:
             seeded = replace(changed, seed=seed)
             found.append(Case(settings=settings, scenario=seeded, key=case_key(seeded)))
@@ -151,6 +157,7 @@ def sweep(
     axes: Mapping[str, Sequence[object]] | None = None,
     seeds: Sequence[int] = (1,),
     *,
+    base: Settings | None = None,
     out: str | Path | None = None,
     processes: int = 0,
     on_done: Callable[[int, int, int], None] | None = None,
@@ -161,6 +168,7 @@ def sweep(
         scenario: to start from.
         axes: names of settings -> values, as ``{"gossip.probe_interval_s": [0.5, 1, 2]}``.
         seeds: of the runs.
+        base: settings of all runs, judged together with those of each.
         out: folder for results; cases that ended there before are not run again. None writes nothing.
         processes: how many runs at once; 0 for as many as there are cores.
         on_done: called with cases done, cases in all, cases that failed, after each one.
@@ -171,10 +179,11 @@ def sweep(
         KeyboardInterrupt: after what has ended was written.
     """
     chosen: Mapping[str, Sequence[object]] = {} if axes is None else axes
-    cases = cases_of(scenario, chosen, seeds)
-    return run_cases(
-        cases, out=out, processes=processes, on_done=on_done, about=_about(scenario, chosen, seeds)
-    )
+    cases = cases_of(scenario, chosen, seeds, base)
+    about = _about(scenario, chosen, seeds)
+    if base:
+        about["base"] = dict(base)
+    return run_cases(cases, out=out, processes=processes, on_done=on_done, about=about)
 
 
 def _about(scenario: Scenario, axes: Mapping[str, Sequence[object]], seeds: Sequence[int]) -> dict[str, Any]:
@@ -193,6 +202,7 @@ def run_cases(
     processes: int = 0,
     on_done: Callable[[int, int, int], None] | None = None,
     about: Mapping[str, Any] | None = None,
+    check: Callable[[Summary], None] | None = None,
 ) -> SweepResult:
     """Run cases; see :func:`sweep`.
 
@@ -200,6 +210,7 @@ def run_cases(
         cases: those with equal keys are run once.
         out, processes, on_done: as there.
         about: written into the folder, for people.
+        check: is given the row of each case as soon as it is there; what it raises ends everything.
     """
     folder = None if out is None else Path(out)
     summaries: dict[str, Summary] = {}
@@ -210,6 +221,8 @@ def run_cases(
             ended = _read_case(folder, case.key)
             if ended is not None:
                 summaries[case.key] = ended
+                if check is not None:
+                    check(_row(case, ended))
     waiting = {case.key: case for case in cases if case.key not in summaries}
     total = len(waiting) + len(summaries)
     resumed = len([case for case in cases if case.key in summaries])
@@ -224,6 +237,8 @@ def run_cases(
                 summaries[key] = summary
                 if folder is not None:
                     _write_case(folder, waiting[key], summary)
+                if check is not None:
+                    check(_row(waiting[key], summary))
             if on_done is not None:
                 on_done(len(summaries) + len(errors), total, len(errors))
     finally:

@@ -8,6 +8,7 @@ from sims.checkers.base import Checker, Truth
 from sims.checkers.frames import (
     ASSIGN,
     BEAT,
+    CLIENT_HELLO,
     ORDERS,
     REFUSED,
     VOTE_REPLY,
@@ -19,8 +20,8 @@ from sims.checkers.frames import (
     read_ballot,
 )
 from sims.host import Host
-from sims.observer import MESSAGE
-from swarm.core.effects import Effect, RunTasks, SendMessage, SendPacket
+from sims.observer import MESSAGE, PACKET
+from swarm.core.effects import Effect, ExecutorTask, RunTasks, SendMessage, SendPacket
 
 NOTHING: Final[Ballot] = (0, b"")
 STALL_SLACK_S: Final = 1.0
@@ -59,13 +60,25 @@ class FenceChecker(Checker):
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._fences: dict[bytes, Ballot] = {}
+        self._heard: dict[tuple[int, int], Ballot] = {}
         self._ordered: dict[tuple[int, int, bytes], Ballot] = {}
 
+    def fence_of(self, host: Host) -> Ballot:
+        """Return what a node's fence is at least: what it told, and the highest stamp that it took."""
+        told = self._fences.get(host.node_id, NOTHING)
+        return max(told, self._heard.get((host.index, host.epoch), NOTHING))
+
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
-        if kind == MESSAGE and kind_of(payload) in ORDERS:
-            frame = read(payload)
+        if kind not in (MESSAGE, PACKET) or kind_of(payload) == CLIENT_HELLO:
+            return
+        frame = read(payload)
+        if frame.sender == host.node_id:
+            return  # a clone's, or what came back: no node hears itself
+        mine = (host.index, host.epoch)
+        if kind == MESSAGE and frame.kind in ORDERS:
             key = (host.index, host.epoch, frame.sender)
             self._ordered[key] = min(frame.ballot, self._ordered.get(key, frame.ballot))
+        self._heard[mine] = max(frame.ballot, self._heard.get(mine, NOTHING))
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, (SendPacket, SendMessage)):
@@ -97,44 +110,61 @@ class FenceChecker(Checker):
 
 
 class OrderChecker(Checker):
-    """S3 no order is executed below the fence."""
+    """S3 no order is executed below the fence, and nothing runs that nobody ordered.
 
-    def __init__(self, truth: Truth) -> None:
+    The fence is what frames say (`FenceChecker.fence_of`); the checker must be asked before that one takes
+    the frame, so it stands before it among the observers.
+
+    What a leader orders itself is on no cable, and may have the number of an order that it refused: who has
+    stood in this life is judged by what it runs at the very moment at which it takes a stale order.
+    """
+
+    def __init__(self, truth: Truth, fences: FenceChecker) -> None:
         super().__init__(truth)
-        self._stale: dict[int, dict[tuple[bytes, int, int], Ballot]] = {}
+        self._fences: Final = fences
         self._valid: dict[int, dict[tuple[bytes, int, int], bool]] = {}
+        self._stale: dict[int, dict[tuple[bytes, int, int], Ballot]] = {}
+        self._now: dict[int, dict[tuple[bytes, int, int], Ballot]] = {}
 
     def on_boot(self, host: Host, now: float) -> None:
-        self._stale[host.index] = {}
-        self._valid[host.index] = {}
+        for known in (self._valid, self._stale, self._now):
+            known.pop(host.index, None)
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
-        if kind != MESSAGE or kind_of(payload) != ASSIGN or host.node is None:
+        self._now.pop(host.index, None)
+        if kind != MESSAGE or kind_of(payload) != ASSIGN:
             return
         frame = read(payload)
-        fence = host.node.election.ballot()
-        stale, valid = self._stale[host.index], self._valid[host.index]
+        is_valid = frame.ballot >= self._fences.fence_of(host)
+        valid, stale = self._valid.setdefault(host.index, {}), self._stale.setdefault(host.index, {})
         for row in frame.body[0]:
             # Two leaders may give the same number.
             key = (row[0], row[1], row[2])
-            if frame.ballot >= fence:
+            if is_valid:
                 valid[key] = True
-                stale.pop(key, None)
             elif key not in valid:
                 stale[key] = frame.ballot
+                self._now.setdefault(host.index, {})[key] = frame.ballot
 
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
+        has_stood = self.truth.has_stood(host)
+        stale = self._now.pop(host.index, {}) if has_stood else self._stale.get(host.index, {})
         for effect in effects:
             if isinstance(effect, RunTasks):
-                if host.node is not None and host.node.election.is_leader():
-                    continue  # its own orders to itself are on no cable
-                stale = self._stale[host.index]
                 for task in effect.tasks:
-                    ballot = stale.get((task.job, task.task, task.attempt))
-                    if ballot is not None:
-                        self.fail(
-                            "S3", f"{self.name(host)} runs task {task.task} on the order of {_show(ballot)}"
-                        )
+                    self._judge(host, task, stale, has_stood)
+
+    def _judge(
+        self, host: Host, task: ExecutorTask, stale: dict[tuple[bytes, int, int], Ballot], has_stood: bool
+    ) -> None:
+        key = (task.job, task.task, task.attempt)
+        if key in self._valid.get(host.index, {}):
+            return
+        ballot = stale.get(key)
+        if ballot is not None:
+            self.fail("S3", f"{self.name(host)} runs task {task.task} on the order of {_show(ballot)}")
+        if not has_stood:
+            self.fail("S3", f"{self.name(host)} runs task {task.task}, which nobody ordered")
 
 
 class LeadershipChecker(Checker):
@@ -145,25 +175,30 @@ class LeadershipChecker(Checker):
         self._owners: dict[Ballot, tuple[int, int]] = {}
         self._beat_at: dict[tuple[Ballot, int], float] = {}
         self._asked: dict[Ballot, dict[object, bool]] = {}
-        self._granted: dict[Ballot, dict[int, bool]] = {}
+        self._granted: dict[Ballot, dict[bytes, bool]] = {}
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        """Count votes where they arrive: one that is lost on its way elects nobody."""
+        if kind != PACKET or kind_of(payload) != VOTE_REPLY:
+            return
+        frame = read(payload)
+        _, counter, owner, is_pre_vote, is_granted = frame.body[:5]
+        if is_granted and not is_pre_vote and owner == host.node_id != frame.sender:
+            self._granted.setdefault((counter, owner), {})[frame.sender] = True
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if not isinstance(effect, SendPacket):
             return
         kind = kind_of(effect.payload)
-        if kind not in (BEAT, VOTE_REPLY, VOTE_REQUEST):
+        if kind not in (BEAT, VOTE_REQUEST):
             return
         frame = read(effect.payload)
         if kind == BEAT:
             self._take_beat(host, frame, now)
             return
         _, counter, owner, is_pre_vote = frame.body[:4]
-        if is_pre_vote:
-            return
-        if kind == VOTE_REQUEST:
+        if not is_pre_vote:
             self._asked.setdefault((counter, owner), {})[effect.destination] = True
-        elif frame.body[4]:
-            self._granted.setdefault((counter, owner), {})[host.index] = True
 
     def _take_beat(self, host: Host, frame: Seen, now: float) -> None:
         ballot = (frame.body[0], frame.body[1])

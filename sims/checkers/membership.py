@@ -10,8 +10,8 @@ from sims.host import Host
 from swarm.core.effects import Effect, Notify, SendHello, SendPacket
 from swarm.core.ids import short
 
-WELL_FOR_S: Final = 45.0
-"""A verdict may be about something that was the matter a long suspicion ago."""
+WELL_FOR_S: Final = 12.0
+"""Whoever was well for so long before the first accusation has been accused wrongly."""
 PACKET_BYTES: Final = 1200
 REVIVAL_S: Final = 20.0
 """How long the news that somebody is back may be under way."""
@@ -25,6 +25,7 @@ class MembershipChecker(Checker):
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._gone: dict[tuple[int, int, str], int] = {}
+        self._accused: dict[tuple[str, int], float] = {}
 
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
         for effect in effects:
@@ -35,17 +36,20 @@ class MembershipChecker(Checker):
             assert isinstance(incarnation, int), "an incarnation is a number"
             key = (host.index, host.epoch, member)
             state = effect.event.removeprefix("member_")
+            if state in ("suspect", "dead"):
+                self._accused.setdefault((member, incarnation), now)
             if state in ("dead", "left"):
                 self._gone[key] = max(incarnation, self._gone.get(key, -1))
             elif state == "alive" and incarnation <= self._gone.get(key, -1):
                 self.fail("S10", f"for {self.name(host)}, {member} is alive at {incarnation}, where it died")
             if state == "dead":
-                self._judge_death(host, member, now)
+                self._judge_death(host, member, now - self._accused[(member, incarnation)] + WELL_FOR_S)
 
-    def _judge_death(self, judge: Host, member: str, now: float) -> None:
+    def _judge_death(self, judge: Host, member: str, for_s: float) -> None:
+        """Judge a verdict by what was done since shortly before anybody first accused the member."""
         for host in self.cluster.hosts:
             if host.node is not None and short(host.node_id) == member:
-                if self.truth.is_well(host.index, WELL_FOR_S) and self.truth.is_well(judge.index, WELL_FOR_S):
+                if self.truth.is_well_here(host.index, for_s) and self.truth.is_well_here(judge.index, for_s):
                     self.fail("D2", f"{self.name(judge)} declares {self.name(host)} dead, which is well")
 
     def look(self, now: float) -> None:

@@ -13,6 +13,8 @@ COPIES: Final = 3
 JOB_SIZE: Final = 10
 INLINE_BYTES: Final = 65536
 """Results up to this size travel inside messages (docs/WIRE.md)."""
+UNDER_WAY_S: Final = 20.0
+"""What was the matter so long before a job's first word may still show."""
 FINAL: Final = ("done", "failed", "cancelled")
 
 
@@ -21,8 +23,7 @@ class Acknowledged:
 
     Attributes:
         key: of its row on disk.
-        keepers: (host, its identity then) that were named.
-        is_excused: every keeper's disk lost it by a fault that the promise excuses.
+        keepers: (host, its identity when it was last seen with a copy) that were named.
     """
 
     def __init__(self, key: bytes, keepers: list[tuple[int, bytes]]) -> None:
@@ -108,34 +109,45 @@ class RecordChecker(Checker):
             if job in self.ended:
                 continue
             is_safe = False
-            excuses = 0
             for host in self.cluster.hosts:
-                if host.disk.row("parts", part.key) is not None or host.disk.row("tombs", job) is not None:
+                if host.disk.row("parts", part.key) is not None:
                     is_safe = True
-                    break
-            if is_safe:
-                continue
-            for index, identity in part.keepers:
-                if self.cluster.hosts[index].disk.is_lying:
-                    excuses += 1
-                    continue
-                lost = (index, part.key) in self._lost_rows or self.cluster.hosts[index].node_id != identity
-                excuses += lost or identity in self.truth.forgot
-            if excuses < len(part.keepers):
+                    self._take_back(part, host)
+                elif host.disk.row("tombs", job) is not None:
+                    is_safe = True
+            if not is_safe and not all([self._is_excused(part, *keeper) for keeper in part.keepers]):
                 self.fail("S6", f"job {job.hex()[:6]} was acknowledged and is on no disk")
+
+    def _take_back(self, part: Acknowledged, host: Host) -> None:
+        """Take that a copy is on a disk: whatever was lost there before excuses nothing any more."""
+        if host.disk.is_lying:
+            return
+        self._lost_rows.pop((host.index, part.key), None)
+        for place, (index, _) in enumerate(part.keepers):
+            if index == host.index:
+                part.keepers[place] = (index, host.node_id)
+
+    def _is_excused(self, part: Acknowledged, index: int, identity: bytes) -> bool:
+        """Return whether a fault that the promise excuses took a keeper's copy."""
+        host = self.cluster.hosts[index]
+        is_lost = (index, part.key) in self._lost_rows or host.node_id != identity
+        return is_lost or host.disk.is_lying
 
 
 class StatusChecker(Checker):
     """S9 what a client was shown as done stays done, with the results that it was shown.
 
-    Where only single processes end and come back, any end stays. A leader never replaces a result that it
-    told by another one, unless it may have lost it and had it computed anew.
+    Where since the first word about a job only single processes ended and came back, no end is taken back:
+    no other one follows, and it does not run again. Sides that were apart may have come to different ends;
+    then success beats failure (design: facts merge). A leader never replaces a result that it told by another
+    one, unless it may have lost it and had it computed anew.
     """
 
     def __init__(self, truth: Truth, records: RecordChecker) -> None:
         super().__init__(truth)
         self._records: Final = records
         self._shown: dict[bytes, str] = {}
+        self._first_shown: dict[bytes, float] = {}
         self.random_jobs: dict[bytes, bool] = {}
         self._results: dict[tuple[bytes, int], list[bytes]] = {}
         self._told: dict[tuple[Ballot, bytes, int], list[bytes]] = {}
@@ -151,18 +163,24 @@ class StatusChecker(Checker):
         job, state = body[0], str(body[1])
         for row in body[4]:
             self._take_result(host, job, row)
-        before = self._shown.get(job, "")
         if state in FINAL:
             self._records.ended.setdefault(job, now)
-        is_calm = self.truth.was_calm()
-        # A cancel on the other side of a cut may win there (verdict-alone).
-        is_excused = state == "cancelled" and not is_calm
-        if before == "done" and state in FINAL and state != "done" and not is_excused:
-            self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
-        if before and state in FINAL and state != before and is_calm:
-            self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
+        first_s = self._first_shown.setdefault(job, now)
+        before = self._shown.get(job, "")
+        is_calm = self.truth.was_calm_since(max(0.0, first_s - UNDER_WAY_S))
+        self._judge(host, job, before, state, is_calm)
         if state in FINAL and before != "done":
             self._shown[job] = state
+
+    def _judge(self, host: Host, job: bytes, before: str, state: str, is_calm: bool) -> None:
+        if not before or state == before:
+            return
+        # A cancel on the other side of a cut may win there (verdict-alone).
+        is_excused = state == "cancelled" and not is_calm
+        if before == "done" and state in FINAL and not is_excused:
+            self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
+        if is_calm:
+            self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
 
     def _take_winner(self, host: Host, ballot: Ballot, job: bytes, row: list[object]) -> None:
         """Judge what a leader tells its watchers: small results travel in messages and are never lost."""

@@ -112,10 +112,13 @@ class Problem:
         return fmean([min(worker.up_bytes_s, worker.down_bytes_s) for worker in self.workers])
 
     def told_graph(self) -> TaskGraph:
-        """Return the graph as policies see it: with the run times and sizes that `imode` lets them know."""
-        if self.imode == "exact":
-            return self.graph
+        """Return the graph as policies see it: with the run times and sizes that `imode` lets them know.
+
+        It is theirs: what a policy changes in it changes nothing that happens.
+        """
         graph = self.graph
+        if self.imode == "exact":
+            return graph.with_durations(graph.durations_s)
         durations_s = graph.expected_durations_s
         sizes_bytes = graph.expected_sizes_bytes
         if self.imode == "mean":

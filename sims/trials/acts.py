@@ -12,7 +12,8 @@ from sims.cluster import Cluster
 from sims.disk import DESTROYED, KEEP, TORN
 from sims.trials.case import Event
 
-PAUSE_MEMORY_S: Final = 3.0
+STORM_LOSS: Final = 0.2
+"""The share of datagrams that networks of trials lose at most by themselves."""
 
 
 class Stage:
@@ -30,7 +31,13 @@ class Stage:
             # It may be asleep for longer than now.
             self.truth.troubled_at[index] = max(now, self.truth.troubled_at[index])
         if event.kind in NETWORK_ACTS:
-            self.truth.net_troubled_at = max(self.truth.net_troubled_at, now + event.value)
+            # A factor is no time; a clog lasts for its value.
+            until_s = now + event.value if event.kind == "clog" else now
+            self.truth.net_troubled_at = max(self.truth.net_troubled_at, until_s)
+            if event.kind in WIDE_ACTS:
+                self.truth.wide_troubled_at = max(self.truth.wide_troubled_at, now)
+            for index in event.targets:
+                self.truth.troubled_at[index] = max(until_s, self.truth.troubled_at[index])
         ACTS[event.kind](self, event)
 
 
@@ -63,7 +70,7 @@ def _destroy(stage: Stage, event: Event) -> None:
 def _forget(stage: Stage, index: int) -> None:
     """Take that a disk lost what it had acknowledged."""
     stage.records.lose(index)
-    stage.truth.forgot[stage.cluster.hosts[index].node_id] = True
+    stage.truth.forget(stage.cluster.hosts[index].node_id)
 
 
 def _clone(stage: Stage, event: Event) -> None:
@@ -75,8 +82,9 @@ def _clone(stage: Stage, event: Event) -> None:
         return
     _destroy(stage, replace(event, targets=(target,)))
     # What one of the two promises, the other does not know.
-    stage.truth.forgot[stage.cluster.hosts[source].node_id] = True
+    stage.truth.forget(stage.cluster.hosts[source].node_id)
     stage.truth.clones[target] = source
+    stage.truth.cloned[stage.cluster.hosts[source].node_id] = True
     stage.cluster.clone(source, target)
 
 
@@ -181,9 +189,9 @@ def _pace(stage: Stage, event: Event) -> None:
         stage.cluster.set_slowness(index, 1.0 + 20 * event.value)
         if event.value:
             stage.truth.starving[index] = True
-            stage.truth.was_starved = True
-        else:
-            stage.truth.starving.pop(index, None)
+            stage.truth.starved_at = stage.cluster.engine.now
+        elif stage.truth.starving.pop(index, False):
+            stage.truth.starved_at = stage.cluster.engine.now
 
 
 def _drift(stage: Stage, event: Event) -> None:
@@ -214,10 +222,19 @@ def _deafen(stage: Stage, event: Event) -> None:
 
 def _loss(stage: Stage, event: Event) -> None:
     stage.cluster.network.set_loss(event.value)
+    _note_storm(stage, "loss", event.value > STORM_LOSS)
 
 
 def _latency(stage: Stage, event: Event) -> None:
     stage.cluster.network.set_latency_factor(event.value)
+    _note_storm(stage, "latency", event.value > 1.0)
+
+
+def _note_storm(stage: Stage, kind: str, is_on: bool) -> None:
+    if is_on:
+        stage.truth.storms[kind] = True
+    else:
+        stage.truth.storms.pop(kind, None)
 
 
 def _move(stage: Stage, event: Event) -> None:
@@ -271,3 +288,5 @@ NETWORK_ACTS: Final = (
     "clone",
     "unclone",
 )
+WIDE_ACTS: Final = ("cut", "heal", "block", "loss", "latency", "clone", "unclone")
+"""Those of them that concern everybody; the others concern their targets."""

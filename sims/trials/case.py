@@ -45,6 +45,8 @@ class JobPlan:
         retries: of each task.
         fails: whether one task fails.
         is_random: whether every run of a task makes other outputs.
+        cpus: that a task asks for; a host of the core has as many.
+        memory_bytes: the same for its memory.
     """
 
     at_s: float
@@ -57,6 +59,8 @@ class JobPlan:
     retries: int = 0
     fails: bool = False
     is_random: bool = False
+    cpus: float = 1.0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

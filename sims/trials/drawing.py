@@ -26,7 +26,22 @@ def draw(seed: int, profile: str) -> Case:
     """
     if profile not in PROFILES:
         raise ConfigError(f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
-    return PROFILES[profile](seed, Rng(f"{profile}:{seed}"))
+    return _hungry(PROFILES[profile](seed, Rng(f"{profile}:{seed}")), Rng(f"{profile}:{seed}:hungry"))
+
+
+def _hungry(case: Case, rng: Rng) -> Case:
+    """Let tasks of some jobs ask for several cores and for memory, as some host of the core has together."""
+    jobs: list[JobPlan] = []
+    hosts = [case.hosts[index] for index in case.core]
+    for plan in case.jobs:
+        if rng.unit() >= 0.35:
+            jobs.append(plan)
+            continue
+        host = rng.choose(hosts)
+        cpus = float(1 + rng.below(int(host.cores)))
+        share = rng.choose([0.0, 0.0, 0.3, 0.6, 1.0])
+        jobs.append(replace(plan, cpus=cpus, memory_bytes=int(share * host.memory_bytes)))
+    return replace(case, jobs=tuple(jobs))
 
 
 def _soak(seed: int, rng: Rng) -> Case:

@@ -15,7 +15,7 @@ from swarm.wire.messages import INLINE_SIZE_MAX
 def part_of(plan: JobPlan) -> JobPart:
     """Return the one part of a planned job; every task's output is a result."""
     needs = SHAPES[plan.shape](plan.width)
-    options = TaskOptions(cpus=1.0, retries=plan.retries)
+    options = TaskOptions(cpus=plan.cpus, memory_bytes=plan.memory_bytes, retries=plan.retries)
     tasks: list[TaskSpec] = []
     for number, producers in enumerate(needs):
         inputs = [value for producer in producers for value in (producer, 0)]
@@ -29,6 +29,11 @@ def part_of(plan: JobPlan) -> JobPart:
             )
         )
     return JobPart(0, {"name": plan.shape}, tasks)
+
+
+def task_count(plan: JobPlan) -> int:
+    """Return how many tasks a planned job has."""
+    return len(SHAPES[plan.shape](plan.width))
 
 
 def consumers_of(plan: JobPlan) -> dict[int, list[int]]:

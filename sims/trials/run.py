@@ -7,7 +7,14 @@ from hashlib import blake2b
 from typing import Final
 
 from sims.checkers.base import Checker, Truth, Violation
-from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker, RunChecker, VersionChecker
+from sims.checkers.execution import (
+    AttemptChecker,
+    CoreChecker,
+    HeldChecker,
+    ObjectChecker,
+    RunChecker,
+    VersionChecker,
+)
 from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderChecker, PromiseChecker
 from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
@@ -21,7 +28,7 @@ from sims.trace import Trace
 from sims.trials.acts import Stage
 from sims.trials.case import Case, Event, JobPlan
 from sims.trials.ending import judge_ending
-from sims.trials.jobs import consumers_of, part_of
+from sims.trials.jobs import consumers_of, part_of, task_count
 from swarm.core.rng import Rng
 from swarm.scheduler.config import SchedulerConfig
 from swarm.wire.messages import INLINE_SIZE_MAX
@@ -74,10 +81,14 @@ class Trial:
         self.statuses: Final = StatusChecker(self.truth, self.records)
         self.runs: Final = RunChecker(self.truth, self.records)
         self.objects: Final = ObjectChecker(self.truth, self.records)
+        self.cores: Final = CoreChecker(self.truth)
+        fences = FenceChecker(self.truth)
+        self.held: Final = HeldChecker(self.truth, fences)
         self.checkers: Final[list[Checker]] = [
             PromiseChecker(self.truth),
-            FenceChecker(self.truth),
-            OrderChecker(self.truth),
+            OrderChecker(self.truth, fences),
+            self.held,
+            fences,
             LeadershipChecker(self.truth),
             MembershipChecker(self.truth),
             RefutationChecker(self.truth),
@@ -85,7 +96,7 @@ class Trial:
             self.statuses,
             AttemptChecker(self.truth),
             self.runs,
-            CoreChecker(self.truth),
+            self.cores,
             VersionChecker(self.truth),
             self.objects,
             TrafficChecker(self.truth),
@@ -145,6 +156,8 @@ class Trial:
         assert client.job == blake2b(name.encode(), digest_size=10).digest(), (
             "a job's id is a digest of its name"
         )
+        for task in range(task_count(plan)):
+            self.cores.wants[(client.job, task)] = (plan.cpus, plan.memory_bytes)
         for task, consumers in consumers_of(plan).items():
             self.consumers[(client.job, task)] = consumers
             if not (plan.cancel_s or plan.fails or plan.is_random):

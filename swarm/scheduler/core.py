@@ -311,7 +311,7 @@ class Scheduler:
         elif job is None:
             self._effects.extend(ask_for_ends([job_id], list(self.dispatcher.workers), self._me))
         elif not self.is_collecting:
-            self.watches.tell_whole(job, node)
+            self.watches.owe(job_id, [node])
 
     def _watch_orphan(self, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
@@ -361,8 +361,7 @@ class Scheduler:
         for job_id in self.pending.jobs():
             self._take_pending(job_id, now)
         for job in self.jobs.values():
-            for node in self.watches.watchers(job.job):
-                self.watches.tell_whole(job, node)
+            self.watches.owe(job.job, self.watches.watchers(job.job))
             self._watch_orphan(job.job, now)
         questions = self._questions
         self._questions = []
@@ -457,6 +456,7 @@ class Scheduler:
         if earliest < math.inf:
             self._timers.set(_TIMER_DELAYED, b"", earliest)
         self._settle_jobs(now)
+        self.watches.tell_owed(self.jobs)
         jobs = list(self.jobs.values())
         self.dispatcher.place(jobs, now)
         for job in jobs:

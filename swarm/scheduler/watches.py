@@ -59,6 +59,7 @@ class Watches:
     def __init__(self, output_bytes_max: int) -> None:
         self._output_bytes_max: Final = output_bytes_max
         self._watchers: dict[JobId, dict[NodeId, bool]] = {}
+        self._owed: dict[JobId, dict[NodeId, bool]] = {}
         self._logs: dict[JobId, OutputLog] = {}
         self._effects: list[Effect] = []
 
@@ -67,14 +68,31 @@ class Watches:
         return list(self._watchers.get(job, {}))
 
     def watch(self, job: JobId, node: NodeId) -> None:
-        """Let a node be told of a job from now on; the caller sends it the whole state."""
+        """Let a node be told of a job from now on; the caller owes it the whole state."""
         self._watchers.setdefault(job, {})[node] = True
+
+    def owe(self, job: JobId, nodes: list[NodeId]) -> None:
+        """Let watchers be sent the whole state by `tell_owed`, when it is known whether a job ended."""
+        for node in nodes:
+            self._owed.setdefault(job, {})[node] = True
+
+    def tell_owed(self, jobs: dict[JobId, Job]) -> None:
+        """Send the whole state of jobs to whom it is owed; of a job without parts nothing is known yet."""
+        for job_id, nodes in list(self._owed.items()):
+            job = jobs.get(job_id)
+            if job is not None and not job.parts_added:
+                continue
+            del self._owed[job_id]
+            if job is not None:
+                for node in nodes:
+                    self.tell_whole(job, node)
 
     def unwatch(self, job: JobId, node: NodeId) -> None:
         """Stop telling a node."""
         watchers = self._watchers.get(job)
         if watchers is not None:
             watchers.pop(node, None)
+            self._owed.get(job, {}).pop(node, None)
             if not watchers:
                 del self._watchers[job]
 
@@ -88,6 +106,7 @@ class Watches:
     def drop_job(self, job: JobId) -> None:
         """Forget a job."""
         self._watchers.pop(job, None)
+        self._owed.pop(job, None)
         self._logs.pop(job, None)
 
     def tell_whole(self, job: Job, node: NodeId) -> None:
@@ -118,8 +137,8 @@ class Watches:
             self.tell_forgotten(job, verdict, node)
 
     def tell_news(self, job: Job) -> None:
-        """Send what changed since the last time to all watchers."""
-        watchers = self.watchers(job.job)
+        """Send what changed since the last time to all watchers who have been sent the whole before."""
+        watchers = self._told(job.job)
         updates = job.updates
         job.updates = []
         job.changed = False
@@ -154,8 +173,12 @@ class Watches:
             self._logs[job] = log
         log.add(row, size)
         rows: list[object] = [row]
-        for node in self.watchers(job):
+        for node in self._told(job):
             self._effects.append(Message(node, WATCHED_OUTPUT, [job, rows]))
+
+    def _told(self, job: JobId) -> list[NodeId]:
+        owed = self._owed.get(job)
+        return [node for node in self.watchers(job) if owed is None or node not in owed]
 
     def output_rows(self, job: JobId) -> list[object]:
         """Return the printed output kept for a job."""

@@ -201,6 +201,32 @@ def test_watchers_get_the_whole_state_after_the_collection() -> None:
     assert env.take_updates(ONE)[0].is_whole
 
 
+def test_a_job_that_was_done_is_not_shown_as_running_by_a_later_leader() -> None:
+    env = SchedulerEnv(2)
+    env.submit(bag(1))
+    (given,) = env.take_given(1)
+    env.done(given)
+    new_leader(env)
+    env.watch(ONE)
+    env.report(ME)
+    env.report(ONE)
+    updates = env.take_updates(ONE)
+    assert updates[0].is_whole
+    assert {update.state for update in updates} == {"done"}
+
+
+def test_of_a_job_without_parts_a_new_leader_tells_nothing() -> None:
+    env = SchedulerEnv(2)
+    new_leader(env)
+    env.report(ME)
+    env.report(ONE)
+    env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
+    env.watch(ONE)
+    assert env.take_updates(ONE) == []
+    env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
+    assert env.take_updates(ONE)[0].is_whole
+
+
 def test_questions_wait_for_the_end_of_the_collection() -> None:
     env = SchedulerEnv(2)
     env.submit(bag(1))

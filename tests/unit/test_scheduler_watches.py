@@ -197,3 +197,19 @@ def test_more_results_than_one_message_holds() -> None:
     build.finish(1)
     rows = results_of(build.job, 7)
     assert [row["data"] for row in rows if isinstance(row, dict)] == [b"1:0", b"1:1", None, None]
+
+
+def test_who_is_owed_the_whole_state_gets_its_output_once() -> None:
+    build = JobBuilder(bag(1))
+    watches = watched(build)
+    watches.watch(JOB, TWO)
+    watches.owe(JOB, [TWO])
+    row: list[object] = [0, 1, 1, 0, b"text"]
+    watches.add_output(JOB, row, 4)
+    assert watches.take_effects() == [Message(ONE, WATCHED_OUTPUT, [JOB, [row]])]
+    watches.tell_owed({JOB: build.job})
+    told = watches.take_effects()
+    assert [effect.peer for effect in told if isinstance(effect, Message)] == [TWO, TWO]
+    assert told[-1] == Message(TWO, WATCHED_OUTPUT, [JOB, [row]])
+    watches.tell_owed({JOB: build.job})
+    assert watches.take_effects() == []

@@ -271,3 +271,30 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 def test_the_name_of_a_file_is_no_scenario() -> None:
     with pytest.raises(ScenarioError, match="is no Scenario; write run"):
         run("split-and-heal")  # type: ignore[arg-type]
+
+
+def test_settings_of_all_cases_are_judged_together_with_those_of_each() -> None:
+    scenario = Scenario(nodes=3, faults=(Fault(at_s=1.0, kind="crash", targets=("n2",)),))
+    with pytest.raises(ScenarioError):
+        with_settings(scenario, {"mesh.nodes": 2})
+    axes = {"faults[1].targets": [["n0"], ["n1"]]}
+    found = cases_of(scenario, axes, [1], {"mesh.nodes": 2})
+    assert [case.scenario.nodes for case in found] == [2, 2]
+    variants = variants_of([scenario], axes, {"mesh.nodes": 2})
+    assert [variant.nodes for variant in variants.values()] == [2, 2]
+
+
+def test_a_wrong_metric_is_found_with_the_first_run() -> None:
+    ended: list[int] = []
+    variants = {"a": Scenario(nodes=1, seconds=1.0), "b": Scenario(nodes=1, seconds=2.0)}
+    with pytest.raises(ScenarioError, match="there is no metric 'no'"):
+        compare(variants, [1, 2], ["no"], processes=1, on_done=lambda done, *_: ended.append(done))
+    assert ended == [0]
+
+
+def test_a_policy_cannot_change_what_happens_through_its_view() -> None:
+    builder = GraphBuilder("g")
+    builder.add("t", 2.0)
+    problem = Problem(graph=builder.build(), workers=[Worker()])
+    problem.told_graph().durations_s[0] = 0.0
+    assert problem.graph.durations_s == [2.0]

@@ -1,4 +1,4 @@
-"""Each checker fires on what it is there for, and is silent on the same done right."""
+"""Checkers of leaders, members, records and traffic fire on what they are there for, and on nothing else."""
 
 from __future__ import annotations
 
@@ -6,48 +6,15 @@ import msgpack
 import pytest
 
 from sims.checkers.base import Truth, Violation
-from sims.checkers.execution import AttemptChecker, CoreChecker, ObjectChecker, RunChecker, VersionChecker
-from sims.checkers.leadership import FenceChecker, LeadershipChecker, PromiseChecker
+from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderChecker, PromiseChecker
 from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
 from sims.checkers.traffic import TrafficChecker
-from sims.cluster import Cluster, simple_cluster
-from sims.executors import Executor
-from sims.observer import MESSAGE
-from swarm.core.effects import (
-    DropObject,
-    Effect,
-    Erase,
-    ExecutorTask,
-    InputValue,
-    Notify,
-    Persist,
-    RunTasks,
-    SendMessage,
-    SendPacket,
-    SendToClient,
-)
+from sims.cluster import Cluster
+from sims.observer import MESSAGE, PACKET
+from swarm.core.effects import Effect, Erase, Notify, Persist, SendMessage, SendPacket, SendToClient
 from swarm.core.ids import short
-
-JOB = b"j" * 10
-ADDRESS = ("10.0.0.2", 7117)
-
-
-def mesh() -> tuple[Cluster, Truth]:
-    cluster = simple_cluster(3, "checkers")
-    for index in range(3):
-        cluster.start(index)
-    cluster.run_until(5.0)
-    return cluster, Truth(cluster)
-
-
-def frame(kind: int, ballot: tuple[int, bytes], body: list[object], sender: bytes = b"s" * 16) -> bytes:
-    packed: bytes = msgpack.packb([kind, sender, ballot[0], ballot[1], 1, body])
-    return packed
-
-
-def packet(kind: int, ballot: tuple[int, bytes], body: list[object]) -> Effect:
-    return SendPacket(ADDRESS, frame(kind, ballot, body))
+from tests.unit.sims.checker_samples import ADDRESS, HIGH, JOB, LOW, frame, mesh, order, packet, runs, stand
 
 
 def vote(counter: int) -> Effect:
@@ -94,8 +61,69 @@ def test_s2_what_is_refused_is_below_the_fence_that_it_is_answered_with() -> Non
         checker.on_performed(host, refusal((5, b"a" * 16), (5, b"a" * 16), leader), 5.0)
 
 
-def beat(counter: int) -> Effect:
-    return packet(22, (counter, b"a" * 16), [counter, b"a" * 16, 1, []])
+def beat(counter: int, owner: bytes = b"a" * 16) -> Effect:
+    return packet(22, (counter, owner), [counter, owner, 1, []])
+
+
+def order_checker() -> tuple[Cluster, Truth, FenceChecker, OrderChecker]:
+    cluster, truth = mesh()
+    fences = FenceChecker(truth)
+    return cluster, truth, fences, OrderChecker(truth, fences)
+
+
+def test_s3_a_stale_order_is_not_executed() -> None:
+    cluster, _, fences, checker = order_checker()
+    host = cluster.hosts[0]
+    fences.on_input(host, PACKET, 1, frame(22, HIGH, [4, b"b" * 16, 1, []]), 5.0)
+    assert fences.fence_of(host) == HIGH
+    checker.on_input(host, MESSAGE, 1, order(LOW, (1, 1), (2, 1)), 5.0)
+    checker.on_effects(host, [], 5.0)
+    with pytest.raises(Violation, match=r"S3: .*task 2 on the order of \(3"):
+        checker.on_effects(host, runs((2, 1)), 6.0)
+    checker.on_input(host, MESSAGE, 1, order(HIGH, (1, 1)), 6.0)
+    checker.on_effects(host, runs((1, 1)), 6.0)
+    checker.on_input(host, MESSAGE, 1, order(LOW, (1, 1)), 7.0)
+    checker.on_effects(host, runs((1, 1)), 7.0)
+
+
+def test_s3_the_fence_is_what_a_node_told_in_an_earlier_life_too() -> None:
+    cluster, _, fences, checker = order_checker()
+    host = cluster.hosts[0]
+    fences.on_performed(host, packet(2, HIGH, []), 5.0)
+    host.epoch += 1
+    checker.on_boot(host, 5.0)
+    checker.on_input(host, MESSAGE, 1, order(LOW, (1, 1)), 5.0)
+    with pytest.raises(Violation, match="S3"):
+        checker.on_effects(host, runs((1, 1)), 5.0)
+
+
+def test_s3_nothing_runs_that_nobody_ordered() -> None:
+    cluster, truth, _, checker = order_checker()
+    host = cluster.hosts[0]
+    with pytest.raises(Violation, match="which nobody ordered"):
+        checker.on_effects(host, runs((1, 1)), 5.0)
+    stand(truth, 0)
+    checker.on_effects(host, runs((1, 1)), 5.0)
+
+
+def test_s3_a_leader_does_not_execute_the_orders_of_one_before() -> None:
+    cluster, truth, fences, checker = order_checker()
+    host = cluster.hosts[0]
+    stand(truth, 0)
+    fences.on_performed(host, packet(22, HIGH, []), 5.0)
+    checker.on_input(host, MESSAGE, 1, order(LOW, (1, 1)), 5.0)
+    checker.on_effects(host, [], 5.0)
+    checker.on_effects(host, runs((1, 1)), 6.0)  # its own order, with the same number
+    checker.on_input(host, MESSAGE, 1, order(LOW, (2, 1)), 7.0)
+    with pytest.raises(Violation, match="S3"):
+        checker.on_effects(host, runs((2, 1)), 7.0)
+
+
+def test_who_promises_another_ballot_has_not_stood() -> None:
+    cluster, truth = mesh()
+    ballot: bytes = msgpack.packb([9, b"x" * 16])
+    truth.on_effects(cluster.hosts[2], [Persist("node", b"promise", ballot, True)], 5.0)
+    assert not truth.has_stood(cluster.hosts[2])
 
 
 def test_s4_a_ballot_has_one_leader() -> None:
@@ -111,12 +139,37 @@ def test_s4_a_leader_has_a_majority_of_those_it_asked() -> None:
     cluster, truth = mesh()
     checker = LeadershipChecker(truth)
     for port in range(4):
-        request = frame(20, (3, b"a" * 16), [1, 9, b"a" * 16, False])
+        request = frame(20, (3, b"a" * 16), [1, 9, cluster.hosts[0].node_id, False])
         checker.on_performed(cluster.hosts[0], SendPacket(("10.0.0.9", port), request), 5.0)
-    checker.on_performed(cluster.hosts[1], vote(9), 5.0)
-    checker.on_performed(cluster.hosts[1], vote(9), 5.0)
+    candidate = cluster.hosts[0]
+    for voter in (b"v" * 16, b"v" * 16, candidate.node_id):
+        checker.on_input(candidate, PACKET, 1, ballot_paper(9, candidate.node_id, voter), 5.0)
     with pytest.raises(Violation, match="with 2 votes of 5"):
-        checker.on_performed(cluster.hosts[0], beat(9), 5.0)
+        checker.on_performed(candidate, beat(9, candidate.node_id), 5.0)
+
+
+def ballot_paper(counter: int, owner: bytes, voter: bytes, is_pre_vote: bool = False) -> bytes:
+    return frame(21, (counter, owner), [1, counter, owner, is_pre_vote, True], voter)
+
+
+def test_s4_a_vote_counts_only_where_it_arrives() -> None:
+    cluster, truth = mesh()
+    checker = LeadershipChecker(truth)
+    candidate = cluster.hosts[0]
+    for port in range(2):
+        request = frame(20, (3, b"a" * 16), [1, 9, candidate.node_id, False])
+        checker.on_performed(candidate, SendPacket(("10.0.0.9", port), request), 5.0)
+    lost = SendPacket(candidate.address, ballot_paper(9, candidate.node_id, cluster.hosts[1].node_id))
+    checker.on_performed(cluster.hosts[1], lost, 5.0)
+    checker.on_input(candidate, PACKET, 1, ballot_paper(9, candidate.node_id, b"v" * 16, True), 5.0)
+    with pytest.raises(Violation, match="with 1 votes of 3"):
+        checker.on_performed(candidate, beat(9, candidate.node_id), 5.0)
+    arrived = LeadershipChecker(truth)
+    arrived.on_input(candidate, PACKET, 1, ballot_paper(9, candidate.node_id, b"v" * 16), 5.0)
+    for port in range(2):
+        request = frame(20, (3, b"a" * 16), [1, 9, candidate.node_id, False])
+        arrived.on_performed(candidate, SendPacket(("10.0.0.9", port), request), 5.0)
+    arrived.on_performed(candidate, beat(9, candidate.node_id), 5.0)
 
 
 def test_s4_a_leader_does_not_lead_on_after_a_long_sleep() -> None:
@@ -183,6 +236,21 @@ def test_d3_a_refutation_goes_before_other_news() -> None:
         checker.on_performed(host, news(cluster, (0, 2)), 30.0)
 
 
+def test_d2_reaches_back_to_the_first_accusation_and_looks_at_single_ways() -> None:
+    cluster, truth = mesh()
+    cluster.run_until(80.0)
+    checker = MembershipChecker(truth)
+    checker.on_effects(cluster.hosts[2], said(cluster, "member_suspect", 1, 7), 60.0)
+    truth.troubled_at[1] = 59.0
+    checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 7), 80.0)
+    truth.wide_troubled_at = 70.0
+    checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 8), 80.0)
+    truth.wide_troubled_at = 0.0
+    truth.net_troubled_at = 79.0  # a way between others
+    with pytest.raises(Violation, match="D2"):
+        checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 9), 80.0)
+
+
 def acknowledgement(names: list[str]) -> Effect:
     return SendToClient(1, frame(81, (1, b""), [1, JOB, 0, names]))
 
@@ -214,6 +282,22 @@ def test_s6_excuses_disks_that_were_destroyed() -> None:
         checker.lose(host.index)
         host.disk.tables["parts"] = {}
     checker.look(5.0)
+
+
+def test_s6_a_copy_that_came_back_excuses_nothing_any_more() -> None:
+    cluster, truth = mesh()
+    checker = RecordChecker(truth)
+    for host in cluster.hosts:
+        host.disk.tables["parts"] = {JOB + bytes(4): b"part"}
+    checker.on_performed(cluster.hosts[0], acknowledgement(["n0", "n1", "n2"]), 5.0)
+    for host in cluster.hosts:
+        checker.lose(host.index)
+        host.node_id = bytes([host.index]) * 16
+    checker.look(5.0)
+    for host in cluster.hosts:
+        host.disk.tables["parts"] = {}
+    with pytest.raises(Violation, match="is on no disk"):
+        checker.look(6.0)
 
 
 def test_s7_a_copy_goes_with_a_tombstone_only() -> None:
@@ -263,6 +347,20 @@ def test_s9_any_end_stays_where_only_processes_end() -> None:
         other.on_performed(cluster.hosts[1], update("done"), 5.0)
 
 
+def test_s9_what_has_ended_does_not_run_again_or_end_otherwise() -> None:
+    cluster, truth = mesh()
+    cluster.run_until(60.0)
+    for before, after in (("done", "running"), ("failed", "done"), ("cancelled", "running")):
+        truth.net_troubled_at = 30.0  # long before the job
+        checker = StatusChecker(truth, RecordChecker(truth))
+        checker.on_performed(cluster.hosts[0], update("running"), 55.0)
+        checker.on_performed(cluster.hosts[0], update(before), 56.0)
+        with pytest.raises(Violation, match=f"S9: .*was {before}"):
+            checker.on_performed(cluster.hosts[1], update(after), 57.0)
+        truth.net_troubled_at = 56.5
+        checker.on_performed(cluster.hosts[1], update(after), 57.0)
+
+
 def winner(digest: bytes, ballot: int = 3, size: int = 1) -> Effect:
     completion = [0, 1, b"n" * 16, b"", 0.1, [[digest, size, 0, None]], None]
     body = [JOB, "running", 1, [1, 1, 0, 0], [completion], "", False, 1]
@@ -280,99 +378,28 @@ def test_s9_a_leader_does_not_replace_a_result() -> None:
         checker.on_performed(host, winner(b"e" * 16), 5.0)
 
 
-def ordered(digest: bytes | None) -> bytes:
-    row = [JOB, 1, 1, 2, "t", None, b"", [[0, 0, digest, 1, 0, None, []]], 1, 1.0, 0, 0.0]
-    return frame(61, (3, b"a" * 16), [[row]])
-
-
-def run_with(digest: bytes) -> list[Effect]:
-    given = InputValue((JOB, 0, 0), digest, 0, b"x")
-    return [RunTasks(0, [ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [given], 1, 0)])]
-
-
-def test_s8_a_task_runs_on_the_versions_that_its_order_names() -> None:
-    cluster, truth = mesh()
-    checker = VersionChecker(truth)
-    (host,) = [host for host in cluster.hosts if host.index not in cluster.leaders()][:1]
-    checker.on_effects(host, run_with(b"e" * 16), 5.0)
-    checker.on_input(host, MESSAGE, 1, ordered(b"d" * 16), 5.0)
-    checker.on_effects(host, run_with(b"d" * 16), 5.0)
-    with pytest.raises(Violation, match="S8"):
-        checker.on_effects(host, run_with(b"e" * 16), 5.0)
-    checker.on_input(host, MESSAGE, 1, ordered(None), 5.0)
-    checker.on_effects(host, run_with(b"e" * 16), 5.0)
-
-
-def test_l6_a_task_runs_again_only_where_its_node_ended() -> None:
-    cluster, truth = mesh()
-    cluster.run_until(10.0)
-    checker = RunChecker(truth, RecordChecker(truth))
-    checker.plain[JOB] = True
-    task = ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [], 1, 0)
-    checker.on_task(cluster.hosts[0], task, 6.0, 7.0, "killed")
-    checker.on_task(cluster.hosts[1], task, 7.0, 7.01, "killed")
-    checker.on_task(cluster.hosts[1], task, 7.0, 8.0, "done")
-    truth.troubled_at[0] = 6.5
-    checker.look(10.0)
-    truth.troubled_at[0] = 0.0
-    with pytest.raises(Violation, match=r"L6: .*ran on n0, n1"):
-        checker.look(10.0)
-    truth.net_troubled_at = 9.0
-    checker.look(10.0)
-    truth.net_troubled_at = 0.0
-    checker.look(10.0)
-
-
-def assign(peer: bytes, attempt: int) -> Effect:
-    return SendMessage(peer, [ADDRESS], frame(61, (3, b"a" * 16), [[[JOB, 0, attempt]]]))
-
-
-def test_e1_an_attempt_has_one_node() -> None:
-    cluster, truth = mesh()
-    checker = AttemptChecker(truth)
-    host = cluster.hosts[0]
-    checker.on_performed(host, assign(b"x" * 16, 1), 5.0)
-    checker.on_performed(host, assign(b"x" * 16, 1), 5.0)
-    checker.on_performed(host, assign(b"y" * 16, 2), 5.0)
-    with pytest.raises(Violation, match="E1"):
-        checker.on_performed(host, assign(b"y" * 16, 1), 5.0)
-
-
-def test_e2_an_object_is_kept_while_it_is_needed() -> None:
-    cluster, truth = mesh()
-    cluster.run_until(30.0)
-    checker = ObjectChecker(truth, RecordChecker(truth))
-    checker.consumers[(JOB, 0)] = [1]
-    host = cluster.hosts[0]
-    host.store[(JOB, 0, 0)] = (b"d", 1)
-    with pytest.raises(Violation, match="E2"):
-        checker.on_performed(host, DropObject((JOB, 0, 0)), 30.0)
-    done = ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [], 1, 0)
-    checker.on_task(host, done, 1.0, 2.0, "done")
-    checker.on_performed(host, DropObject((JOB, 0, 0)), 30.0)
-
-
-def test_e5_a_node_runs_no_more_than_its_cores() -> None:
-    cluster, truth = mesh()
-    checker = CoreChecker(truth)
-    host = cluster.hosts[0]
-    order = RunTasks(0, [ExecutorTask(1, JOB, 1, 1, 2, "t", None, b"", [], 1, 0)])
-    checker.on_performed(host, order, 5.0)
-    for number in range(2):
-        host.executors[number] = Executor()
-        host.executors[number].queue = order.tasks
-    with pytest.raises(Violation, match="E5"):
-        checker.on_performed(host, order, 5.0)
-
-
 def test_l5_nobody_floods() -> None:
     cluster, truth = mesh()
     checker = TrafficChecker(truth)
     checker.look(5.0)
-    checker.look(10.0)
-    cluster.inputs += 100_000
+    for _ in range(1500):
+        checker.on_input(cluster.hosts[0], PACKET, 1, b"", 5.5)
+    checker.look(6.0)
+    for _ in range(2000):
+        checker.on_input(cluster.hosts[0], PACKET, 1, b"", 6.5)
     with pytest.raises(Violation, match="L5"):
-        checker.look(11.0)
+        checker.look(7.0)
+
+
+def test_l5_there_are_no_more_news_than_members() -> None:
+    cluster, truth = mesh()
+    checker = TrafficChecker(truth)
+    checker.look(5.0)
+    for number in range(60):
+        told = frame(6, LOW, [[msgpack.packb([1, b"m" * 16, number, b"a" * 16])]])
+        checker.on_performed(cluster.hosts[0], SendPacket(ADDRESS, told), 5.5)
+    with pytest.raises(Violation, match="60 different rumours"):
+        checker.look(6.0)
 
 
 def test_who_is_in_trouble_is_not_well() -> None:

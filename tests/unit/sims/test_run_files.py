@@ -98,6 +98,29 @@ def test_a_folder_without_a_whole_run_says_so(content: bytes | None, words: str,
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("counts", [3]), ("wall_s", "x"), ("bucket_s", 0), ("hosts", [3]), ("digest", None), ("tasks", [[1]])],
+)
+def test_a_damaged_series_is_told_as_such(key: str, value: object, tmp_path: Path) -> None:
+    saved(tmp_path)
+    document = json.loads(gzip.decompress((tmp_path / SERIES).read_bytes()))
+    document[key] = value
+    (tmp_path / SERIES).write_bytes(gzip.compress(json.dumps(document).encode()))
+    with pytest.raises(OutputError, match="is damaged"):
+        load(tmp_path)
+
+
+def test_a_series_with_a_broken_middle_cannot_be_read(tmp_path: Path) -> None:
+    saved(tmp_path)
+    content = bytearray((tmp_path / SERIES).read_bytes())
+    for place in range(20, len(content), 7):
+        content[place] ^= 255
+    (tmp_path / SERIES).write_bytes(bytes(content))
+    with pytest.raises(OutputError, match="cannot be read"):
+        load(tmp_path)
+
+
 def test_a_file_that_cannot_be_written_names_itself_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(OutputError, match="file/inside"):
