@@ -17,9 +17,9 @@ INPUTS_PER_NODE_S: Final = 600.0
 very most, each to three others or fewer, so it takes as many: 150 with all of that at once. A leader change
 brings a report of each node and orders of each task: 100 tasks, each ordered, ended and told to three keepers
 and a watcher within that second, are 500 messages over five nodes. The rest is for what waited for a node."""
-RUMOURS_PER_NODE: Final = 48
-"""Different rumours that a node of a mesh of a few dozen tells in a second: there is one news at a time for
-each identity ever seen, which are the hosts and the disks that were replaced."""
+RUMOURS_PER_IDENTITY: Final = 8
+"""Different rumours of one member that a node tells in a second: there is one at a time, and it may be
+suspected by several, refute, be dead and come back. Identities are the hosts and the disks replaced."""
 
 
 class TrafficChecker(Checker):
@@ -50,7 +50,8 @@ class TrafficChecker(Checker):
         self._inputs, self._at, self._told = 0, now, {}
         if rate > INPUTS_PER_NODE_S:
             self.fail("L5", f"each node takes {rate:.0f} inputs a second")
+        identities = sum([host.generation + 1 for host in self.cluster.hosts])
         for index, rumours in told.items():
-            if len(rumours) > RUMOURS_PER_NODE + len(self.cluster.hosts):
+            if len(rumours) > RUMOURS_PER_IDENTITY * identities:
                 name = self.name(self.cluster.hosts[index])
                 self.fail("L5", f"{name} tells {len(rumours)} different rumours in a second")

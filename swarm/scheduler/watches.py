@@ -80,7 +80,7 @@ class Watches:
         """Send the whole state of jobs to whom it is owed; of a job without parts nothing is known yet."""
         for job_id, nodes in list(self._owed.items()):
             job = jobs.get(job_id)
-            if job is not None and not job.parts_added:
+            if job is not None and _is_unknown(job):
                 continue
             del self._owed[job_id]
             if job is not None:
@@ -138,6 +138,8 @@ class Watches:
 
     def tell_news(self, job: Job) -> None:
         """Send what changed since the last time to all watchers who have been sent the whole before."""
+        if _is_unknown(job):
+            return
         watchers = self._told(job.job)
         updates = job.updates
         job.updates = []
@@ -194,6 +196,11 @@ class Watches:
         effects = self._effects
         self._effects = []
         return effects
+
+
+def _is_unknown(job: Job) -> bool:
+    """Return whether no part of a job has come yet, so that it may have ended long ago."""
+    return not job.parts_added and job.state() == "running"
 
 
 def completion_of(task: Task) -> Completion | None:

@@ -220,7 +220,9 @@ def test_of_a_job_without_parts_a_new_leader_tells_nothing() -> None:
     new_leader(env)
     env.report(ME)
     env.report(ONE)
+    env.watch(ONE)
     env.receive(ONE, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]])
+    assert env.take_updates(ONE) == []
     env.watch(ONE)
     assert env.take_updates(ONE) == []
     env.receive(ONE, RECORD_GIVE, [JOB, 0, 1, bag(1).to_wire()])
