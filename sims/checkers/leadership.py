@@ -64,8 +64,12 @@ class FenceChecker(Checker):
         self._ordered: dict[tuple[int, int, bytes], Ballot] = {}
 
     def fence_of(self, host: Host) -> Ballot:
-        """Return what a node's fence is at least: what it told, and the highest stamp that it took."""
-        told = self._fences.get(host.node_id, NOTHING)
+        """Return what a node's fence is at least: what it told, and the highest stamp that it took.
+
+        What an identity that was cloned told may have been told by the other one of the two.
+        """
+        is_cloned = host.node_id in self.truth.cloned
+        told = NOTHING if is_cloned else self._fences.get(host.node_id, NOTHING)
         return max(told, self._heard.get((host.index, host.epoch), NOTHING))
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:

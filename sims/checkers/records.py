@@ -179,8 +179,17 @@ class StatusChecker(Checker):
         is_excused = state == "cancelled" and not is_calm
         if before == "done" and state in FINAL and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
-        if is_calm:
+        is_excused = state not in FINAL and self._count_away(job) >= COPIES
+        if is_calm and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
+
+    def _count_away(self, job: bytes) -> int:
+        """Return how many hosts were down since about a job's first word: as many as keep it may take its
+        end along, and then what is left of it runs again until they are back.
+        """
+        since_s = self._first_shown[job] - UNDER_WAY_S
+        away = [at_s for at_s in self.truth.troubled_at if at_s and at_s >= since_s]
+        return len(away)
 
     def _take_winner(self, host: Host, ballot: Ballot, job: bytes, row: list[object]) -> None:
         """Judge what a leader tells its watchers: small results travel in messages and are never lost."""
