@@ -184,8 +184,9 @@ class StatusChecker(Checker):
             self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
 
     def _count_away(self, job: bytes) -> int:
-        """Return how many hosts were down since about a job's first word: as many as keep it may take its
-        end along, and then what is left of it runs again until they are back.
+        """Return how many hosts something was done to since about a job's first word.
+
+        As many as keep a job may take its end along; then it runs again until they are back.
         """
         since_s = self._first_shown[job] - UNDER_WAY_S
         away = [at_s for at_s in self.truth.troubled_at if at_s and at_s >= since_s]
