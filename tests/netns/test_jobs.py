@@ -12,6 +12,7 @@ import pytest
 
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import (
+    COMMAND_TIMEOUT_S,
     EXAMPLES,
     Node,
     agreed_leader,
@@ -185,7 +186,7 @@ def test_the_node_that_runs_the_script_is_killed(mesh: Mesh) -> None:
     def inner() -> bool:
         return any(row["tasks"]["total"] > 1 and row["tasks"]["done"] >= 6 for row in job_rows(mesh.leader))
 
-    wait_for(inner, 60.0, "6 done tasks")
+    wait_for(inner, COMMAND_TIMEOUT_S, "6 done tasks")
     script = next(row for row in job_rows(mesh.leader) if row["tasks"]["total"] == 1)
     detail = mesh.leader.ask("job", {"job": script["job"]})
     runner = next(node for node in mesh.nodes if node.name == detail["tasks_detail"][0]["node"])
