@@ -192,6 +192,11 @@ class Node(NodeParts):
         self.gossip.set_addresses(addresses, now)
         self._members_changed = True
 
+    def update_facts(self, changes: dict[str, object], now: float) -> None:
+        """Take what changed about this machine: the mesh is told, at a bounded rate; see `take_facts`."""
+        self._advance(now)
+        self.take_facts(changes, now)
+
     # Clients
 
     def on_client_opened(self, session: int, role: str, now: float) -> None:

@@ -11,6 +11,7 @@ from swarm.election.roster import Roster
 from swarm.exec.core import ExecCore
 from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
+from swarm.node_facts import fitted, merged
 from swarm.node_restore import remembered_addresses, stored_ballot
 from swarm.node_views import mesh_status, own_facts, work_status
 from swarm.scheduler.core import Scheduler
@@ -43,7 +44,7 @@ class NodeParts:
             config.node_id,
             config.name,
             list(config.addresses),
-            self._facts,
+            fitted(self._facts, config.gossip.facts_size_max_bytes),
             config.incarnation,
             rng,
             remembered_addresses(rows),
@@ -78,9 +79,19 @@ class NodeParts:
 
     def start_to_drain(self, now: float) -> None:
         """Tell the mesh that this node takes no more tasks, and give back those that have not started."""
-        self._facts = {**self._facts, "draining": True}
-        self.gossip.set_facts(self._facts, now)
+        self._facts = merged(self._facts, {"draining": True})
+        self.gossip.set_facts(fitted(self._facts, self._config.gossip.facts_size_max_bytes), now)
         self.exec.drain(now)
+
+    def take_facts(self, changes: dict[str, object], now: float) -> None:
+        """Take what changed about this node: new values by fact, None for those that are no more.
+
+        Raises:
+            ConfigError: the facts could not be told any more; nothing changed.
+        """
+        facts = merged(self._facts, changes)
+        self.gossip.update_facts(fitted(facts, self._config.gossip.facts_size_max_bytes), now)
+        self._facts = facts
 
     def handle_parts_deadline(self, now: float) -> None:
         """Let everything that is due in a part happen."""

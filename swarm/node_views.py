@@ -71,6 +71,8 @@ def node_row(member: Member, leader: NodeId) -> dict[str, object]:
         "platform": facts.get("platform"),
         "memory": facts.get("memory"),
         "tags": facts.get("tags"),
+        "services": facts.get("services", []),
+        "services_more": facts.get("services_more", 0),
         "reason": "draining" if is_there and facts.get("draining") is True else "",
     }
 

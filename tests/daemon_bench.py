@@ -122,6 +122,9 @@ class ScriptedNode:
     def set_addresses(self, addresses: list[Address], now: float) -> None:
         self.calls.append(("set_addresses", addresses, now))
 
+    def update_facts(self, changes: dict[str, object], now: float) -> None:
+        self.calls.append(("update_facts", changes, now))
+
 
 class NotedWorld:
     """Notes what is performed, in order."""

@@ -34,6 +34,12 @@ from swarm.cli.shared import home_option, json_option, print_json
     "--tag", multiple=True, metavar="KEY=VALUE", help="A word that tasks can ask for; may be repeated."
 )
 @click.option(
+    "--services", metavar="DIR", help="Folder of this machine's service files (default: /etc/swarm/services)."
+)
+@click.option(
+    "--marcopolo", is_flag=True, help="Also answer and ask in MarcoPolo's way (see docs/SERVICES.md)."
+)
+@click.option(
     "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Written when ready (JSON)."
 )
 @click.option("--foreground", is_flag=True, help="Stay, and say on stderr what happens.")

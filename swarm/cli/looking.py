@@ -50,6 +50,7 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
 for host in $(swarm nodes --sh); do ssh $host uptime; done
 mpirun --hostfile <(swarm nodes --mpi) ./program
 swarm nodes --ansible > inventory.json
+swarm nodes --service ana:web --param port=8080 --sh
 """,
 )
 @click.option(
@@ -57,15 +58,37 @@ swarm nodes --ansible > inventory.json
 )
 @click.option("--mpi", "as_mpi", is_flag=True, help="Print an MPI hostfile of the living ones.")
 @click.option("--ansible", "as_ansible", is_flag=True, help="Print an Ansible inventory (JSON).")
+@click.option("--service", metavar="NAME", default="", help="Only nodes that publish this service.")
+@click.option(
+    "--param",
+    multiple=True,
+    metavar="K=V",
+    help="With --service: it must have this parameter; may be repeated.",
+)
+@click.option("--group", metavar="GROUP", default="", help="With --service: found in this multicast group.")
 @mesh_options
 @json_option
 def nodes_command(
-    as_sh: bool, as_mpi: bool, as_ansible: bool, home: Path | None, mesh: str, as_json: bool
+    as_sh: bool,
+    as_mpi: bool,
+    as_ansible: bool,
+    service: str,
+    param: tuple[str, ...],
+    group: str,
+    home: Path | None,
+    mesh: str,
+    as_json: bool,
 ) -> None:
     """List the members of the mesh, or print the living ones for another program."""
     if as_sh + as_mpi + as_ansible + as_json > 1:
         raise click.UsageError("--json, --sh, --mpi and --ansible exclude each other: give one")
+    if (param or group) and not service:
+        raise click.UsageError("--param and --group say more about a service: give --service as well")
     rows = ask("nodes", {}, home, mesh)
+    if service:
+        from swarm.cli.services import with_service
+
+        rows = with_service(rows, service, param, group, home, mesh)
     if as_json:
         print_json(rows)
     elif as_sh or as_mpi or as_ansible:

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "invite": ("swarm.cli.joining", "Print an invitation to this mesh."),
     "status": ("swarm.cli.looking", "Show this node and its mesh."),
     "nodes": ("swarm.cli.looking", "List the members of the mesh."),
+    "service": ("swarm.cli.services", "Publish services of this node, and show them."),
     "jobs": ("swarm.cli.looking", "List the jobs of the mesh."),
     "job": ("swarm.cli.looking", "Show a job and its tasks."),
     "logs": ("swarm.cli.looking", "Show what the tasks of a job printed."),

@@ -28,6 +28,7 @@ from swarm.daemon.logs import Log
 from swarm.daemon.mesh_file import MeshChoice, choose_mesh
 from swarm.daemon.options import DaemonOptions
 from swarm.daemon.recorder import Recorder
+from swarm.daemon.services import make_registry, service_facts
 from swarm.daemon.storage import Journal, Row
 from swarm.net.identity import NodeKey
 from swarm.net.keys import MeshKeys
@@ -36,6 +37,8 @@ from swarm.net.sockets import NodeSockets, open_sockets
 from swarm.net.udp import UdpEndpoint
 from swarm.node import Node
 from swarm.node_config import NodeConfig
+from swarm.node_facts import merged
+from swarm.registry.registry import Registry
 from swarm.wire.codec import pack, unpack_untrusted
 
 NODE_TABLE: Final = "node"
@@ -114,7 +117,11 @@ class Assembly:
             on_addresses=self.inputs.on_addresses,
         )
         self.addresses: list[Address] = self.udp.addresses() or [("127.0.0.1", self.sockets.port)]
-        facts = host.facts(self.settings.memory_bytes, list(self.settings.tags))
+        has_marcopolo = self.settings.marcopolo is not None
+        self.registry: Registry = make_registry(self.settings.services, has_marcopolo, self.log)
+        self.registry.look()
+        machine = host.facts(self.settings.memory_bytes, list(self.settings.tags))
+        facts = merged(machine, service_facts(self.registry))
         config = NodeConfig(
             node_id=self.key.node_id,
             name=self.settings.name,

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from swarm.compat.marcopolo.settings import MarcoPoloSettings, marcopolo_settings
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address
 from swarm.daemon import host
 from swarm.daemon.home import read_json_file, write_private
 from swarm.daemon.json_text import to_json
 from swarm.daemon.options import DaemonOptions
+from swarm.registry.files import SYSTEM_FOLDER
 
 PORT_DEFAULT: Final = 7117
 NAME_SIZE_MAX: Final = 63
@@ -40,12 +42,14 @@ _SETTINGS: Final = (
     "memory",
     "disk",
     "tag",
+    "services",
+    "marcopolo",
     "record",
 )
 _KEPT: Final = _SETTINGS[:-1]
 """Without `record`, which is for one start."""
 _LISTS: Final = ("peer", "interface", "tag")
-_SWITCHES: Final = ("no_multicast", "record")
+_SWITCHES: Final = ("no_multicast", "marcopolo", "record")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -66,6 +70,8 @@ class Settings:
         memory_bytes: for tasks, > 0.
         store_bytes_max: for objects on disk, > 0.
         tags: texts ``key`` or ``key=value``, sorted.
+        services: folder of the services of this machine.
+        marcopolo: how to talk MarcoPolo's way, None for not at all.
         record: whether inputs are kept in a file.
     """
 
@@ -79,6 +85,8 @@ class Settings:
     memory_bytes: int
     store_bytes_max: int
     tags: tuple[str, ...]
+    services: Path
+    marcopolo: MarcoPoloSettings | None
     record: bool
 
 
@@ -87,6 +95,7 @@ class _Source:
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[object, str]] = {}
+        self.marcopolo = MarcoPoloSettings()
 
     def add(self, setting: str, value: object, where: str) -> None:
         self.values.setdefault(setting, (value, where))
@@ -144,6 +153,8 @@ def load_settings(
         memory_bytes=_size(source, "memory", host.memory_bytes()),
         store_bytes_max=_size(source, "disk", _disk_default(store)),
         tags=_tags(source),
+        services=Path(source.text("services", str(SYSTEM_FOLDER))[0]).expanduser().absolute(),
+        marcopolo=source.marcopolo if source.switch("marcopolo") else None,
         record=source.switch("record"),
     )
 
@@ -242,6 +253,10 @@ def _add_file(source: _Source, file: Path) -> None:
         raise ConfigError(f"{file} is no TOML: {error}") from None
     for key, value in values.items():
         setting = key.replace("-", "_")
+        if setting == "marcopolo" and isinstance(value, dict):
+            is_enabled, source.marcopolo = marcopolo_settings(value, f"[{key}] in {file}")
+            source.add(setting, is_enabled, f"enabled of [{key}] in {file}")
+            continue
         if setting not in _SETTINGS:
             known = ", ".join([name.replace("_", "-") for name in _SETTINGS])
             raise ConfigError(f"{file} sets {key!r}, which is unknown; known are {known}")

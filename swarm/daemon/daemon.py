@@ -34,6 +34,7 @@ from swarm.daemon.json_text import to_json
 from swarm.daemon.mesh_file import NotAllowed, keep_mesh
 from swarm.daemon.operations import Operations, ready_fields
 from swarm.daemon.options import parse_arguments
+from swarm.daemon.service_parts import ServiceParts
 from swarm.daemon.world import MeshWorld
 from swarm.exec.process import ExecutorPool
 from swarm.net.http import ObjectServer
@@ -151,10 +152,15 @@ class Daemon:
             credentials, driver.receive_message, driver.on_peer_connected, driver.on_peer_lost
         )
         self.sessions = Sessions(inputs.on_session_opened, driver.receive_client, driver.on_client_closed)
-        self.object_server = ObjectServer(
-            parts.home.store, inputs.on_object_put, parts.settings.store_bytes_max, self._health
-        )
         self.object_client = ObjectClient(credentials)
+        self.services = ServiceParts(parts, self.object_client)
+        self.object_server = ObjectServer(
+            parts.home.store,
+            inputs.on_object_put,
+            parts.settings.store_bytes_max,
+            self._health,
+            self.services.answers(),
+        )
         self.server = Server(parts.sockets, credentials, self.links, self.sessions, self.object_server)
         self.ready = ready_fields(parts.key.node_id, parts.settings.name, parts.addresses[0])
         operations = Operations(
@@ -164,7 +170,8 @@ class Daemon:
             statistics=self.statistics,
             stop=self.stop,
         )
-        self.api = LocalApi(parts.home, driver, operations.by_name(), self._about)
+        by_name = {**operations.by_name(), **self.services.operations.by_name()}
+        self.api = LocalApi(parts.home, driver, by_name, self._about)
         self.world = MeshWorld(
             store=parts.home.store,
             kept=parts.kept,
@@ -223,6 +230,7 @@ class Daemon:
             "server": self.server.statistics(),
             "objects": self.object_server.statistics(),
             "fetches": self.object_client.statistics(),
+            "services": self.services.statistics(),
         }
 
     async def _main(self) -> None:
@@ -251,6 +259,7 @@ class Daemon:
         parts.inputs.attach(parts.driver, parts.kept)
         await nursery.start(parts.driver.run, self.world)
         parts.driver.start(seeds)
+        await nursery.start(functools.partial(_run_part, self.services))
         for name, digest, size, encoding in parts.restored_objects:
             parts.driver.on_object_put(name, digest, size, encoding)
         if parts.mesh.is_new_here:
@@ -351,7 +360,7 @@ class Daemon:
 
 
 async def _run_part(
-    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi,
+    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await part.run(task_status=task_status)

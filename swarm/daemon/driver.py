@@ -266,6 +266,10 @@ class Driver:
         """See `Node.set_addresses`."""
         self._node.set_addresses(addresses, self._input("set_addresses", (addresses,)))
 
+    def update_facts(self, changes: dict[str, object]) -> None:
+        """See `Node.update_facts`."""
+        self._node.update_facts(changes, self._input("update_facts", (changes,)))
+
     def persist(self, write: Write) -> None:
         """Write a row of the daemon's own with the next batch."""
         self._add_to_batch(write)

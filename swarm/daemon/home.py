@@ -42,6 +42,7 @@ class Home:
         lock: held by the running daemon, whose pid is inside.
         log: JSON lines, and whatever the daemon's children say on stderr.
         recording: inputs of the node, when asked for.
+        marcopolo_secret: what tokens of MarcoPolo's local port are made with, when that is served.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,6 +59,7 @@ class Home:
         self.lock: Final = root / "lock"
         self.log: Final = root / "daemon.log"
         self.recording: Final = root / "recording"
+        self.marcopolo_secret: Final = root / "marcopolo.secret"
 
     def create(self) -> None:
         """Make the directories that are missing, readable by their owner only.

@@ -15,9 +15,9 @@ from typing import Final
 
 from swarm.daemon.home import default_home
 
-_TEXTS: Final = ("name", "listen", "cores", "memory", "disk")
+_TEXTS: Final = ("name", "listen", "cores", "memory", "disk", "services")
 _LISTS: Final = ("peer", "interface", "tag")
-_SWITCHES: Final = ("no_multicast", "record", "new", "foreground", "log_json", "temporary")
+_SWITCHES: Final = ("no_multicast", "marcopolo", "record", "new", "foreground", "log_json", "temporary")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class DaemonOptions:
         no_multicast: reach others by addresses only.
         cores, memory, disk: what the mesh may use (``2``, ``1.5G``).
         tag: texts ``key=value``.
+        services: folder of the services of this machine, where service files are looked for.
+        marcopolo: answer and ask in MarcoPolo's way as well.
         new: found a mesh even when one is heard nearby.
         ready_file: is written like ``ready.json`` of the home when the node is ready.
         foreground: stay, and say on stderr what happens.
@@ -55,6 +57,8 @@ class DaemonOptions:
     memory: str | None = None
     disk: str | None = None
     tag: tuple[str, ...] = ()
+    services: str | None = None
+    marcopolo: bool = False
     new: bool = False
     ready_file: Path | None = None
     foreground: bool = False

@@ -47,6 +47,13 @@ class GossipConfig:
         packet_size_max_bytes: bytes of a packet's body; sealed it must stay below 1,400 (IPv6 over VPNs).
         rumour_size_max_bytes: bytes of one rumour.
         facts_size_max_bytes: bytes of the packed facts in a rumour.
+        fact_changes_burst: changes of the own facts that may be told at once, >= 1 (`Gossip.update_facts`).
+        fact_interval_s: seconds between two such changes after that, in a small mesh. A change is a
+            rumour about this node, some 400 bytes, sent some 6 times by each of 20 nodes.
+        fact_changes_per_s: changes per second of all nodes together in a large mesh: with it the
+            traffic for facts that change is the same for a node in a mesh of 20 and of 500.
+        fact_bands: (fact, absolute, share): a number that moved by no more than the larger of the two
+            from what was told is not told again.
         members_max: entries of the table, dead ones included; the longest dead makes room.
         addresses_max: addresses kept for a member.
         incarnation_jump_max: a claim that raises a known incarnation further than this is dropped.
@@ -103,6 +110,10 @@ class GossipConfig:
     packet_size_max_bytes: int = 1200
     rumour_size_max_bytes: int = 900
     facts_size_max_bytes: int = 512
+    fact_changes_burst: int = 4
+    fact_interval_s: float = 10.0
+    fact_changes_per_s: float = 1.0
+    fact_bands: tuple[tuple[str, float, float], ...] = ()
     members_max: int = 10000
     addresses_max: int = 8
     incarnation_jump_max: int = 2**20
@@ -156,6 +167,12 @@ class GossipConfig:
         _check_least("probes_max", self.probes_max, 2)
         _check_least("contacts_max", self.contacts_max, 1)
         _check_least("push_pull_size_max_bytes", self.push_pull_size_max_bytes, self.rumour_size_max_bytes)
+        _check_positive("fact_interval_s", self.fact_interval_s)
+        _check_positive("fact_changes_per_s", self.fact_changes_per_s)
+        _check_least("fact_changes_burst", self.fact_changes_burst, 1)
+        for fact, absolute, share in self.fact_bands:
+            if absolute < 0 or share < 0:
+                raise ConfigError(f"fact_bands: {fact} has a band of {absolute} and {share}, both are >= 0")
         if self.facts_size_max_bytes >= self.rumour_size_max_bytes:
             raise ConfigError("facts_size_max_bytes must be below rumour_size_max_bytes")
         if self.rumour_size_max_bytes + 100 > self.packet_size_max_bytes:

@@ -21,6 +21,7 @@ HELLO: Final = 8
 RECONNECT: Final = 9
 LEAVE: Final = 10
 EXPIRE: Final = 11
+FACTS: Final = 12
 
 _SEQUENCE_SIZE: Final = 8
 

@@ -8,7 +8,8 @@ their digests differ (`anti_entropy`). Silence makes a suspect, which may refute
 and needs a short confirming probe only. The dead are greeted for days, so that cuts heal.
 
 Timers: the probe period and the ends of each probe and relay; the spreading of rumours while there are any;
-one per suspicion; the hello schedule; the reconnection; the goodbye; the forgetting of the long dead.
+one per suspicion; own facts that wait; the hello schedule; the reconnection; the goodbye; the forgetting of
+the long dead.
 
 Invariants (`invariants` checks them under the same numbers):
 
@@ -20,6 +21,7 @@ Invariants (`invariants` checks them under the same numbers):
 - I6 Every probe and relay ends; at most one probe is under way about a member, which is not gone.
 - I7 Everything is bounded, and rumours are about members of the table.
 - I8 Probing, hellos, reconnection and forgetting never stop while the node runs; queued rumours get spread.
+- I9 Facts of our own that may not be told yet will be.
 
 Sources: Das, Gupta, Motivala, "SWIM" (DSN 2002); Dadgar, Phillips, Currey, "Lifeguard" (2018);
 hashicorp/memberlist for constants; RFC 6206 for the hellos.
@@ -30,7 +32,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from swarm.core.effects import Effect
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import NODE_ID_SIZE, Address, NodeId
 from swarm.core.rng import Rng
@@ -39,6 +40,7 @@ from swarm.gossip.anti_entropy import AntiEntropy
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.context import (
     EXPIRE,
+    FACTS,
     HELLO,
     LEAVE,
     PROBE_AGAIN,
@@ -52,13 +54,15 @@ from swarm.gossip.context import (
     Context,
     subject_sequence,
 )
+from swarm.gossip.description import describe
 from swarm.gossip.discovery import Discovery
+from swarm.gossip.fact_changes import FactChanges
 from swarm.gossip.goodbye import Goodbye
 from swarm.gossip.interning import Interner
-from swarm.gossip.members import Member, MemberEntry
 from swarm.gossip.membership import Membership
 from swarm.gossip.probe import FailureDetector, take_ping_req
 from swarm.gossip.rumours import ALIVE
+from swarm.gossip.views import GossipViews
 from swarm.wire import messages
 from swarm.wire.codec import Body
 
@@ -66,7 +70,7 @@ _SPREAD_DELAY_S: Final = 0.01
 """Rumours that arrive within this time leave together."""
 
 
-class Gossip:
+class Gossip(GossipViews):
     """The membership of one node. Inputs take `now` last, monotonic seconds that never fall.
 
     Effects: `Packet`, `Message` (kind PUSH_PULL), `MemberChanged`, `Persist` of ("node", b"incarnation") and
@@ -104,9 +108,10 @@ class Gossip:
         """
         if len(node_id) != NODE_ID_SIZE:
             raise ConfigError(f"a node id has {NODE_ID_SIZE} bytes, not {len(node_id)}")
-        self._context = Context(config, node_id, rng)
+        context = Context(config, node_id, rng)
         shared = interner if interner is not None and interner.config == config else None
-        self._membership = Membership(self._context, name, addresses, facts, incarnation, shared)
+        super().__init__(context, Membership(context, name, addresses, facts, incarnation, shared))
+        self._changes = FactChanges(config)
         self._detector = FailureDetector(self._context, self._membership)
         self._anti_entropy = AntiEntropy(self._context, self._membership)
         self._discovery = Discovery(self._context, self._membership, remembered[:])
@@ -142,13 +147,32 @@ class Gossip:
         self._settle(now)
 
     def set_facts(self, facts: dict[str, object], now: float) -> None:
-        """Tell everybody other facts about this node.
+        """Tell everybody other facts about this node, at once: for what must not wait.
 
         Raises:
             ConfigError: they are unusable; nothing changed.
         """
         self._advance(now)
         self._membership.redescribe(self._membership.own.description.addresses, facts)
+        self._changes.forget()
+        self._tell_facts(now)
+        self._settle(now)
+
+    def update_facts(self, facts: dict[str, object], now: float) -> None:
+        """Take how the facts about this node are now; what is worth it gets told, at a bounded rate.
+
+        See `swarm.gossip.fact_changes`. Of facts that may not be told yet only the latest wait. Too late once
+        we leave.
+
+        Raises:
+            ConfigError: they are unusable; nothing changed.
+        """
+        self._advance(now)
+        own = self._membership.own.description
+        describe(self._context, own.name, own.addresses, facts, own.incarnation)
+        if not self._membership.is_leaving:
+            self._changes.want(facts)
+            self._tell_facts(now)
         self._settle(now)
 
     def wake(self, now: float) -> None:
@@ -166,7 +190,8 @@ class Gossip:
         self._advance(now)
         if not self._is_running():
             return
-        for kind in (PROBE_TICK, HELLO, RECONNECT, EXPIRE, SPREAD):
+        self._changes.forget()
+        for kind in (PROBE_TICK, HELLO, RECONNECT, EXPIRE, SPREAD, FACTS):
             self._context.timers.cancel(kind, b"")
         self._goodbye.begin(now)
 
@@ -264,49 +289,7 @@ class Gossip:
         """Return when `handle_deadline` is wanted, `math.inf` when never."""
         return self._context.timers.next_deadline()
 
-    # Outputs and views
-
-    def has_effects(self) -> bool:
-        """Return whether `take_effects` would return any."""
-        return len(self._context.effects) > 0
-
-    def take_effects(self) -> list[Effect]:
-        """Return and forget the effects so far, oldest first, to be performed in order."""
-        effects = self._context.effects
-        self._context.effects = []
-        return effects
-
-    def members(self) -> list[Member]:
-        """Return all members, ourselves and those dead or left a while ago included, sorted by id."""
-        return [entry.view() for entry in sorted(self._membership.table.members(), key=_id_of)]
-
-    def member(self, node_id: NodeId) -> Member | None:
-        """Return one member, None when unknown."""
-        entry = self._membership.table.get(node_id)
-        return None if entry is None else entry.view()
-
-    def entries(self) -> list[MemberEntry]:
-        """Return the entries of all members, ours included; no copies: do not change or keep them."""
-        return self._membership.table.members()
-
-    def entry(self, node_id: NodeId) -> MemberEntry | None:
-        """Return the entry of one member, None when unknown; see `entries`."""
-        return self._membership.table.get(node_id)
-
-    def take_touched(self) -> list[NodeId]:
-        """Return and forget whose view changed in any way since the last call, or who was forgotten."""
-        touched = list(self._membership.touched)
-        self._membership.touched.clear()
-        return touched
-
-    def alive_ids(self) -> list[NodeId]:
-        """Return the ids of the alive and suspect members, ourselves included, sorted."""
-        return self._membership.table.listed()[:]
-
-    def addresses_of(self, node_id: NodeId) -> list[Address]:
-        """Return where to reach a member, best first; empty when unknown."""
-        entry = self._membership.table.get(node_id)
-        return [] if entry is None else entry.addresses[:]
+    # Views
 
     def statistics(self) -> dict[str, int]:
         """Return counters since the start, and present sizes."""
@@ -327,7 +310,10 @@ class Gossip:
         Raises:
             AssertionError: an invariant of the module's docstring does not hold; names its number.
         """
-        invariants.check(self._context, self._membership, self._detector, self._discovery, self._is_running())
+        is_running, has_news = self._is_running(), self._changes.is_waiting()
+        invariants.check(
+            self._context, self._membership, self._detector, self._discovery, is_running, has_news
+        )
 
     # Inside
 
@@ -444,11 +430,26 @@ class Gossip:
             self._discovery.on_hello_timer(now)
         elif kind == RECONNECT:
             self._discovery.on_reconnect_timer(now)
+        elif kind == FACTS:
+            self._tell_facts(now)
         elif kind == LEAVE:
             self._goodbye.go_on(now)
         else:
             assert kind == EXPIRE, f"unknown timer {kind}"
             self._membership.expire(now)
+
+    def _tell_facts(self, now: float) -> None:
+        own = self._membership.own.description
+        count = self._membership.alive_count()
+        facts = self._changes.take(own.facts, count, now)
+        if facts is not None:
+            self._context.count("fact_changes")
+            self._membership.redescribe(own.addresses, facts)
+        if self._changes.is_waiting():
+            self._context.count("fact_changes_postponed")
+            self._context.timers.set(FACTS, b"", self._changes.next_at(count, now))
+        else:
+            self._context.timers.cancel(FACTS, b"")
 
     def _spread(self, now: float) -> None:
         config = self._context.config
@@ -482,6 +483,3 @@ class Gossip:
         ):
             self._context.timers.set(SPREAD, b"", max(now + _SPREAD_DELAY_S, self._next_spread))
 
-
-def _id_of(entry: MemberEntry) -> NodeId:
-    return entry.node_id

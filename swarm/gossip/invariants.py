@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swarm.gossip.context import (
     EXPIRE,
+    FACTS,
     HELLO,
     PROBE_END,
     PROBE_TICK,
@@ -26,12 +27,14 @@ def check(
     detector: FailureDetector,
     discovery: Discovery,
     is_running: bool,
+    has_news: bool,
 ) -> None:
     """Assert every invariant.
 
     Args:
         context, membership, detector, discovery: the parts.
         is_running: started and not leaving; some invariants are about such nodes only.
+        has_news: facts of our own wait to be told.
 
     Raises:
         AssertionError: one does not hold; the message starts with its number.
@@ -40,6 +43,7 @@ def check(
     _check_members(membership)
     _check_suspicions(context, membership)
     _check_bounds(context, membership, detector, discovery)
+    assert has_news == context.timers.is_set(FACTS, b""), "I9: facts that wait will be told"
     if is_running:
         _check_probes(context, membership, detector)
         _check_liveness(context, membership)

@@ -1,16 +1,18 @@
 """The objects of a node over HTTP/1.1, for nodes and clients of the mesh.
 
 ``GET`` and ``HEAD /objects/<job>.<task>.<output>``, with one range; ``PUT`` of the same with a length and
-``X-Swarm-Encoding: 0|1``; ``GET /health``. Answers that are no object are JSON, refusals with a "message".
+``X-Swarm-Encoding: 0|1``; ``GET /health``; and ``GET`` of what the
+daemon answers, such as ``/services/<name>``. Answers that are no object are JSON, refusals with a "message".
 Files are read and written in worker threads, a piece at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import unquote
 
 import h11
 import trio
@@ -42,6 +44,7 @@ _COUNTERS: Final = (
     "requests",
     "gets",
     "puts",
+    "questions",
     "bytes_in",
     "bytes_out",
     "not_found",
@@ -72,6 +75,7 @@ class ObjectServer:
         on_put: Callable[[ObjectName, bytes, int, int], None],
         store_bytes_max: int,
         health: Callable[[], dict[str, object]],
+        answers: Mapping[str, Callable[[str], Awaitable[object]]] | None = None,
     ) -> None:
         """Prepare.
 
@@ -80,11 +84,13 @@ class ObjectServer:
             on_put: gets name, digest, size in bytes and encoding of an object that was put here.
             store_bytes_max: a PUT that would make the store bigger is refused.
             health: gives the answer to ``GET /health``, JSON values.
+            answers: what answers ``GET /<first>/<rest>`` with JSON values, by first; gets the rest decoded.
         """
         self._store: Final = store
         self._on_put: Final = on_put
         self._store_bytes_max: Final = store_bytes_max
         self._health: Final = health
+        self._answers: Final = answers or {}
         self._incoming_bytes = 0
         self._put_count = 0
         self._counts: Final[dict[str, int]] = dict.fromkeys(_COUNTERS, 0)
@@ -138,6 +144,11 @@ class ObjectServer:
         path = request.target.decode("ascii", "replace")
         if path == "/health" and request.method in (b"GET", b"HEAD"):
             await http.answer_json(200, self._health(), is_head=is_head)
+            return
+        first, _, rest = path.removeprefix("/").partition("/")
+        if first in self._answers and request.method in (b"GET", b"HEAD"):
+            self._counts["questions"] += 1
+            await http.answer_json(200, await self._answers[first](unquote(rest)), is_head=is_head)
             return
         if not path.startswith(_PREFIX):
             raise _Refused(404, f"there is nothing at {path[:100]}", "not_found")

@@ -146,7 +146,8 @@ class ObjectClient:
             (b"x-swarm-encoding", b"%d" % encoding),
             (b"expect", b"100-continue"),
         ]
-        async with self._request(b"", [address], b"PUT", object_path(name), headers) as http:
+        target = f"/objects/{object_path(name)}"
+        async with self._request(b"", [address], b"PUT", target, headers) as http:
             event = await self._event(http)
             if isinstance(event, h11.InformationalResponse):
                 with contextlib.suppress(trio.BrokenResourceError):  # there may be a refusal to read
@@ -165,6 +166,33 @@ class ObjectClient:
         if isinstance(data, bytes) and digest != digest_of(data):
             raise ConnectionLost(f"{address[0]} received other bytes than were sent")
         return digest
+
+    async def get_json(
+        self, node: NodeId, addresses: Sequence[Address], target: str, size_max: int
+    ) -> object:
+        """Return the JSON that a node answers with.
+
+        Args:
+            node, addresses: whom to ask and where; an id of b"" is any node.
+            target: what to get, percent-encoded.
+            size_max: bytes that the answer may have.
+
+        Raises:
+            ConnectFailed: the node cannot be reached.
+            ConnectionLost: it went away, was too slow, or has no such thing.
+            RemoteProtocolError: its answer is no JSON, or too long.
+        """
+        async with self._request(node, addresses, b"GET", target, []) as http:
+            response = await self._response(http)
+            body = await self._body(http, size_max + 1)
+        if response.status_code != 200:
+            raise ConnectionLost(f"the node answers: {message_in_untrusted(body)}")
+        if len(body) > size_max:
+            raise RemoteProtocolError(f"an answer of more than {size_max} bytes")
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise RemoteProtocolError("an answer that is no JSON") from None
 
     async def _fetch_from(self, attempt: _Fetch, node: NodeId, addresses: Sequence[Address]) -> bool:
         """Take what is missing from one source; return whether the object is whole and right."""
@@ -190,7 +218,8 @@ class ObjectClient:
         """
         start = attempt.draft.stat().st_size if attempt.is_resuming and attempt.draft.exists() else 0
         headers = [(b"range", b"bytes=%d-" % start)] if start else []
-        async with self._request(node, addresses, b"GET", attempt.file_name, headers) as http:
+        target = f"/objects/{attempt.file_name}"
+        async with self._request(node, addresses, b"GET", target, headers) as http:
             response = await self._response(http)
             if response.status_code not in (200, 206):
                 raise ConnectionLost(f"the holder answers: {message_in_untrusted(await self._body(http))}")
@@ -247,10 +276,10 @@ class ObjectClient:
             raise ConnectionLost("the node gave no answer")
         return event
 
-    async def _body(self, http: HttpStream) -> bytes:
+    async def _body(self, http: HttpStream, size_max: int = _ANSWER_SIZE_MAX) -> bytes:
         """Return the body of a short answer; what is too long is cut and spoils the connection."""
         body = b""
-        while len(body) < _ANSWER_SIZE_MAX and isinstance(event := await self._event(http), h11.Data):
+        while len(body) < size_max and isinstance(event := await self._event(http), h11.Data):
             body += bytes(event.data)
         return body
 
@@ -264,7 +293,7 @@ class ObjectClient:
         node: NodeId,
         addresses: Sequence[Address],
         method: bytes,
-        file_name: str,
+        target: str,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> AsyncIterator[HttpStream]:
         """Give a connection on which a request was sent; keep it afterwards if it is at a good place.
@@ -276,10 +305,11 @@ class ObjectClient:
         http = await self._connection(node, key)
         is_good = False
         try:
-            target = f"/objects/{file_name}".encode()
             with trio.fail_after(STALL_TIMEOUT_S):
                 await http.send(
-                    h11.Request(method=method, target=target, headers=[(b"host", b"swarm"), *headers])
+                    h11.Request(
+                        method=method, target=target.encode(), headers=[(b"host", b"swarm"), *headers]
+                    )
                 )
                 if method == b"GET":
                     await http.send(h11.EndOfMessage())

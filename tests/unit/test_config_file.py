@@ -273,3 +273,29 @@ def test_options_hold_until_others_are_given(tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
     kept.write_text("{half")
     assert next_start(DaemonOptions()).port is None
+
+
+# MarcoPolo
+
+
+def test_marcopolo_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
+    assert load(tmp_path).marcopolo is None
+    assert load(tmp_path, toml='[marcopolo]\ngroups = ["239.1.2.3"]').marcopolo is None
+    by_option = load(tmp_path, DaemonOptions(marcopolo=True))
+    assert by_option.marcopolo is not None
+    assert by_option.marcopolo.groups == ("239.1.2.3",), "the option switches on, the table says how"
+    assert load(tmp_path, environment={"SWARM_MARCOPOLO": "1"}).marcopolo is not None
+    by_file = load(tmp_path, toml='[marcopolo]\nenabled = true\nroles = ["polo"]').marcopolo
+    assert by_file is not None
+    assert by_file.roles == ("polo",)
+    assert load(tmp_path, toml="marcopolo = true").marcopolo is not None
+
+
+def test_a_wrong_table_of_marcopolo_is_said_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[marcopolo\] in .*swarm.toml: .*'10.0.0.1' is not within"):
+        load(tmp_path, toml='[marcopolo]\ngroups = ["10.0.0.1"]')
+
+
+def test_the_folder_of_services(tmp_path: Path) -> None:
+    assert load(tmp_path).services == Path("/etc/swarm/services")
+    assert load(tmp_path, DaemonOptions(services="/srv/s")).services == Path("/srv/s")
