@@ -39,7 +39,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
-	calibrate bench soak planted clean
+	calibrate bench soak endure planted clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -123,16 +123,16 @@ tidy: $(VENV)/.dev $(VENV)/.swarm  ## sizes, names, docstrings, documents
 # Tests --------------------------------------------------------------------------------------------------
 
 unit: $(VENV)/.dev $(VENV)/.swarm  ## unit and property tests on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "not (bench or netns or integration or e2e or simulation)")
+	$(call run_tests,1,$(BIN),tests -m "not (bench or soak or netns or integration or e2e or simulation)")
 
 cores: $(VENV)/.dev $(VENV)/.swarm  ## what needs no second process and no network, on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "not (bench or netns or integration or e2e)")
+	$(call run_tests,1,$(BIN),tests -m "not (bench or soak or netns or integration or e2e)")
 
 meshes: $(VENV)/.dev $(VENV)/.swarm  ## real processes on real networks, on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "(netns or integration or e2e) and not bench")
+	$(call run_tests,1,$(BIN),tests -m "(netns or integration or e2e) and not (bench or soak)")
 
 pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
-	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or netns or integration or e2e)")
+	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or soak or netns or integration or e2e)")
 
 parity: $(VENV)/.swarm $(PURE)/.swarm  ## equal traces of the simulator from both builds, under two hash seeds
 	@$(BIN)/python tools/parity.py $(BIN)/python $(PURE_BIN)/python
@@ -144,7 +144,10 @@ planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see wh
 	env -u PYTHONPATH $(BIN)/python -P -m sims.planted
 
 netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
-	$(call run_tests,1,$(BIN),tests -m netns)
+	$(call run_tests,1,$(BIN),tests -m "netns and not soak")
+
+endure: $(VENV)/.dev $(VENV)/.swarm  ## tests that take minutes each (as root)
+	$(call run_tests,1,$(BIN),tests -m soak)
 
 calibrate: $(VENV)/.dev $(VENV)/.swarm  ## RUNS of one scenario in namespaces beside simulated ones (as root)
 	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK)/calibration && cp -R tests examples $(RUN)

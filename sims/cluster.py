@@ -95,6 +95,7 @@ class Cluster(Loop):
         host = self.hosts[index]
         if host.node is None:
             host.is_dark = host.is_dark or power
+            host.is_renewing = False
             if disk == DESTROYED:
                 host.end(disk, not host.is_dark, self._rng)
             return
@@ -139,10 +140,14 @@ class Cluster(Loop):
         self._by_id[other.node_id] = source
 
     def end_clone(self, target: int) -> None:
-        """Take a clone away: its host goes dark, and with its next start it is a new node with a new disk."""
+        """Take a clone away: its host goes dark, and with its next start it is a new node with a new disk.
+
+        It may have noticed before what it is, and have become a node of its own.
+        """
         host = self.hosts[target]
-        twins = self._clones.pop(host.node_id)
-        self._by_id[host.node_id] = twins[0]
+        twins = self._clones.pop(host.node_id, None)
+        if twins is not None:
+            self._by_id[host.node_id] = twins[0]
         self.kill(target, power=True, disk=DESTROYED)
 
     # Processes, clocks, disks

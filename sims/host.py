@@ -49,6 +49,8 @@ class Host:
         kept: names of those that a client has put there; they survive a restart.
         slowness: factor on the run times of its tasks, beside its speed.
         runs: tasks that its executors ended.
+        is_renewing: its node has ended and is about to start with a new identity.
+        is_moved: its disk is a copy of another host's, which its node can tell.
     """
 
     def __init__(
@@ -92,16 +94,29 @@ class Host:
         self.executors: dict[int, Executor] = {}
         self.slowness = 1.0
         self.runs = 0
+        self.is_moved = False
+        self.is_renewing = False
 
     def boot(self) -> Node:
         """Make a new node from what is on disk, as the daemon does at a start."""
         self.epoch += 1
+        self.is_renewing = False
         incarnation = _stored_incarnation(self.disk) + 1
         self.disk.write(Persist("node", b"incarnation", pack(incarnation), True))
         self.disk.sync()
         rows = self.disk.load()
         spec = self.spec
         settings = self.settings
+        facts: dict[str, object] = {
+            "python": spec.python,
+            "speed": spec.speed,
+            "fitness": spec.fitness,
+            "tags": list(spec.tags),
+            "host": (spec.machine or spec.name).encode(),
+        }
+        if self.is_moved:
+            facts["moved"] = True
+            facts["instance"] = identity(self.seed, spec.name, self.epoch)[:8]
         config = NodeConfig(
             node_id=self.node_id,
             name=spec.name,
@@ -109,13 +124,7 @@ class Host:
             incarnation=incarnation,
             cores=spec.cores,
             memory_bytes=spec.memory_bytes,
-            facts={
-                "python": spec.python,
-                "speed": spec.speed,
-                "fitness": spec.fitness,
-                "tags": list(spec.tags),
-                "host": (spec.machine or spec.name).encode(),
-            },
+            facts=facts,
             is_amnesiac=self.disk.is_damaged,
             gossip=settings.gossip,
             election=settings.election,
@@ -142,16 +151,22 @@ class Host:
         self.disk.end(fate, has_power, rng)
         self._forget_run()
         if fate == "destroyed":
-            self.generation += 1
-            self.node_id = identity(self.seed, self.spec.name, self.generation)
+            self.renew()
             self.store = {}
             self.kept = {}
+
+    def renew(self) -> None:
+        """Take a new identity, and keep everything else."""
+        self.generation += 1
+        self.node_id = identity(self.seed, self.spec.name, self.generation)
+        self.is_moved = False
 
     def become(self, other: Host) -> None:
         """Take the identity and a copy of the disk of another host, as a cloned card does."""
         assert self.node is None, f"host {self.index} runs"
         self.node_id = other.node_id
         self.disk = other.disk.copy()
+        self.is_moved = True
 
     def now(self, true_s: float) -> float:
         """Return what the host's clock shows."""

@@ -35,6 +35,7 @@ from swarm.core.effects import (
     LeaveFinished,
     Persist,
     RecallTasks,
+    RenewIdentity,
     RunTasks,
     SendHello,
     SendMessage,
@@ -46,6 +47,9 @@ from swarm.core.effects import (
 from swarm.core.rng import Rng
 from swarm.node import Node
 from swarm.wire.executor_frames import DONE, RECALLED
+
+RENEWAL_S: Final = 0.5
+"""Between the end of a node that yields its identity and its start with a new one."""
 
 
 class Loop(Carrier):
@@ -65,6 +69,10 @@ class Loop(Carrier):
         self.inputs = 0
         self.overflowed = 0
         self._rng: Final = rng
+
+    def start(self, index: int, seeds: list[int] | None = None) -> None:
+        """Start the node of a host now; `seeds` are hosts whose addresses it is given."""
+        raise NotImplementedError
 
     # Events
 
@@ -147,6 +155,8 @@ class Loop(Carrier):
         assert isinstance(arrival, Arrival), "every other event carries an arrival"
         node = host.node
         if node is None or arrival.epoch != host.epoch:
+            if host.is_renewing and event.kind == kinds.RENEWED and arrival.epoch == host.epoch:
+                self.start(host.index)
             return
         if event.kind == kinds.RESULT and self._is_put_off(now, host, arrival.source, event):
             return
@@ -355,6 +365,19 @@ class Loop(Carrier):
                 frames.append(effect.payload)
         elif isinstance(effect, LeaveFinished):
             self._end_node(host, "left", KEEP, self._rng)
+        elif isinstance(effect, RenewIdentity):
+            self._renew(host, now)
+
+    def _renew(self, host: Host, now: float) -> None:
+        """Let a node that yields its identity end, and start again soon as a new one."""
+        host.disk.sync()  # a driver that ends in order writes what waits
+        self._end_node(host, "kill", KEEP, self._rng)
+        for index in self._clones.pop(host.node_id, []):
+            if index != host.index:
+                self._by_id[host.node_id] = index
+        host.renew()
+        host.is_renewing = True
+        self.engine.schedule(now + RENEWAL_S, kinds.RENEWED, host.index, Arrival(host.epoch, -1, b""), None)
 
     # Executors
 

@@ -31,6 +31,7 @@ FETCH: Final = 20
 ENTERING: Final = 21
 DIAL: Final = 22
 WATCH: Final = 23
+RENEWED: Final = 24
 """Kinds of events: of the engine, and of rows in a trace."""
 
 EVENT_NAMES: Final = {

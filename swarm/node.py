@@ -29,14 +29,13 @@ from swarm.core.effects import (
     LeaderChanged,
     MemberChanged,
     Message,
-    Notify,
     Packet,
     SendHello,
     SendMessage,
     SendPacket,
 )
 from swarm.core.errors import DecodeError
-from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName, short
+from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName
 from swarm.core.rng import Rng
 from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
@@ -45,7 +44,7 @@ from swarm.node_exchange import pass_on, take_object
 from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
 from swarm.node_orders import obey
 from swarm.node_parts import NodeParts
-from swarm.node_reports import inventory_body, report_rows
+from swarm.node_reports import inventory_body, leadership_news, report_rows
 from swarm.node_views import node_row
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output
@@ -61,6 +60,7 @@ from swarm.wire.messages import (
     REFUSED,
     REPORT_WANTED,
     REPORTS_TO_LEADER,
+    RUMOURS,
     STAND,
     VOTE_REQUEST,
 )
@@ -140,6 +140,8 @@ class Node(NodeParts):
             return
         if frame.stamp.sender == self._me:
             self.counts["own_packets"] += 1
+            if frame.kind in (HELLO, RUMOURS):
+                self.gossip.receive_packet(self._me, frame.kind, frame.body, source, now)
             return
         kind = frame.kind
         if kind == CLIENT_HELLO:
@@ -196,6 +198,11 @@ class Node(NodeParts):
         """Take what changed about this machine: the mesh is told, at a bounded rate; see `take_facts`."""
         self._advance(now)
         self.take_facts(changes, now)
+
+    def greet(self, places: Sequence[Address], now: float) -> None:
+        """Say hello to addresses at which a member may be."""
+        self._advance(now)
+        self.gossip.greet(places, now)
 
     # Clients
 
@@ -413,8 +420,7 @@ class Node(NodeParts):
         elif not leads and self.scheduler.is_leading:
             self.scheduler.follow(now)
         self._members_changed = True
-        leader = short(change.leader) if change.leader else ""
-        self._out.append(Notify("leader_changed", {"leader": leader, "counter": change.ballot[0]}))
+        self._out.append(leadership_news(change))
         self.records.on_leader(change.leader)
         self.gateway.on_leader(change.leader, now)
 

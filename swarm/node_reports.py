@@ -1,8 +1,9 @@
-"""What a node reports to the leader about the work it does: the bodies of those messages."""
+"""What a node reports: to the leader about the work it does, to its log about the leader."""
 
 from __future__ import annotations
 
-from swarm.core.ids import ObjectName
+from swarm.core.effects import LeaderChanged, Notify
+from swarm.core.ids import ObjectName, short
 from swarm.exec.core import ExecCore
 from swarm.exec.reports import Reports
 from swarm.wire.batches import cut_rows
@@ -38,6 +39,12 @@ def inventory_body(core: ExecCore, request: int) -> list[object]:
     rows: list[object] = [list(attempt) for attempt in running]
     copies: list[object] = [[name[0], name[1], name[2], digest] for name, digest, _, _ in objects]
     return [request, rows, copies]
+
+
+def leadership_news(change: LeaderChanged) -> Notify:
+    """Return what the log says of a change of leader; nobody is ""."""
+    leader = short(change.leader) if change.leader else ""
+    return Notify("leader_changed", {"leader": leader, "counter": change.ballot[0]})
 
 
 def _add_batches(messages: list[tuple[int, list[object]]], kind: int, rows: list[object]) -> None:

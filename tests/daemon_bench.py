@@ -125,6 +125,9 @@ class ScriptedNode:
     def update_facts(self, changes: dict[str, object], now: float) -> None:
         self.calls.append(("update_facts", changes, now))
 
+    def greet(self, places: Sequence[Address], now: float) -> None:
+        self.calls.append(("greet", places, now))
+
 
 class NotedWorld:
     """Notes what is performed, in order."""

@@ -26,6 +26,7 @@ from swarm.cli.shared import home_option, json_option, print_json
 @click.option("--listen", metavar="HOST", help="Address to listen on (default: all).")
 @click.option("--peer", multiple=True, metavar="HOST:PORT", help="A node to try; may be repeated.")
 @click.option("--no-multicast", is_flag=True, help="Reach others by addresses only.")
+@click.option("--scan", is_flag=True, help="Ask every host of the own /24 too (private networks only).")
 @click.option("--interface", multiple=True, metavar="NAME", help="Interface for discovery; may be repeated.")
 @click.option("--cores", metavar="N", help="How many cores the mesh may use (default: all).")
 @click.option("--memory", metavar="SIZE", help="How much memory the mesh may use, such as 2G.")

@@ -42,6 +42,8 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
     for key, item in value.items():
         if key == "reason" and item:
             click.echo(f"reason   {item}")
+    for notice in value.get("notices", []):
+        click.echo(f"notice   {notice.get('text', '')}")
 
 
 @click.command(

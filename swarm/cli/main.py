@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "logs": ("swarm.cli.looking", "Show what the tasks of a job printed."),
     "results": ("swarm.cli.looking", "Show or save the results of a job."),
     "cancel": ("swarm.cli.looking", "Cancel a job."),
+    "doctor": ("swarm.cli.doctoring", "Say what is wrong with this host's network, and what helps."),
     "submit": ("swarm.cli.submitting", "Run a script, a workflow or a program in the mesh."),
     "run": ("swarm.cli.running", "Run a command on chosen nodes now."),
 }

@@ -424,6 +424,13 @@ class Notify(Effect):
 
 
 @final
+class RenewIdentity(Effect):
+    """This identity is another process's: stop without a goodbye, start as a new node in the same home."""
+
+    __slots__ = ()
+
+
+@final
 class LeaveFinished(Effect):
     """The node has said goodbye: the driver may stop once the effects before this are performed."""
 

@@ -51,3 +51,11 @@ def address_text(address: Address) -> str:
     """Return ``host:port``, an IPv6 host in brackets."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_numeric(host: str) -> bool:
+    """Return whether a host is an address rather than a name: IPv6, or four numbers of IPv4."""
+    if ":" in host:
+        return True
+    parts = host.split(".")
+    return len(parts) == 4 and all([part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts])

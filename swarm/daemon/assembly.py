@@ -21,6 +21,7 @@ from swarm.daemon import host
 from swarm.daemon.clock import SystemClock, Watch
 from swarm.daemon.config_file import Settings, load_settings
 from swarm.daemon.driver import Driver
+from swarm.daemon.hearing import Hearing
 from swarm.daemon.home import Home, HomeLock, default_home
 from swarm.daemon.inputs import Inputs
 from swarm.daemon.kept_objects import KeptObject, KeptObjects
@@ -28,8 +29,10 @@ from swarm.daemon.logs import Log
 from swarm.daemon.mesh_file import MeshChoice, choose_mesh
 from swarm.daemon.options import DaemonOptions
 from swarm.daemon.recorder import Recorder
+from swarm.daemon.renewal import identity_facts
 from swarm.daemon.services import make_registry, service_facts
 from swarm.daemon.storage import Journal, Row
+from swarm.gossip.config import GossipConfig
 from swarm.net.identity import NodeKey
 from swarm.net.keys import MeshKeys
 from swarm.net.seal import Sealer
@@ -107,7 +110,9 @@ class Assembly:
 
     def _make_node(self, journal: Journal, rows: list[Row]) -> None:
         seed = secrets.token_hex(_SEED_SIZE)
-        self.inputs: Inputs = Inputs(self.sealer)
+        gossip = GossipConfig()
+        self.hearing: Hearing = Hearing(time.monotonic, gossip.hello_interval_max_s)
+        self.inputs: Inputs = Inputs(self.sealer, self.hearing, self.log)
         self.udp: UdpEndpoint = UdpEndpoint(
             self.sockets,
             self.inputs.on_packet,
@@ -115,12 +120,14 @@ class Assembly:
             interfaces=self.settings.interfaces,
             use_multicast=self.settings.use_multicast,
             on_addresses=self.inputs.on_addresses,
+            on_hello=self.inputs.on_hello,
         )
         self.addresses: list[Address] = self.udp.addresses() or [("127.0.0.1", self.sockets.port)]
         has_marcopolo = self.settings.marcopolo is not None
         self.registry: Registry = make_registry(self.settings.services, has_marcopolo, self.log)
         self.registry.look()
         machine = host.facts(self.settings.memory_bytes, list(self.settings.tags))
+        machine.update(identity_facts(self.home))
         facts = merged(machine, service_facts(self.registry))
         config = NodeConfig(
             node_id=self.key.node_id,
@@ -131,6 +138,7 @@ class Assembly:
             memory_bytes=self.settings.memory_bytes,
             facts=facts,
             is_amnesiac=bool(self.damage),
+            gossip=gossip,
         )
         recorder = None
         if self.settings.record:

@@ -38,6 +38,7 @@ _SETTINGS: Final = (
     "peer",
     "interface",
     "no_multicast",
+    "scan",
     "cores",
     "memory",
     "disk",
@@ -49,7 +50,7 @@ _SETTINGS: Final = (
 _KEPT: Final = _SETTINGS[:-1]
 """Without `record`, which is for one start."""
 _LISTS: Final = ("peer", "interface", "tag")
-_SWITCHES: Final = ("no_multicast", "marcopolo", "record")
+_SWITCHES: Final = ("no_multicast", "scan", "marcopolo", "record")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -66,6 +67,7 @@ class Settings:
         peers: addresses to try, names not resolved yet.
         interfaces: for discovery, empty for all usable ones.
         use_multicast: whether to look for others by multicast and broadcast.
+        use_scan: whether to ask every host of the own network.
         cores: share of the machine for tasks, in cores, > 0.
         memory_bytes: for tasks, > 0.
         store_bytes_max: for objects on disk, > 0.
@@ -81,6 +83,7 @@ class Settings:
     peers: tuple[Address, ...]
     interfaces: tuple[str, ...]
     use_multicast: bool
+    use_scan: bool
     cores: float
     memory_bytes: int
     store_bytes_max: int
@@ -149,6 +152,7 @@ def load_settings(
         peers=_peers(source),
         interfaces=tuple(source.texts("interface")[0]),
         use_multicast=not source.switch("no_multicast"),
+        use_scan=source.switch("scan"),
         cores=_cores(source),
         memory_bytes=_size(source, "memory", host.memory_bytes()),
         store_bytes_max=_size(source, "disk", _disk_default(store)),

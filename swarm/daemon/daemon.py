@@ -11,34 +11,40 @@ pipe, its lifeline, and stops when the other end is gone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NoReturn, final
 
 import trio
 
 from swarm.core.errors import StorageError, SwarmError
+from swarm.core.hosts import is_numeric
 from swarm.core.ids import Address, short
 from swarm.daemon.api import LocalApi
 from swarm.daemon.assembly import Assembly
 from swarm.daemon.config_file import daemon_environment, keep_options
+from swarm.daemon.discovery_view import DiscoveryView, NodeGround
 from swarm.daemon.home import write_private
 from swarm.daemon.json_text import to_json
+from swarm.daemon.logs import Log
 from swarm.daemon.mesh_file import NotAllowed, keep_mesh
 from swarm.daemon.operations import Operations, ready_fields
-from swarm.daemon.options import parse_arguments
+from swarm.daemon.options import DaemonOptions, parse_arguments
+from swarm.daemon.renewal import renew_identity
+from swarm.daemon.seeking import Seeker
 from swarm.daemon.service_parts import ServiceParts
 from swarm.daemon.world import MeshWorld
 from swarm.exec.process import ExecutorPool
 from swarm.net.http import ObjectServer
-from swarm.net.interfaces import resolve_addresses
 from swarm.net.object_client import ObjectClient
 from swarm.net.peers import PeerLinks
 from swarm.net.server import Server
@@ -68,15 +74,22 @@ def main(arguments: Sequence[str]) -> int:
         assembly = Assembly(options, invitation)
     except SwarmError as error:
         return report.failed(error)
+    daemon = Daemon(assembly, report, descriptors.lifeline)
     try:
-        return Daemon(assembly, report, descriptors.lifeline).run()
+        code = daemon.run()
     except SwarmError as error:
         assembly.log.event("daemon_failed", {"error": str(error)})
         return report.failed(error)
     finally:
         assembly.close()
-        if options.temporary:
+        if options.temporary and not daemon.is_renewing:
             shutil.rmtree(assembly.home.root, ignore_errors=True)
+    if not daemon.is_renewing:
+        return code
+    try:
+        _begin_again(options, assembly, descriptors.lifeline, report)
+    except SwarmError as error:
+        return report.failed(error)
 
 
 @final
@@ -106,6 +119,13 @@ class StartReport:
             sys.stderr.write(f"swarm: {message}\n")
         return code
 
+    def pass_on(self) -> list[str]:
+        """Return the argument by which a process that replaces this one tells in its place."""
+        if self._descriptor < 0:
+            return []
+        os.set_inheritable(self._descriptor, True)
+        return [f"--status-fd={self._descriptor}"]
+
     def _say(self, line: dict[str, object]) -> None:
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
@@ -122,6 +142,9 @@ class Daemon:
         assembly: its parts that do not serve yet.
         report: is told when it is ready.
         lifeline: descriptor of a pipe with whose end the node ends, -1 for a node that stands on its own.
+
+    Attributes:
+        is_renewing: it ended because its identity is another process's.
     """
 
     def __init__(self, assembly: Assembly, report: StartReport, lifeline: int) -> None:
@@ -133,6 +156,7 @@ class Daemon:
         self._stop_wanted = trio.Event()
         self._drain_s: float | None = None
         self._exit_code = 0
+        self.is_renewing = False
         self._make_parts()
 
     def _make_parts(self) -> None:
@@ -162,12 +186,23 @@ class Daemon:
             self.services.answers(),
         )
         self.server = Server(parts.sockets, credentials, self.links, self.sessions, self.object_server)
+        named = [address for address in parts.seeds() if not is_numeric(address[0])]
+        self.seeker = Seeker(
+            NodeGround(parts),
+            parts.hearing,
+            named,
+            is_scanning=parts.settings.use_scan,
+            port=parts.sockets.port,
+            clock=time.monotonic,
+        )
+        self.view = DiscoveryView(parts, lambda: self.links.statistics()["accepted"])
         self.ready = ready_fields(parts.key.node_id, parts.settings.name, parts.addresses[0])
         operations = Operations(
             invitation=parts.mesh.invitation,
             ready=self.ready,
             addresses=self._known_addresses,
             statistics=self.statistics,
+            discovery=lambda: self.view.discovery(self.seeker.dead_ways),
             stop=self.stop,
         )
         by_name = {**operations.by_name(), **self.services.operations.by_name()}
@@ -225,6 +260,8 @@ class Daemon:
             "api": self.api.statistics(),
             "seal": parts.sealer.statistics(),
             "udp": parts.udp.statistics(),
+            "seeker": self.seeker.statistics(),
+            "hearing": parts.hearing.view(parts.udp.usable_interfaces()),
             "peers": self.links.statistics(),
             "sessions": self.sessions.statistics(),
             "server": self.server.statistics(),
@@ -237,6 +274,7 @@ class Daemon:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey_signals, nursery.cancel_scope)
+                nursery.start_soon(self._watch_identity, nursery.cancel_scope)
                 if self._lifeline >= 0:
                     nursery.start_soon(self._watch_lifeline)
                 await nursery.start(self.pool.run)
@@ -255,11 +293,12 @@ class Daemon:
         for part in (parts.udp, self.links, self.server, self.world, self.api):
             await nursery.start(functools.partial(_run_part, part))
         await self._listen_for_meshes()
-        seeds = await resolve_addresses(parts.seeds())
+        seeds = [address for address in parts.seeds() if is_numeric(address[0])]
         parts.inputs.attach(parts.driver, parts.kept)
         await nursery.start(parts.driver.run, self.world)
         parts.driver.start(seeds)
         await nursery.start(functools.partial(_run_part, self.services))
+        await nursery.start(functools.partial(_run_part, self.seeker))
         for name, digest, size, encoding in parts.restored_objects:
             parts.driver.on_object_put(name, digest, size, encoding)
         if parts.mesh.is_new_here:
@@ -321,6 +360,12 @@ class Daemon:
         self._assembly.log.event("daemon_orphaned", {"pid": os.getpid()})
         self.stop(None)
 
+    async def _watch_identity(self, scope: trio.CancelScope) -> None:
+        """End at once, without a goodbye in the name of somebody else, when our identity is another's."""
+        await self._assembly.driver.renewal.wait()
+        self.is_renewing = True
+        scope.cancel()
+
     async def _say_goodbye(self) -> None:
         driver = self._assembly.driver
         if self._drain_s is not None:
@@ -353,14 +398,42 @@ class Daemon:
             "version": __version__,
             "compiled": is_compiled(),
             "journal_error": parts.driver.statistics()["journal_error"],
+            "notices": self.view.notices(self.seeker.dead_ways),
         }
 
     def _health(self) -> dict[str, object]:
-        return {"id": short(self._assembly.key.node_id), "name": self._assembly.settings.name}
+        return {
+            "id": short(self._assembly.key.node_id),
+            "name": self._assembly.settings.name,
+            "time": round(time.time(), 3),
+        }
+
+
+def _begin_again(options: DaemonOptions, assembly: Assembly, lifeline: int, report: StartReport) -> NoReturn:
+    """Become a node with a new identity in the same home and process.
+
+    Raises:
+        SwarmError: the home cannot be written, or the interpreter cannot be started.
+    """
+    was = assembly.key.node_id
+    made = renew_identity(assembly.home)
+    log = Log(assembly.home.log, sys.stderr if options.foreground else None, options.log_json)
+    log.bind(made, assembly.incarnation)
+    log.event("identity_renewed", {"was": was, "pid": os.getpid()})
+    log.close()
+    again = dataclasses.replace(options, new=False)
+    command = [sys.executable, "-m", "swarm.daemon", *again.to_arguments(), *report.pass_on()]
+    if lifeline >= 0:
+        os.set_inheritable(lifeline, True)
+        command.append(f"--lifeline-fd={lifeline}")
+    try:
+        os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise StorageError(f"cannot start {command[0]}: {error.strerror}") from None
 
 
 async def _run_part(
-    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts,
+    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts | Seeker,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await part.run(task_status=task_status)

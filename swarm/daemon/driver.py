@@ -29,6 +29,7 @@ from swarm.core.effects import (
     Notify,
     Persist,
     RecallTasks,
+    RenewIdentity,
     RunTasks,
     SendHello,
     SendMessage,
@@ -117,6 +118,9 @@ class Driver:
         log: receives the node's `Notify` effects.
         watch: the node's time.
         recorder: keeps every input, None for none.
+
+    Attributes:
+        renewal: set when the node asks for a new identity; it says nothing more.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class Driver:
         self._commit_wanted = trio.Event()
         self._durable_wanted = trio.Event()
         self._left = trio.Event()
+        self.renewal: Final = trio.Event()
         self._journal_error = ""
         self._counts = {"inputs": 0, "turns": 0, "effects": 0, "commit_failures": 0, "waiting_most": 0}
 
@@ -270,6 +275,10 @@ class Driver:
         """See `Node.update_facts`."""
         self._node.update_facts(changes, self._input("update_facts", (changes,)))
 
+    def greet(self, places: Sequence[Address]) -> None:
+        """See `Node.greet`."""
+        self._node.greet(places, self._input("greet", (list(places),)))
+
     def persist(self, write: Write) -> None:
         """Write a row of the daemon's own with the next batch."""
         self._add_to_batch(write)
@@ -382,6 +391,8 @@ class Driver:
                 self._log.event(effect.event, effect.values)
             case LeaveFinished():
                 self._left.set()
+            case RenewIdentity():
+                self.renewal.set()
             case _:
                 raise AssertionError(f"an effect that no driver performs: {effect!r}")
 

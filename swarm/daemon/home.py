@@ -40,6 +40,8 @@ class Home:
         api_socket, api_address: the local API: a Unix socket, or (JSON) where else it listens.
         ready: JSON {id, name, host, port, pid}, there only while the node is ready.
         lock: held by the running daemon, whose pid is inside.
+        machine: the fingerprint of the machine that the home was made on.
+        renewed: JSON {was, is, time}: this node was a copy of another and has an identity of its own since.
         log: JSON lines, and whatever the daemon's children say on stderr.
         recording: inputs of the node, when asked for.
         marcopolo_secret: what tokens of MarcoPolo's local port are made with, when that is served.
@@ -57,6 +59,8 @@ class Home:
         self.api_address: Final = root / "api.json"
         self.ready: Final = root / "ready.json"
         self.lock: Final = root / "lock"
+        self.machine: Final = root / "machine"
+        self.renewed: Final = root / "renewed.json"
         self.log: Final = root / "daemon.log"
         self.recording: Final = root / "recording"
         self.marcopolo_secret: Final = root / "marcopolo.secret"

@@ -59,6 +59,25 @@ def host_digest() -> bytes:
     return blake2b(text.encode(), digest_size=HOST_DIGEST_SIZE).digest()
 
 
+def fingerprint() -> str:
+    """Return text that tells this machine from others, also from one that a copy of its disk runs in.
+
+    Made of the machine id, the board's serial number and the addresses of its real network cards, as far as
+    they can be read. A card that is plugged in later changes it: it only says that a home *may* have moved.
+    """
+    parts = [_first_line(Path("/etc/machine-id"))]
+    for serial in ("/proc/device-tree/serial-number", "/sys/class/dmi/id/product_uuid"):
+        parts.append(_first_line(Path(serial)).strip("\0"))
+    try:
+        cards = sorted(Path("/sys/class/net").iterdir())
+    except OSError:
+        cards = []
+    parts += [_first_line(card / "address") for card in cards if (card / "device").exists()]
+    if not any(parts):
+        parts.append(socket.gethostname())
+    return blake2b("\n".join(parts).encode(), digest_size=HOST_DIGEST_SIZE).hexdigest()
+
+
 def measure_speed() -> float:
     """Return how fast this interpreter runs here, 1.0 for the reference; takes about 20 ms.
 

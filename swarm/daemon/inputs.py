@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from swarm.core.ids import Address, ObjectName
 from swarm.daemon.driver import Driver
+from swarm.daemon.hearing import Hearing
 from swarm.daemon.kept_objects import KeptObjects
+from swarm.daemon.logs import Log
 from swarm.net.seal import BadSeal, Sealer
 
-_FOREIGN = "tag"
-"""Why the sealer refuses a datagram of another mesh."""
+_FOREIGN: Final = "tag"
+_OWN: Final = "own"
+_SEEN: Final = "replay"
+"""Why the sealer refuses a datagram: of another mesh, of ourselves, or a copy."""
 
 
 @final
 class Inputs:
-    """Callbacks for sockets and sessions; what comes before :meth:`attach` is dropped."""
+    """Callbacks for sockets and sessions; what comes before :meth:`attach` is dropped.
 
-    def __init__(self, sealer: Sealer) -> None:
+    Args:
+        sealer: opens datagrams.
+        hearing: is told what was heard how.
+        log: is told of each other mesh, once.
+    """
+
+    def __init__(self, sealer: Sealer, hearing: Hearing, log: Log) -> None:
         self._sealer = sealer
+        self._hearing = hearing
+        self._log = log
         self._driver: Driver | None = None
         self._kept: KeptObjects | None = None
-        self._foreign: dict[str, bool] = {}
 
     def attach(self, driver: Driver, kept: KeptObjects) -> None:
         """From now on, pass everything on to the driver."""
@@ -29,17 +40,33 @@ class Inputs:
         self._kept = kept
 
     def foreign_hosts(self) -> list[str]:
-        """Return the hosts from which another mesh was heard before :meth:`attach`."""
-        return sorted(self._foreign)
+        """Return hosts from which other meshes were heard lately."""
+        return self._hearing.foreign_hosts()
 
     def on_packet(self, datagram: bytes, source: Address) -> None:
         """Pass on a datagram of the mesh; others have been counted by the sealer."""
         try:
             payload = self._sealer.open_untrusted(datagram, source)
         except BadSeal as error:
-            if self._driver is None and error.reason == _FOREIGN:
-                self._foreign[source[0]] = True
+            if error.reason == _FOREIGN:
+                self._meet_foreign(datagram, source)
             return
+        if self._driver is not None:
+            self._driver.receive_packet(payload, source)
+
+    def on_hello(self, datagram: bytes, source: Address, way: str) -> None:
+        """Pass on what came to the discovery port, and note by which way it did."""
+        try:
+            payload = self._sealer.open_untrusted(datagram, source)
+        except BadSeal as error:
+            if error.reason == _FOREIGN:
+                self._meet_foreign(datagram, source)
+            elif error.reason == _SEEN:
+                self._hearing.note_copy(datagram, source[0], way)
+            elif error.reason == _OWN:
+                self._hearing.note_own(way)
+            return
+        self._hearing.note_opened(datagram, source[0], way)
         if self._driver is not None:
             self._driver.receive_packet(payload, source)
 
@@ -64,3 +91,7 @@ class Inputs:
         if self._driver is not None and self._kept is not None:
             self._kept.note(name, digest, size, encoding)
             self._driver.on_object_put(name, digest, size, encoding)
+
+    def _meet_foreign(self, datagram: bytes, source: Address) -> None:
+        if self._hearing.note_foreign(datagram, source[0]):
+            self._log.event("other_mesh_heard", {"host": source[0]})

@@ -18,13 +18,14 @@ DRAIN_TIMEOUT_MAX_S: Final = 1e9
 
 @final
 class Operations:
-    """Answers "ping", "stop", "leave", "invite" and "statistics".
+    """Answers "ping", "stop", "leave", "invite", "discovery" and "statistics".
 
     Args:
         invitation: of the mesh, with its secret.
         ready: what the ready file says.
         addresses: gives the addresses for an invitation: the own ones, then others' .
         statistics: gives the counters of all parts, by part.
+        discovery: gives what a diagnosis wants to know about finding others.
         stop: asks the daemon to end: after running tasks when given their time in seconds, else at once.
     """
 
@@ -35,12 +36,14 @@ class Operations:
         ready: dict[str, object],
         addresses: Callable[[], list[Address]],
         statistics: Callable[[], dict[str, object]],
+        discovery: Callable[[], dict[str, object]],
         stop: Callable[[float | None], None],
     ) -> None:
         self._invitation = invitation
         self._ready = ready
         self._addresses = addresses
         self._statistics = statistics
+        self._discovery = discovery
         self._stop = stop
 
     def by_name(self) -> dict[str, Operation]:
@@ -51,6 +54,7 @@ class Operations:
             "leave": self._leave,
             "invite": self._invite,
             "statistics": self._count,
+            "discovery": self._discover,
         }
 
     async def _ping(self, args: dict[str, object]) -> object:
@@ -87,6 +91,10 @@ class Operations:
     async def _count(self, args: dict[str, object]) -> object:
         del args
         return self._statistics()
+
+    async def _discover(self, args: dict[str, object]) -> object:
+        del args
+        return self._discovery()
 
 
 def ready_fields(node_id: bytes, name: str, address: Address) -> dict[str, object]:

@@ -17,7 +17,16 @@ from swarm.daemon.home import default_home
 
 _TEXTS: Final = ("name", "listen", "cores", "memory", "disk", "services")
 _LISTS: Final = ("peer", "interface", "tag")
-_SWITCHES: Final = ("no_multicast", "marcopolo", "record", "new", "foreground", "log_json", "temporary")
+_SWITCHES: Final = (
+    "no_multicast",
+    "scan",
+    "marcopolo",
+    "record",
+    "new",
+    "foreground",
+    "log_json",
+    "temporary",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +42,7 @@ class DaemonOptions:
         peer: addresses ``host:port`` to try.
         interface: interfaces for discovery; none: all usable ones.
         no_multicast: reach others by addresses only.
+        scan: ask every host of the own /24, in private networks.
         cores, memory, disk: what the mesh may use (``2``, ``1.5G``).
         tag: texts ``key=value``.
         services: folder of the services of this machine, where service files are looked for.
@@ -53,6 +63,7 @@ class DaemonOptions:
     peer: tuple[str, ...] = ()
     interface: tuple[str, ...] = ()
     no_multicast: bool = False
+    scan: bool = False
     cores: str | None = None
     memory: str | None = None
     disk: str | None = None

@@ -61,7 +61,8 @@ from swarm.gossip.goodbye import Goodbye
 from swarm.gossip.interning import Interner
 from swarm.gossip.membership import Membership
 from swarm.gossip.probe import FailureDetector, take_ping_req
-from swarm.gossip.rumours import ALIVE
+from swarm.gossip.rumours import ALIVE, is_address
+from swarm.gossip.sizes import sizes
 from swarm.gossip.views import GossipViews
 from swarm.wire import messages
 from swarm.wire.codec import Body
@@ -175,6 +176,13 @@ class Gossip(GossipViews):
             self._tell_facts(now)
         self._settle(now)
 
+    def greet(self, places: Sequence[Address], now: float) -> None:
+        """Say hello to addresses at which somebody may be, and ask for answers; none is kept."""
+        self._advance(now)
+        for place in places:
+            if self._is_running() and is_address(place[0], place[1]):
+                self._discovery.greet(place)
+
     def wake(self, now: float) -> None:
         """Go on after a gap in which this node heard and said nothing (the host slept).
 
@@ -280,7 +288,7 @@ class Gossip(GossipViews):
             due = self._context.timers.pop_due(now)
             if due is None:
                 break
-            if self._membership.is_leaving and due[0] != LEAVE:
+            if not self._is_running() and due[0] != LEAVE:
                 continue
             self._fire(due[0], due[1], now)
             self._settle(now)
@@ -293,16 +301,7 @@ class Gossip(GossipViews):
 
     def statistics(self) -> dict[str, int]:
         """Return counters since the start, and present sizes."""
-        result = dict(self._context.counts)
-        result["members"] = len(self._membership.table)
-        result["alive"] = self._membership.alive_count()
-        result["suspects"] = len(self._membership.suspicions)
-        result["rumours"] = len(self._membership.queue)
-        result["probes"] = len(self._detector.probes)
-        result["relays"] = len(self._detector.relays)
-        result["awareness"] = self._membership.awareness.score
-        result["incarnation"] = self._membership.own.incarnation
-        return result
+        return sizes(self._context, self._membership, self._detector)
 
     def check_invariants(self) -> None:
         """Audit the whole state.
@@ -322,7 +321,8 @@ class Gossip(GossipViews):
         self._now = now
 
     def _is_running(self) -> bool:
-        return self._is_started and not self._membership.is_leaving
+        membership = self._membership
+        return self._is_started and not membership.is_leaving and not membership.is_yielding
 
     def _wake(self, now: float) -> None:
         self._detector.wake(now)
@@ -338,6 +338,9 @@ class Gossip(GossipViews):
         if sender == self._context.node_id:
             self._context.count("own_echoes")
             self._discovery.on_own_echo(source)
+            if kind == messages.HELLO or kind == messages.RUMOURS:  # what a clone of this node may say
+                claims: list[object] = [body.take_bytes()] if kind == messages.HELLO else body.take_list()
+                self._membership.receive_rumours(sender, claims, False, now)
         elif kind == messages.HELLO:
             self._receive_hello(sender, body, source, now)
         elif kind == messages.PING:
@@ -482,4 +485,3 @@ class Gossip(GossipViews):
             and self._is_running()
         ):
             self._context.timers.set(SPREAD, b"", max(now + _SPREAD_DELAY_S, self._next_spread))
-

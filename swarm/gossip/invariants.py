@@ -72,7 +72,7 @@ def _check_members(membership: Membership) -> None:
 def _check_suspicions(context: Context, membership: Membership) -> None:
     suspects = sorted([entry.node_id for entry in membership.table.with_state(SUSPECT)])
     assert sorted(membership.suspicions.ids()) == suspects, "I4: suspects and suspicions correspond"
-    if not membership.is_leaving:
+    if not membership.is_leaving and not membership.is_yielding:
         for node_id in suspects:
             assert context.timers.is_set(SUSPICION, node_id), "I4: a suspicion ends"
 

@@ -22,6 +22,7 @@ from swarm.core.effects import MemberChanged, Persist
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import NO_NODE, Address, NodeId, short
 from swarm.gossip.awareness import Awareness
+from swarm.gossip.clones import CloneWatch
 from swarm.gossip.context import EXPIRE, Context
 from swarm.gossip.description import describe
 from swarm.gossip.dissemination import RumourQueue, transmission_limit
@@ -65,6 +66,7 @@ class Membership:
         round_trips: of members that have answered a ping.
         suspicions: one per suspect member.
         is_leaving: we said goodbye; nothing is believed any more.
+        is_yielding: our identity belongs to another process; nothing is said any more.
         touched: members whose view changed in any way, or that were forgotten, since somebody looked.
         was_accused: somebody held an outdated or bad view of us since the flag was last cleared.
     """
@@ -85,15 +87,15 @@ class Membership:
         self.queue = RumourQueue(config.rumour_queue_max)
         self.awareness = Awareness(config.awareness_max)
         self.suspicions: Final = Suspicions(context, self.awareness)
-        self.is_leaving = False
+        self.is_leaving = self.is_yielding = False
+        self._clones: Final = CloneWatch(context)
         self.touched: dict[NodeId, bool] = {}
         self.was_accused = False
         self._changes: list[tuple[NodeId, str, str]] = []
         self.round_trips: dict[NodeId, RoundTrip] = {}
         self._remembered: Final = Remembered(context, interner)
         self._allowances: Final = Allowances(config.rumours_per_second_max)
-        self._limit_count = 0
-        self._limit = 0
+        self._limit_count = self._limit = 0
         if not 0 <= incarnation < COUNTER_MAX:
             raise ConfigError(f"incarnation {incarnation} is out of range")
         self.own = MemberEntry(self._known(describe(context, name, addresses, facts, incarnation)))
@@ -228,7 +230,7 @@ class Membership:
     def apply(self, rumour: Rumour, now: float) -> bool:
         """Apply one rumour; return whether it changed what we hold."""
         if rumour.node_id == self._context.node_id:
-            return self._hear_about_self(rumour)
+            return self._hear_about_self(rumour, now)
         entry = self.table.get(rumour.node_id)
         if entry is None:
             return self._meet(rumour, now)
@@ -324,9 +326,9 @@ class Membership:
             self._limit = transmission_limit(self._context.config, count)
         return self._limit
 
-    def _hear_about_self(self, rumour: Rumour) -> bool:
+    def _hear_about_self(self, rumour: Rumour, now: float) -> bool:
         own = self.own
-        if self.is_leaving:
+        if self.is_leaving or self.is_yielding:
             return False
         if rumour.incarnation > own.incarnation + self._context.config.incarnation_jump_max:
             self._context.count("incarnation_jumps")
@@ -335,20 +337,18 @@ class Membership:
             is_same = rumour.incarnation == own.incarnation and rumour.packed == own.description.packed
             if rumour.incarnation < own.incarnation or is_same:
                 return False
+            if self._clones.has_to_yield(own.description, rumour, now):
+                self.is_yielding = True
+                return False
         else:
             self.was_accused = True
             if rumour.incarnation < own.incarnation:
                 return False
             self.awareness.change(1)
         self._context.count("refutations")
-        self._context.notify(
-            "refuted",
-            {
-                "accuser": self._short(rumour.accuser),
-                "claim": STATE_NAMES[rumour.state],
-                "incarnation": rumour.incarnation,
-            },
-        )
+        claim = STATE_NAMES[rumour.state]
+        told = {"accuser": self._short(rumour.accuser), "claim": claim, "incarnation": rumour.incarnation}
+        self._context.notify("refuted", told)
         description = own.description
         self._raise_incarnation(rumour.incarnation + 1, description.addresses, description.facts)
         self.was_accused = True

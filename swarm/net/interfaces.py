@@ -1,7 +1,8 @@
 """The host's network interfaces and addresses, found without netlink and without any package.
 
-Android denies netlink, small boards lack psutil: so each source is tried and may fail. Linux: the list
-of indices, `SIOCGIFCONF` and its sisters, ``/proc/net/if_inet6``. Elsewhere: psutil when it is
+Android denies netlink and /proc, small boards lack psutil: so each source is tried and may fail. Linux:
+`SIOCGIFCONF` and its sisters for IPv4, ``/proc/net/if_inet6`` for IPv6 (it tells which addresses are not
+usable yet), or `getifaddrs` where that cannot be read. Elsewhere: `getifaddrs`, else psutil when it is
 installed. Where nothing answers, a UDP socket that is connected (which sends nothing) tells the address
 that packets would leave from.
 """
@@ -23,14 +24,38 @@ from swarm.core.hosts import LINK_LOCAL, LOOPBACK, ROUTABLE_IPV6, host_rank, is_
 from swarm.core.ids import Address
 from swarm.core.records import Record
 
-SKIPPED_PREFIXES: Final = ("docker", "veth", "br-", "virbr", "tun", "tap")
-"""Interfaces that lead nowhere or into private networks of this host, unless named by the operator."""
+SKIPPED_PREFIXES: Final = (
+    "docker",
+    "veth",
+    "br-",
+    "virbr",
+    "lxcbr",
+    "lxdbr",
+    "incusbr",
+    "podman",
+    "cni",
+    "flannel",
+    "cali",
+    "vmnet",
+    "vboxnet",
+    "tun",
+    "tap",
+    "utun",
+    "awdl",
+    "llw",
+    "rmnet",
+    "ccmni",
+    "dummy",
+)
+"""Interfaces that lead nowhere, into private networks of this host, through tunnels without multicast, or to
+a mobile carrier, unless named by the operator."""
 
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
 _SIOCGIFCONF: Final = 0x8912
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFNETMASK: Final = 0x891B
+_SIOCGIFINDEX: Final = 0x8933
 _IFREQ_SIZE: Final = 40 if sys.maxsize > 2**32 else 32
 _IFCONF_BYTES: Final = 128 * _IFREQ_SIZE
 _IF_INET6: Final = Path("/proc/net/if_inet6")
@@ -47,21 +72,40 @@ class Interface(Record):
         is_loopback: whether it leads to this host only.
         ipv4: list of (address, broadcast address or "").
         ipv6: addresses without scope.
+        networks: those that its IPv4 addresses lie in, ``10.0.0.0/24``; empty when they are not known.
     """
 
-    __slots__ = ("index", "ipv4", "ipv6", "is_loopback", "name")
+    __slots__ = ("index", "ipv4", "ipv6", "is_loopback", "name", "networks")
 
     def __init__(
-        self, name: str, index: int, is_loopback: bool, ipv4: list[tuple[str, str]], ipv6: list[str]
+        self,
+        name: str,
+        index: int,
+        is_loopback: bool,
+        ipv4: list[tuple[str, str]],
+        ipv6: list[str],
+        networks: tuple[str, ...] = (),
     ) -> None:
         self.name: Final = name
         self.index: Final = index
         self.is_loopback: Final = is_loopback
         self.ipv4: Final = ipv4
         self.ipv6: Final = ipv6
+        self.networks: Final = networks
 
     def fields(self) -> tuple[object, ...]:
-        return (self.name, self.index, self.is_loopback, self.ipv4, self.ipv6)
+        return (self.name, self.index, self.is_loopback, self.ipv4, self.ipv6, self.networks)
+
+    def is_link_of(self, host: str) -> bool:
+        """Return whether another host's numeric address is on a link of this interface, by its network."""
+        if is_link_local(host):
+            scope = host.partition("%")[2]
+            return bool(self.ipv6) and scope in ("", self.name)
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any([address in ipaddress.ip_network(network) for network in self.networks])
 
 
 def list_interfaces() -> list[Interface]:
@@ -70,6 +114,9 @@ def list_interfaces() -> list[Interface]:
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, ValueError, struct.error, ImportError):
             found = _list_by_ioctl()
+    if not found:
+        with contextlib.suppress(ImportError, OSError, ValueError):
+            found = _list_by_getifaddrs()
     if not found:
         with contextlib.suppress(ImportError, OSError, RuntimeError):
             found = _list_by_psutil()
@@ -154,30 +201,60 @@ def source_address(sockaddr: tuple[str | bytes | int, ...]) -> Address:
 def _list_by_ioctl() -> list[Interface]:
     import fcntl
 
-    ipv4: dict[str, list[tuple[str, str]]] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
 
         def ask(request: int, name: str, address: bytes = bytes(4)) -> bytes:
             ifreq = struct.pack("16sHH4s", name.encode(), socket.AF_INET, 0, address)
             return fcntl.ioctl(sock.fileno(), request, ifreq.ljust(_IFREQ_SIZE, b"\0"))
 
-        for name, address in _ipv4_addresses(sock.fileno()):
-            mask = ask(_SIOCGIFNETMASK, name, address)[20:24]
-            ipv4.setdefault(name, []).append((socket.inet_ntoa(address), _broadcast(address, mask)))
+        addresses = _ipv4_addresses(sock.fileno())
         ipv6 = _ipv6_addresses()
-        indices = {name: index for index, name in socket.if_nameindex()}
         found: list[Interface] = []
-        for name in sorted({*ipv4, *ipv6}):
-            flags = struct.unpack_from("H", ask(_SIOCGIFFLAGS, name), 16)[0]
+        for name in sorted({*addresses, *ipv6}):
+            try:
+                flags = struct.unpack_from("H", ask(_SIOCGIFFLAGS, name), 16)[0]
+                index = struct.unpack_from("i", ask(_SIOCGIFINDEX, name), 16)[0]
+                ipv4: list[tuple[str, str]] = []
+                networks: list[str] = []
+                for address in addresses.get(name, []):
+                    mask = ask(_SIOCGIFNETMASK, name, address)[20:24]
+                    ipv4.append((socket.inet_ntoa(address), _broadcast(address, mask)))
+                    networks.append(_network(address, mask))
+            except OSError:  # it went away while it was looked at
+                continue
             if flags & _IFF_UP:
                 is_loopback = bool(flags & _IFF_LOOPBACK)
-                index = indices.get(name, 0)
-                found.append(Interface(name, index, is_loopback, ipv4.get(name, []), ipv6.get(name, [])))
+                found.append(Interface(name, index, is_loopback, ipv4, ipv6.get(name, []), tuple(networks)))
     return found
 
 
-def _ipv4_addresses(descriptor: int) -> list[tuple[str, bytes]]:
-    """Return (interface name, address) of all IPv4 addresses, aliases included, by `SIOCGIFCONF`."""
+def _list_by_getifaddrs() -> list[Interface]:
+    from swarm.net.ifaddrs import find_addresses
+
+    by_name: dict[str, list[tuple[int, str, int]]] = {}
+    loopbacks: list[str] = []
+    for item in find_addresses():
+        if item.flags & _IFF_UP:
+            by_name.setdefault(item.name, []).append((item.family, item.host, item.prefix_bits))
+            if item.flags & _IFF_LOOPBACK:
+                loopbacks.append(item.name)
+    found: list[Interface] = []
+    for name, items in sorted(by_name.items()):
+        ipv4: list[tuple[str, str]] = []
+        networks: list[str] = []
+        for family, host, bits in items:
+            if family == socket.AF_INET:
+                address = socket.inet_aton(host)
+                mask = ((0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF).to_bytes(4, "big")
+                ipv4.append((host, _broadcast(address, mask)))
+                networks.append(_network(address, mask))
+        ipv6 = sorted([host for family, host, _ in items if family == socket.AF_INET6], key=is_link_local)
+        found.append(Interface(name, _index_of(name), name in loopbacks, ipv4, ipv6, tuple(networks)))
+    return found
+
+
+def _ipv4_addresses(descriptor: int) -> dict[str, list[bytes]]:
+    """Return interface name -> IPv4 addresses, aliases included, by `SIOCGIFCONF`."""
     import array
     import fcntl
 
@@ -185,10 +262,10 @@ def _ipv4_addresses(descriptor: int) -> list[tuple[str, bytes]]:
     ifconf = struct.pack("iP", _IFCONF_BYTES, buffer.buffer_info()[0])
     filled = struct.unpack("iP", fcntl.ioctl(descriptor, _SIOCGIFCONF, ifconf))[0]
     content = buffer.tobytes()[:filled]
-    found: list[tuple[str, bytes]] = []
+    found: dict[str, list[bytes]] = {}
     for start in range(0, len(content), _IFREQ_SIZE):
         name = content[start : start + 16].split(b"\0", 1)[0].decode("ascii", "replace")
-        found.append((name.split(":", 1)[0], content[start + 20 : start + 24]))
+        found.setdefault(name.split(":", 1)[0], []).append(content[start + 20 : start + 24])
     return found
 
 
@@ -197,8 +274,10 @@ def _ipv6_addresses() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     try:
         lines = _IF_INET6.read_text("ascii").splitlines()
-    except (OSError, UnicodeError):  # no IPv6, or not allowed to look
+    except FileNotFoundError:  # no IPv6 on this host
         return found
+    except (OSError, UnicodeError):  # not allowed to look
+        return _ipv6_by_getifaddrs()
     for line in lines:
         fields = line.split()
         if len(fields) == 6 and not int(fields[4], 16) & _UNUSABLE_IPV6:
@@ -206,6 +285,13 @@ def _ipv6_addresses() -> dict[str, list[str]]:
             found.setdefault(fields[5], []).append(address)
     for addresses in found.values():
         addresses.sort(key=is_link_local)
+    return found
+
+
+def _ipv6_by_getifaddrs() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(OSError, ValueError, ImportError):
+        found = {interface.name: interface.ipv6 for interface in _list_by_getifaddrs() if interface.ipv6}
     return found
 
 
@@ -219,15 +305,19 @@ def _list_by_psutil() -> list[Interface]:
             continue
         ipv4: list[tuple[str, str]] = []
         ipv6: list[str] = []
+        networks: list[str] = []
         for item in addresses:
             if item.family == socket.AF_INET:
                 ipv4.append((item.address, item.broadcast or ""))
+                mask = socket.inet_aton(item.netmask or "255.255.255.255")
+                networks.append(_network(socket.inet_aton(item.address), mask))
             elif item.family == socket.AF_INET6:
                 ipv6.append(item.address.split("%", 1)[0])
         if ipv4 or ipv6:
             hosts = [address for address, _ in ipv4] + ipv6
             is_loopback = all(ipaddress.ip_address(host).is_loopback for host in hosts)
-            found.append(Interface(name, _index_of(name), is_loopback, ipv4, sorted(ipv6, key=is_link_local)))
+            ipv6.sort(key=is_link_local)
+            found.append(Interface(name, _index_of(name), is_loopback, ipv4, ipv6, tuple(networks)))
     return found
 
 
@@ -260,3 +350,10 @@ def _broadcast(address: bytes, mask: bytes) -> str:
     if net >= 0xFFFFFFFE:
         return ""
     return socket.inet_ntoa((host | (net ^ 0xFFFFFFFF)).to_bytes(4, "big"))
+
+
+def _network(address: bytes, mask: bytes) -> str:
+    """Return the network that an address with a netmask lies in, ``10.0.0.0/24``."""
+    net = int.from_bytes(mask, "big")
+    bits = net.bit_count()
+    return f"{socket.inet_ntoa((int.from_bytes(address, 'big') & net).to_bytes(4, 'big'))}/{bits}"

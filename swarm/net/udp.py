@@ -5,8 +5,11 @@ administratively scoped IPv4 group (RFC 2365), to the IPv4 broadcast address (ne
 that snoop), and to an IPv6 link-local group. They leave from the unicast sockets, so whoever hears one
 answers to the node's own port. They are heard on one discovery port that all nodes of a host share.
 
-Interfaces are looked at again every 30 s (2 s while there is only loopback), when sending fails and when
-asked; no error is permanent. Where the system tells of ICMP "port unreachable" (Linux's error queue),
+Interfaces are looked at again every 5 s (2 s while there is only loopback), when sending fails and when
+asked; no error is permanent. The groups are left and joined again every 100 s: that makes the host report
+them, as switches that snoop want to be told every few minutes where no router asks (RFC 4541).
+Of each hello it is told by which way it came, so that a way that is dead can be noticed.
+ Where the system tells of ICMP "port unreachable" (Linux's error queue),
 `on_refused` is called: proof that nobody listens there.
 """
 
@@ -17,6 +20,7 @@ import errno
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -24,12 +28,21 @@ import trio
 
 from swarm.core.ids import Address
 from swarm.net import interfaces as host_interfaces
+from swarm.net.discovery_sockets import (
+    GROUP_IPV4,
+    GROUP_IPV6,
+    discovery_socket,
+    join_group,
+    memberships,
+    multicast_interface,
+    way_of,
+)
 from swarm.net.interfaces import Interface, source_address
 from swarm.net.sockets import DISCOVERY_PORT, NodeSockets
 
-GROUP_IPV4: Final = "239.255.71.17"
-GROUP_IPV6: Final = "ff12::7117"
-REFRESH_INTERVAL_S: Final = 30.0
+REFRESH_INTERVAL_S: Final = 5.0
+REJOIN_INTERVAL_S: Final = 100.0
+"""Shorter than the 260 s after which a membership nobody reports ends (RFC 3376 §8.4)."""
 LONELY_INTERVAL_S: Final = 2.0
 """Between looks while there is no interface but loopback, as on a board that starts before its Wi-Fi."""
 REFRESH_GAP_S: Final = 1.0
@@ -43,7 +56,7 @@ _ERROR_QUEUE_DRAIN_MAX: Final = 256
 _IS_LINUX: Final = sys.platform.startswith("linux")
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
-_IP_MULTICAST_ALL: Final = 49
+_ANCILLARY_SIZE: Final = 128
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 _LINK_ERRORS: Final = (errno.ENETUNREACH, errno.ENETDOWN, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO)
 
@@ -64,6 +77,7 @@ class UdpEndpoint:
         discovery_port: int = DISCOVERY_PORT,
         on_addresses: Callable[[list[Address]], None] | None = None,
         on_batch_end: Callable[[], None] | None = None,
+        on_hello: Callable[[bytes, Address, str], None] | None = None,
     ) -> None:
         """Use the UDP sockets of `sockets`, which stay the caller's to close.
 
@@ -76,12 +90,14 @@ class UdpEndpoint:
             discovery_port: where hellos go; equal on all nodes of a mesh.
             on_addresses: called when the own addresses changed.
             on_batch_end: called after the last `on_packet` or `on_refused` of one wake-up.
+            on_hello: gets, in place of `on_packet`, what comes to the discovery port, its source and its way.
         """
         self._port: Final = sockets.port
         self._on_packet: Final = on_packet
         self._on_refused: Final = on_refused
         self._on_addresses: Final = on_addresses
         self._on_batch_end: Final = on_batch_end
+        self._on_hello: Final = on_hello
         self._named: Final = tuple(interfaces)
         self._use_multicast: Final = use_multicast
         self._discovery_port: Final = discovery_port
@@ -89,6 +105,8 @@ class UdpEndpoint:
         self._bound_to: Final = _bound_host(sockets.udp)
         self._discovery: Final[dict[int, socket.socket]] = {}
         self._joined: set[tuple[int, str, int]] = set()
+        self._join_error = ""
+        self._joined_at = -REJOIN_INTERVAL_S
         self._usable: list[Interface] = []
         self._targets: dict[Address, list[_Target]] = {}
         self._counts: Final[dict[str, int]] = dict.fromkeys(_COUNTERS, 0)
@@ -157,6 +175,10 @@ class UdpEndpoint:
         """Return counts since the start: datagrams, bytes, and everything that went wrong."""
         return {**self._counts, "interfaces": len(self._usable)}
 
+    def join_error(self) -> str:
+        """Return why a group could not be joined the last time that this failed, "" when it never did."""
+        return self._join_error
+
     def _look(self) -> None:
         """Find the usable interfaces and join the groups on those that are new."""
         self._counts["refreshes"] += 1
@@ -176,23 +198,27 @@ class UdpEndpoint:
         for family in self._by_family:
             if int(family) not in self._discovery:
                 try:
-                    self._discovery[int(family)] = _discovery_socket(family, self._discovery_port)
+                    self._discovery[int(family)] = discovery_socket(family, self._discovery_port)
                 except OSError:
                     self._counts["discovery_failed"] += 1
         wanted = [
             (int(family), address, interface.index)
             for interface in self._usable
-            for family, address in _memberships(interface)
+            for family, address in memberships(interface)
         ]
+        now = time.monotonic()
+        if now - self._joined_at >= REJOIN_INTERVAL_S:
+            self._joined_at = now
+            self._joined.clear()
         for membership in wanted:
             sock = self._discovery.get(membership[0])
             if sock is not None and membership not in self._joined:
                 try:
-                    _join(sock, membership[1], membership[2])
+                    join_group(sock, membership[1], membership[2])
                 except OSError as error:
-                    if error.errno != errno.EADDRINUSE:
-                        self._counts["join_failed"] += 1
-                        continue
+                    self._counts["join_failed"] += 1
+                    self._join_error = f"{membership[1]}: {error.strerror or error}"
+                    continue
                 self._joined.add(membership)
         # One that went away left its groups: when it comes back it must join again.
         self._joined.intersection_update(wanted)
@@ -203,7 +229,7 @@ class UdpEndpoint:
         while True:
             for family in [family for family in self._discovery if family not in heard]:
                 heard.append(family)
-                nursery.start_soon(self._receive, self._discovery[family])
+                nursery.start_soon(self._receive, self._discovery[family], True)
             interval_s = LONELY_INTERVAL_S if self._is_lonely() else REFRESH_INTERVAL_S
             with trio.move_on_after(interval_s):
                 await self._refresh_wanted.wait()
@@ -216,10 +242,11 @@ class UdpEndpoint:
         is_chosen = bool(self._named and self._usable) or bool(self._bound_to)
         return not is_chosen and all(interface.is_loopback for interface in self._usable)
 
-    async def _receive(self, sock: socket.socket) -> None:
+    async def _receive(self, sock: socket.socket, is_discovery: bool = False) -> None:
+        take = self._receive_hellos if is_discovery and self._on_hello is not None else self._receive_batch
         while True:
             await trio.lowlevel.wait_readable(sock)
-            if self._receive_batch(sock) and self._on_batch_end is not None:
+            if take(sock) and self._on_batch_end is not None:
                 self._on_batch_end()
             await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -237,6 +264,22 @@ class UdpEndpoint:
             counts["packets_in"] += 1
             counts["bytes_in"] += len(datagram)
             self._on_packet(datagram, source_address(sockaddr))
+        return BATCH_COUNT_MAX
+
+    def _receive_hellos(self, sock: socket.socket) -> int:
+        """Handle what waits in a socket of the discovery port, with the way that each datagram came."""
+        assert self._on_hello is not None, "whoever wants to know the ways gives a callback"
+        for received in range(BATCH_COUNT_MAX):
+            try:
+                datagram, extra, _, sockaddr = sock.recvmsg(_RECEIVE_SIZE, _ANCILLARY_SIZE)
+            except BlockingIOError:
+                return received
+            except OSError:
+                self._counts["receive_failed"] += 1
+                return received
+            self._counts["packets_in"] += 1
+            self._counts["bytes_in"] += len(datagram)
+            self._on_hello(datagram, source_address(sockaddr), way_of(sock.family, extra))
         return BATCH_COUNT_MAX
 
     def _drain_errors(self, sock: socket.socket) -> int:
@@ -286,7 +329,7 @@ class UdpEndpoint:
 
     def _send_ipv4_hello(self, sock: socket.socket, interface: Interface, datagram: bytes) -> None:
         try:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_interface(interface))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, multicast_interface(interface))
         except OSError:
             self._failed(errno.ENODEV)
         else:
@@ -365,54 +408,6 @@ def _set_options(sock: socket.socket) -> None:
     for level, option, value in options:
         with contextlib.suppress(OSError):  # each makes something better; none is needed for unicast
             sock.setsockopt(level, option, value)
-
-
-def _discovery_socket(family: socket.AddressFamily, port: int) -> socket.socket:
-    """Return a socket on the discovery port that other nodes of this host can share."""
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if not _IS_LINUX and hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(("::", port))
-        else:
-            if _IS_LINUX:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            sock.bind(("", port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _memberships(interface: Interface) -> list[tuple[socket.AddressFamily, str]]:
-    """Return (family, own address) for each group to join on an interface."""
-    found: list[tuple[socket.AddressFamily, str]] = []
-    if interface.ipv4:
-        found.append((socket.AF_INET, interface.ipv4[0][0]))
-    if interface.ipv6 and interface.index:
-        found.append((socket.AF_INET6, interface.ipv6[0]))
-    return found
-
-
-def _join(sock: socket.socket, address: str, index: int) -> None:
-    if sock.family == socket.AF_INET:
-        group = socket.inet_aton(GROUP_IPV4) + socket.inet_aton(address)
-        if index:
-            group += struct.pack("@i", index)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
-    else:
-        group = socket.inet_pton(socket.AF_INET6, GROUP_IPV6) + struct.pack("@I", index)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
-
-
-def _ipv4_interface(interface: Interface) -> bytes:
-    """Return the value of `IP_MULTICAST_IF`: by index where it is known, else by address."""
-    address = socket.inet_aton(interface.ipv4[0][0])
-    return bytes(4) + address + struct.pack("@i", interface.index) if interface.index else address
 
 
 def _is_refusal(extended_error: bytes) -> bool:

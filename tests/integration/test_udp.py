@@ -15,6 +15,7 @@ from swarm.core.errors import ConfigError
 from swarm.core.hosts import is_link_local
 from swarm.core.ids import Address
 from swarm.net import interfaces, udp
+from swarm.net.discovery_sockets import BROADCAST, MULTICAST, MULTICAST_IPV6, UNICAST, way_of
 from swarm.net.interfaces import (
     Interface,
     choose_usable,
@@ -250,6 +251,10 @@ def test_the_ways_to_find_interfaces_agree() -> None:
         ]
 
     assert shape(interfaces._list_by_ioctl()) == shape(interfaces._list_by_psutil())
+    assert interfaces._list_by_ioctl() == interfaces._list_by_getifaddrs()
+    assert [item.networks for item in interfaces._list_by_psutil()] == [
+        item.networks for item in interfaces._list_by_ioctl()
+    ]
     for item in interfaces._list_by_probe():
         assert {ip for ip, _ in item.ipv4} <= {ip for other in list_interfaces() for ip, _ in other.ipv4}
 
@@ -259,11 +264,84 @@ def test_without_any_list_the_probe_is_left(monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError("netlink is denied")
 
     monkeypatch.setattr(interfaces, "_list_by_ioctl", denied)
+    monkeypatch.setattr(interfaces, "_list_by_getifaddrs", denied)
     monkeypatch.setattr(interfaces, "_list_by_psutil", denied)
     monkeypatch.setattr(
         interfaces, "_list_by_probe", lambda: [Interface("default", 0, False, [("10.0.0.1", "")], [])]
     )
     assert [interface.name for interface in list_interfaces()] == ["default"]
+
+
+def test_where_proc_is_denied_addresses_come_from_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Denied:
+        def read_text(self, _encoding: str) -> str:
+            raise PermissionError("not for apps")
+
+    expected = list_interfaces()
+    monkeypatch.setattr(interfaces, "_IF_INET6", Denied())
+    assert list_interfaces() == expected
+
+
+def test_an_interface_that_vanishes_while_it_is_looked_at_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = [interface.name for interface in list_interfaces()]
+    real = interfaces._ipv4_addresses
+    monkeypatch.setattr(interfaces, "_ipv4_addresses", lambda fd: {**real(fd), "gone0": [bytes(4)]})
+    assert [interface.name for interface in list_interfaces()] == expected
+
+
+def test_which_addresses_are_on_a_link() -> None:
+    wide = Interface("eth0", 2, False, [("10.0.1.5", "")], ["fe80::5"], ("10.0.0.0/16",))
+    assert wide.is_link_of("10.0.200.7")
+    assert wide.is_link_of("fe80::1%eth0")
+    assert wide.is_link_of("fe80::1")
+    for host in ("10.1.0.1", "fe80::1%wlan0", "fd00::1", "pi.local", ""):
+        assert not wide.is_link_of(host)
+
+
+async def _ways() -> None:
+    heard: list[tuple[bytes, str]] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    sockets = open_sockets(0)
+    end = UdpEndpoint(
+        sockets,
+        lambda *_: None,
+        lambda _: None,
+        interfaces=("lo",),
+        discovery_port=port,
+        on_hello=lambda datagram, _, way: heard.append((datagram, way)),
+    )
+    expected = {(b"all", MULTICAST), (b"one", UNICAST)}
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(end.run)
+            end.send_everywhere_nowait(b"all")
+            end.send_nowait(("127.0.0.1", port), b"one")
+            await until(lambda: expected <= set(heard))
+            end._joined_at = -1000.0
+            end.refresh()
+            end.send_everywhere_nowait(b"again")
+            await until(lambda: (b"again", MULTICAST) in heard)
+            assert end.join_error() == ""
+            nursery.cancel_scope.cancel()
+    sockets.close()
+
+
+def test_a_hello_is_told_with_its_way_and_groups_are_joined_again() -> None:
+    trio.run(_ways)
+
+
+def test_a_way_that_the_system_does_not_tell_counts_as_multicast() -> None:
+    assert way_of(socket.AF_INET, []) == MULTICAST
+    assert way_of(socket.AF_INET6, []) == MULTICAST_IPV6
+    own, everybody = socket.inet_aton("10.0.0.5"), socket.inet_aton("10.0.0.255")
+    told = [(socket.IPPROTO_IP, 8, bytes(4) + own + everybody)]
+    assert way_of(socket.AF_INET, told) == BROADCAST
+    assert way_of(socket.AF_INET, [(socket.IPPROTO_IP, 8, bytes(4) + own + own)]) == UNICAST
+    assert way_of(socket.AF_INET6, [(socket.IPPROTO_IPV6, 50, bytes(20))]) == UNICAST
 
 
 ETH = Interface("eth0", 2, False, [("10.0.0.5", "10.0.0.255")], ["fd00::5", "fe80::5"])

@@ -26,6 +26,15 @@ table inet deaf {
 """
 """Drops multicast and broadcast datagrams; neighbour discovery, which is ICMPv6, goes on."""
 
+BLOCKED = {
+    "multicast": "ip daddr 224.0.0.0/4 meta l4proto udp",
+    "broadcast": "meta l4proto udp meta pkttype broadcast",
+    "ipv6": "ip6 daddr ff00::/8 meta l4proto udp",
+    "tcp": "meta l4proto tcp tcp dport 7117",
+    "udp": "meta l4proto udp udp dport { 7117, 7118 }",
+}
+"""What :meth:`NamespaceHost.block` can drop of what comes in."""
+
 
 def ip(*arguments: str) -> None:
     """Run `ip`."""
@@ -72,6 +81,19 @@ class NamespaceHost(Host):
         """Drop multicast and broadcast datagrams that come here."""
         self.run("nft", "-f", "-", text=DEAF_RULES)
 
+    def block(self, *ways: str) -> None:
+        """Drop what comes in by some of `BLOCKED`; again with others, or none, replaces that."""
+        rules = [f"{BLOCKED[way]} counter drop" for way in ways]
+        chain = ["type filter hook input priority 0;", *rules]
+        lines = ["flush ruleset", "table inet way {", "chain input {", *chain, "}", "}"]
+        self.run("nft", "-f", "-", text="\n".join(lines) + "\n")
+
+    def move(self, address: str) -> None:
+        """Give the interface another IPv4 address in place of its own."""
+        ip("-n", self.namespace, "addr", "flush", "dev", "eth0", "scope", "global")
+        ip("-n", self.namespace, "addr", "add", f"{address}/24", "brd", "+", "dev", "eth0")
+        self.address = address
+
     def dropped_packets(self) -> int:
         """Return how many datagrams :meth:`deafen` has kept away."""
         words = self.run("nft", "list", "table", "inet", "deaf").split()
@@ -113,6 +135,29 @@ class Lab:
         ip("-n", name, "addr", "add", f"{made.address}/24", "brd", "+", "dev", "eth0")
         ip("-n", name, "link", "set", "eth0", "up")
         return made
+
+    def separate(self, hosts: Sequence[NamespaceHost]) -> None:
+        """Move hosts to a second bridge, which leads nowhere else."""
+        with contextlib.suppress(subprocess.SubprocessError):
+            ip("-n", self._core, "link", "add", "bridge1", "type", "bridge", "mcast_snooping", "0")
+        ip("-n", self._core, "link", "set", "bridge1", "up")
+        for host in hosts:
+            self._attach(host, "bridge1")
+
+    def reunite(self) -> None:
+        """Move all hosts to the first bridge."""
+        for host in self.hosts:
+            self._attach(host, "bridge0")
+
+    def isolate(self, hosts: Sequence[NamespaceHost], is_on: bool = True) -> None:
+        """Let hosts reach everybody but each other, as clients of an access point that isolates them."""
+        state = "on" if is_on else "off"
+        for host in hosts:
+            end = self._ends[self.hosts.index(host)]
+            ip("netns", "exec", self._core, "bridge", "link", "set", "dev", end, "isolated", state)
+
+    def _attach(self, host: NamespaceHost, bridge: str) -> None:
+        ip("-n", self._core, "link", "set", self._ends[self.hosts.index(host)], "master", bridge)
 
     def nodes(self, names: Sequence[str], *options: str) -> list[Node]:
         """Return one node, not started yet, on each of as many new hosts."""

@@ -19,6 +19,7 @@ import trio
 
 from swarm.core.effects import FetchObject
 from swarm.core.ids import Address, NodeId, ObjectName, object_path
+from swarm.daemon.hearing import Hearing
 from swarm.daemon.inputs import Inputs
 from swarm.daemon.world import MeshWorld
 from swarm.net.http import ObjectServer
@@ -33,6 +34,7 @@ from swarm.net.sockets import open_sockets
 from swarm.net.udp import UdpEndpoint
 
 STORE_BYTES_MAX: Final = 1 << 30
+HELLO_INTERVAL_S: Final = 30.0
 
 
 def content(seed: str, size: int) -> bytes:
@@ -91,11 +93,15 @@ class Station:
         driver = cast(Any, reporter)
         nothing = cast(Any, None)
         sealer = Sealer(keys, key.node_id)
-        inputs = Inputs(sealer)
+        inputs = Inputs(sealer, Hearing(time.monotonic, HELLO_INTERVAL_S), driver)
         host, _, port = listen.partition(":")
         self.sockets = open_sockets(int(port) if port else None, host)
         self.udp = UdpEndpoint(
-            self.sockets, inputs.on_packet, inputs.on_packet_refused, use_multicast=not listen
+            self.sockets,
+            inputs.on_packet,
+            inputs.on_packet_refused,
+            use_multicast=not listen,
+            on_hello=inputs.on_hello,
         )
         self.links = PeerLinks(
             credentials, reporter.receive_message, reporter.on_peer_connected, reporter.on_peer_lost

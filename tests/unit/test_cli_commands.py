@@ -15,6 +15,7 @@ from swarm.cli.main import run
 from swarm.cli.running import PrefixPrinter, choose_nodes, exit_code_of
 from swarm.client.scripts import script_payload
 from swarm.core.errors import ConfigError, ConnectFailed, TaskFailed
+from swarm.doctor.evidence import Evidence
 from swarm.wire.messages import ENCODING_PICKLE, ENCODING_RAW
 
 NODES: list[dict[str, Any]] = [
@@ -85,6 +86,31 @@ def test_status(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert "draining" in out
     assert run(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["compiled"] in (True, False)
+
+
+def test_status_tells_what_people_should_know(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["status"] = {"name": "pi", "node": "abc", "notices": [{"code": "x", "text": "nothing is heard"}]}
+    assert run(["status"]) == 0
+    assert "notice   nothing is heard\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_wrong", [True, False])
+def test_doctor(is_wrong: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def examine(home: Path | None, mesh: str, seconds: float) -> Evidence:
+        return Evidence(home="/somewhere", echoes=["multicast"], discovery_error="in use" if is_wrong else "")
+
+    monkeypatch.setattr("swarm.doctor.probing.examine", examine)
+    assert run(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["problems"] == (2 if is_wrong else 1)
+    assert {"code", "level", "text", "cure"} == set(told["findings"][0])
+    assert run(["doctor", "--quiet"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "WRONG    no interface leads to other hosts"
+    assert lines[1].startswith("           cure: connect to a network")
+    assert len(lines) == (4 if is_wrong else 2)
 
 
 def test_nodes(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,7 @@ EXAMPLES: list[tuple[type[Record], tuple[Any, ...]]] = [
     (effects.KillExecutor, (1, "idle")),
     (effects.Notify, ("event", {"key": 1})),
     (effects.LeaveFinished, ()),
+    (effects.RenewIdentity, ()),
 ]
 
 

@@ -16,6 +16,7 @@ from swarm.core.effects import (
     Notify,
     Persist,
     RecallTasks,
+    RenewIdentity,
     RunTasks,
     SendHello,
     SendMessage,
@@ -395,4 +396,24 @@ def test_inputs_are_recorded(tmp_path: Path) -> None:
         ["handle_deadline", []],
         ["wake", []],
         ["leave", []],
+    ]
+
+
+def test_addresses_to_greet_reach_the_node(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.driver.greet([HERE])
+        assert bench.node.calls[-1][:2] == ("greet", [HERE])
+
+    play(tmp_path, scenario)
+
+
+def test_a_node_that_asks_for_a_new_identity_is_heard(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert not bench.driver.renewal.is_set()
+        bench.poke(Persist("members", b"m", b"v", False), RenewIdentity())
+        await bench.driver.renewal.wait()
+
+    bench = play(tmp_path, scenario)
+    assert [write for writes, _ in bench.journal.commits for write in writes] == [
+        Persist("members", b"m", b"v", False)
     ]

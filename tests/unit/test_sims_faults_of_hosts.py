@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster, simple_cluster
 from sims.host import Host
@@ -228,7 +230,7 @@ def test_observers_see_everything_and_change_nothing() -> None:
     assert 0 < notes.performed <= notes.handed
 
 
-def test_two_clones_of_an_identity_both_run() -> None:
+def test_two_clones_of_an_identity_both_run_and_the_copy_becomes_a_node_of_its_own() -> None:
     cluster = simple_cluster(4, "clones")
     for index in range(3):
         cluster.start(index)
@@ -236,8 +238,11 @@ def test_two_clones_of_an_identity_both_run() -> None:
     cluster.clone(1, 3)
     assert cluster.hosts[3].node_id == cluster.hosts[1].node_id
     assert cluster.hosts[3].address != cluster.hosts[1].address
-    run_for(cluster, 5.0)
+    run_for(cluster, 8.0)
     assert len(cluster.running()) == 4
+    assert cluster.hosts[3].node_id != cluster.hosts[1].node_id
+    assert (cluster.hosts[1].epoch, cluster.hosts[3].epoch) == (1, 2), "only the copy began again"
+    assert cluster.is_converged()
 
 
 def ends_of_a_task(seconds: float, sleeps: list[tuple[float, float]]) -> list[float]:
@@ -262,14 +267,17 @@ def test_tasks_stand_still_while_their_host_sleeps() -> None:
     assert ends_of_a_task(10.0, [(4.0, 20.0), (5.0, 30.0)]) == [41], "one sleep goes into the other"
 
 
-def test_a_clone_that_is_taken_away_leaves_the_original_alone() -> None:
+@pytest.mark.parametrize("after_s", [0.0, 10.0])
+def test_a_clone_that_is_taken_away_leaves_the_original_alone(after_s: float) -> None:
+    """Before it has noticed what it is, and after it has become a node of its own."""
     cluster = simple_cluster(4, "clones")
     for index in range(3):
         cluster.start(index)
     cluster.wait_converged(10.0)
     cluster.clone(1, 3)
-    run_for(cluster, 5.0)
     shared = cluster.hosts[1].node_id
+    run_for(cluster, after_s)
+    assert (cluster.hosts[3].node_id == shared) is (after_s < 1.0)
     cluster.end_clone(3)
     assert cluster.hosts[3].node is None
     assert cluster.hosts[3].node_id != shared
