@@ -167,6 +167,10 @@ class Lab:
         """Pull a host's cable: nothing comes or goes, and nobody is told."""
         ip("-n", self._core, "link", "set", self._ends[self.hosts.index(host)], "down")
 
+    def plug(self, host: NamespaceHost) -> None:
+        """Put a cable back that was pulled."""
+        ip("-n", self._core, "link", "set", self._ends[self.hosts.index(host)], "up")
+
     def close(self) -> None:
         """Kill the nodes, then take the network apart."""
         with ThreadPoolExecutor(max_workers=8) as pool:
