@@ -7,17 +7,31 @@ import sys
 import threading
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from swarm.cli.shared import home_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from swarm.daemon.launch import Started
+    from swarm.daemon.options import DaemonOptions
 
 
 @click.command("join")
 @click.argument("invitation", default="")
 @home_option
 @json_option
+@click.option(
+    "--pair", is_flag=True, help="Ask to be admitted, even when no mesh is heard nearby: shows a code."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, max=3600),
+    default=600.0,
+    show_default=True,
+    help="Seconds to wait for being admitted; 0: do not ask (exit code 4 when a mesh is near).",
+)
 @click.option("--new", is_flag=True, help="Found a new mesh, even when one is heard nearby.")
 @click.option("--name", help="What the node is called (default: the host's name).")
 @click.option(
@@ -53,16 +67,19 @@ def join_command(
     peer: tuple[str, ...],
     interface: tuple[str, ...],
     tag: tuple[str, ...],
+    pair: bool,
+    wait: float,
     **settings: Any,
 ) -> None:
     """Start this node in the background, in the mesh of INVITATION.
 
-    Without an invitation: in the mesh that this home already belongs to; else in a new one, whose invitation
-    is printed, unless another mesh is heard nearby: then say how to join that (exit code 4). A home remembers
-    the options of its last start: what is not given now stays as it was.
+    Without an invitation: in the mesh that this home already belongs to; else, when a mesh is heard nearby,
+    show a code and wait until `swarm admit CODE` on one of its nodes lets this one in; else in a new mesh,
+    whose invitation is printed. A home remembers the options of its last start: what is not given now stays
+    as it was.
     """
     from swarm.client.reach import parse_address
-    from swarm.daemon.launch import run_in_foreground, start_daemon
+    from swarm.daemon.launch import run_in_foreground
     from swarm.daemon.options import DaemonOptions
 
     for address in peer:
@@ -70,9 +87,10 @@ def join_command(
     options = DaemonOptions(
         home=home, invitation=invitation, peer=peer, interface=interface, tag=tag, **settings
     )
+    options = _paired(options, pair, wait, as_json)
     if options.foreground:
         run_in_foreground(options)
-    started = start_daemon(options)
+    started = _start(options, wait, as_json)
     if started.damage:
         click.echo(f"swarm: {started.damage}", err=True)
     printed = _invitation(started.home.root, False) if started.is_founded else ""
@@ -85,6 +103,35 @@ def join_command(
     if printed:
         click.echo(f"\nThis founded the mesh. On every other computer run:\n\n  swarm join {printed}\n")
         click.echo("Whoever has this invitation belongs to the mesh: pass it on like a password.")
+
+
+def _paired(options: DaemonOptions, pair: bool, wait_s: float, as_json: bool) -> DaemonOptions:
+    """Return options with the invitation of the mesh that admits this device, if it has to ask at once."""
+    from dataclasses import replace
+
+    from swarm.cli.pairing import is_mesh_near, wait_for_admission
+    from swarm.daemon.home import Home, default_home
+
+    if pair and (options.invitation or options.new or Home(options.home or default_home()).mesh.exists()):
+        raise click.UsageError("--pair is for a device without a mesh: leave out the invitation and --new")
+    if pair or (options.foreground and wait_s > 0 and is_mesh_near(options)):
+        return replace(options, invitation=wait_for_admission(options, wait_s, as_json))
+    return options
+
+
+def _start(options: DaemonOptions, wait_s: float, as_json: bool) -> Started:
+    """Start a node; when it finds a mesh nearby that it was not told of, ask to be admitted to it."""
+    from dataclasses import replace
+
+    from swarm.cli.pairing import wait_for_admission
+    from swarm.daemon.launch import StartFailed, start_daemon
+
+    try:
+        return start_daemon(options)
+    except StartFailed as error:
+        if not error.mesh_is_near or not wait_s:
+            raise
+    return start_daemon(replace(options, invitation=wait_for_admission(options, wait_s, as_json)))
 
 
 @click.command("up")

@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "leave": ("swarm.cli.joining", "Let running tasks end, then stop this node."),
     "stop": ("swarm.cli.joining", "Stop this node at once."),
     "invite": ("swarm.cli.joining", "Print an invitation to this mesh."),
+    "admit": ("swarm.cli.pairing", "Let a device in that shows a code."),
+    "key": ("swarm.cli.keys", "Show or change the key of the mesh."),
     "status": ("swarm.cli.looking", "Show this node and its mesh."),
     "nodes": ("swarm.cli.looking", "List the members of the mesh."),
     "service": ("swarm.cli.services", "Publish services of this node, and show them."),

@@ -13,6 +13,7 @@ from typing import Final, final
 from swarm.core.errors import ConfigError, ConnectFailed
 from swarm.core.ids import Address
 from swarm.daemon.home import Home, default_home, read_json_file, write_private
+from swarm.net.identity import NodeKey
 from swarm.net.invitation import Invitation
 from swarm.net.keys import Credentials, MeshKeys
 
@@ -30,19 +31,40 @@ class Reach:
         keys: of the mesh, None for the holder of a client invitation, who cannot send datagrams.
         mesh: the mesh's name.
         origin: where all this comes from, for messages.
+        file: the file with the invitation, which changes when the mesh gets a new key; None for none.
     """
 
-    def __init__(self, invitation: Invitation, addresses: list[Address], origin: str) -> None:
+    def __init__(
+        self,
+        invitation: Invitation,
+        addresses: list[Address],
+        origin: str,
+        file: Path | None = None,
+        key: NodeKey | None = None,
+    ) -> None:
+        self._key: Final = key or NodeKey.generate()
         self.keys: Final = MeshKeys(invitation.secret) if invitation.secret else None
         given = invitation.credentials
         self.credentials: Final[Credentials] = given if given is not None else self._own_credentials()
         self.addresses: Final = list(dict.fromkeys([*addresses, *invitation.addresses]))
         self.mesh: Final = invitation.mesh
         self.origin: Final = origin
+        self.file: Final = file
+        self._text: Final = invitation.to_text()
+
+    def renewed(self) -> Reach:
+        """Return how to reach the mesh now: the same, unless its key has changed since."""
+        text = _read(self.file) if self.file is not None else ""
+        if not text or text == self._text:
+            return self
+        invitation = Invitation.from_text(text)
+        if invitation.secret == Invitation.from_text(self._text).secret:
+            return self
+        return Reach(invitation, self.addresses, self.origin, self.file, self._key)
 
     def _own_credentials(self) -> Credentials:
         assert self.keys is not None, "an invitation without credentials has a secret"
-        return self.keys.client_credentials()
+        return self.keys.client_credentials(self._key)
 
 
 def find_reach(address: str = "", mesh: str = "", home: Path | None = None) -> Reach:
@@ -64,7 +86,9 @@ def find_reach(address: str = "", mesh: str = "", home: Path | None = None) -> R
     place = Home(home or default_home())
     text = _read(place.mesh)
     if text:
-        return Reach(Invitation.from_text(text), [*first, *_own_node(place)], f"the node in {place.root}")
+        return Reach(
+            Invitation.from_text(text), [*first, *_own_node(place)], f"the node in {place.root}", place.mesh
+        )
     text = _read(place.root / LOGIN_FILE)
     if text:
         return Reach(Invitation.from_text(text), first, f"the login in {place.root}")

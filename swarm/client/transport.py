@@ -5,7 +5,6 @@ The engine knows only :class:`Transport`; tests give it one without a network.
 
 from __future__ import annotations
 
-import ssl
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from swarm.net.keys import ALPN_SWARM, MeshKeys
 from swarm.net.object_client import ObjectClient
 from swarm.net.seal import BadSeal, Sealer
 from swarm.net.sockets import open_sockets
+from swarm.net.tls_ring import TlsRing
 from swarm.net.udp import UdpEndpoint
 from swarm.wire.codec import Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import CLIENT_HELLO, HELLO
@@ -75,12 +75,20 @@ class NetTransport:
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._context: ssl.SSLContext = reach.credentials.client_context(ALPN_SWARM)
-        self._objects = ObjectClient(reach.credentials)
+        self._ring = TlsRing(reach.credentials)
+        self._objects = ObjectClient(self._ring)
 
     async def dial(self, address: Address) -> tuple[Link, NodeId]:
         """See :class:`Transport`."""
-        return await dial(address, self._context, "/client")
+        self._renew()
+        return await dial(address, self._ring.dial_contexts(ALPN_SWARM), "/client")
+
+    def _renew(self) -> None:
+        """Go over to the mesh's new key, if it has one and the home of this client knows it."""
+        reach = self._reach.renewed()
+        if reach is not self._reach:
+            self._reach = reach
+            self._ring.replace([reach.credentials], [])
 
     async def put(self, address: Address, name: ObjectName, data: bytes, encoding: int) -> None:
         """See :class:`Transport`."""

@@ -25,6 +25,7 @@ from swarm.daemon.hearing import Hearing
 from swarm.daemon.home import Home, HomeLock, default_home
 from swarm.daemon.inputs import Inputs
 from swarm.daemon.kept_objects import KeptObject, KeptObjects
+from swarm.daemon.key_service import KeyService
 from swarm.daemon.logs import Log
 from swarm.daemon.mesh_file import MeshChoice, choose_mesh
 from swarm.daemon.options import DaemonOptions
@@ -89,8 +90,8 @@ class Assembly:
         self.log: Log = Log(self.home.log, echo, self.options.log_json)
         self._exit.callback(self.log.close)
         self.key: NodeKey = NodeKey.load_or_create(self.home.root)
-        self.keys: MeshKeys = MeshKeys(self.mesh.invitation.secret)
-        self.sealer: Sealer = Sealer(self.keys, self.key.node_id)
+        self.sealer: Sealer = Sealer(MeshKeys(self.mesh.invitation.secret), self.key.node_id)
+        self.keys: KeyService = KeyService(self.home, self.key, self.mesh.invitation, self.sealer, self.log)
         self.sockets: NodeSockets = open_sockets(self.settings.port, self.settings.listen)
         self._exit.callback(self.sockets.close)
         journal = Journal(self.home.journal)
@@ -154,6 +155,7 @@ class Assembly:
             }
             recorder = Recorder(self.home.recording, [seed, [list(row) for row in rows], about])
         self.node: Node = Node(config, rows, Rng(f"{seed}:{self.settings.name}"))
+        self.keys.attach(self.node.gossip.members, self.udp)
         self.driver: Driver = Driver(self.node, journal, self.log, Watch(SystemClock()), recorder)
         self._exit.callback(self.driver.close)
         self.kept: KeptObjects = KeptObjects(self.home.store, self.driver.persist)

@@ -29,22 +29,26 @@ import trio
 from swarm.core.errors import StorageError, SwarmError
 from swarm.core.hosts import is_numeric
 from swarm.core.ids import Address, short
+from swarm.daemon.admission import Admission
 from swarm.daemon.api import LocalApi
 from swarm.daemon.assembly import Assembly
 from swarm.daemon.config_file import daemon_environment, keep_options
 from swarm.daemon.discovery_view import DiscoveryView, NodeGround
 from swarm.daemon.home import write_private
 from swarm.daemon.json_text import to_json
+from swarm.daemon.key_service import KeyService
 from swarm.daemon.logs import Log
-from swarm.daemon.mesh_file import NotAllowed, keep_mesh
+from swarm.daemon.mesh_file import MeshIsNear, NotAllowed, keep_mesh
 from swarm.daemon.operations import Operations, ready_fields
 from swarm.daemon.options import DaemonOptions, parse_arguments
 from swarm.daemon.renewal import renew_identity
 from swarm.daemon.seeking import Seeker
 from swarm.daemon.service_parts import ServiceParts
+from swarm.daemon.waiting import question
 from swarm.daemon.world import MeshWorld
 from swarm.exec.process import ExecutorPool
 from swarm.net.http import ObjectServer
+from swarm.net.invitation import Invitation
 from swarm.net.object_client import ObjectClient
 from swarm.net.peers import PeerLinks
 from swarm.net.server import Server
@@ -114,7 +118,8 @@ class StartReport:
             code = CODE_USAGE
         message = " ".join(str(error).split())
         if self._descriptor >= 0:
-            self._say({"error": {"code": code, "message": message}})
+            is_near = isinstance(error, MeshIsNear)
+            self._say({"error": {"code": code, "message": message, "mesh_is_near": is_near}})
         else:
             sys.stderr.write(f"swarm: {message}\n")
         return code
@@ -162,7 +167,7 @@ class Daemon:
     def _make_parts(self) -> None:
         parts = self._assembly
         driver = parts.driver
-        credentials = parts.keys.node_credentials(parts.key)
+        credentials = parts.keys.tls
         inputs = parts.inputs
         self.pool = ExecutorPool(
             parts.home.store,
@@ -185,7 +190,9 @@ class Daemon:
             self._health,
             self.services.answers(),
         )
-        self.server = Server(parts.sockets, credentials, self.links, self.sessions, self.object_server)
+        self.server = Server(
+            parts.sockets, credentials, self.links, self.sessions, self.object_server, parts.keys.serve
+        )
         named = [address for address in parts.seeds() if not is_numeric(address[0])]
         self.seeker = Seeker(
             NodeGround(parts),
@@ -197,10 +204,14 @@ class Daemon:
         )
         self.view = DiscoveryView(parts, lambda: self.links.statistics()["accepted"])
         self.ready = ready_fields(parts.key.node_id, parts.settings.name, parts.addresses[0])
+        self.admission = Admission(
+            parts.key, self._newcomers_invitation, parts.keys.on_admitted, parts.udp.send_nowait, parts.log
+        )
         operations = Operations(
-            invitation=parts.mesh.invitation,
+            keys=parts.keys,
             ready=self.ready,
-            addresses=self._known_addresses,
+            invitation=self._newcomers_invitation,
+            admission=self.admission,
             statistics=self.statistics,
             discovery=lambda: self.view.discovery(self.seeker.dead_ways),
             stop=self.stop,
@@ -262,6 +273,8 @@ class Daemon:
             "udp": parts.udp.statistics(),
             "seeker": self.seeker.statistics(),
             "hearing": parts.hearing.view(parts.udp.usable_interfaces()),
+            "keys": parts.keys.statistics(),
+            "pairing": self.admission.statistics(),
             "peers": self.links.statistics(),
             "sessions": self.sessions.statistics(),
             "server": self.server.statistics(),
@@ -294,7 +307,7 @@ class Daemon:
             await nursery.start(functools.partial(_run_part, part))
         await self._listen_for_meshes()
         seeds = [address for address in parts.seeds() if is_numeric(address[0])]
-        parts.inputs.attach(parts.driver, parts.kept)
+        parts.inputs.attach(parts.driver, parts.kept, parts.keys, self.admission)
         await nursery.start(parts.driver.run, self.world)
         parts.driver.start(seeds)
         await nursery.start(functools.partial(_run_part, self.services))
@@ -304,6 +317,7 @@ class Daemon:
         if parts.mesh.is_new_here:
             keep_mesh(parts.home, parts.mesh.invitation, parts.mesh.invitation.addresses)
         keep_options(parts.home.options, parts.options)
+        await nursery.start(functools.partial(_run_part, parts.keys))
         self._write_ready()
         gc.collect()
         gc.freeze()
@@ -312,15 +326,16 @@ class Daemon:
         """Before founding a mesh without having been told to, make sure that none is near.
 
         Raises:
-            NotAllowed: one is.
+            MeshIsNear: one is.
         """
         parts = self._assembly
         if not parts.mesh.is_founded or parts.options.new or not parts.settings.use_multicast:
             return
+        parts.udp.send_everywhere_nowait(question().to_datagram())
         await trio.sleep(NEARBY_LISTEN_S)
         heard = parts.inputs.foreign_hosts()
         if heard:
-            raise NotAllowed(
+            raise MeshIsNear(
                 f"a mesh was heard nearby (from {', '.join(heard[:3])}): join it with"
                 " `swarm join INVITATION`, which `swarm invite` prints on one of its nodes;"
                 " or found another one with --new"
@@ -378,6 +393,15 @@ class Daemon:
             await driver.wait_left()
         self._assembly.log.event("daemon_stopped", {"pid": os.getpid()})
 
+    def _newcomers_invitation(self) -> Invitation:
+        """Return the invitation for a new node, with addresses that it can try.
+
+        Raises:
+            LocalProtocolError: the mesh is just going over to a new key.
+        """
+        current = self._assembly.keys.newcomers_invitation()
+        return Invitation(current.secret, None, current.mesh, self._known_addresses(), current.number)
+
     def _known_addresses(self) -> list[Address]:
         found = self._assembly.udp.addresses()[:KNOWN_ADDRESS_COUNT]
         for address in self._assembly.seeds():
@@ -433,7 +457,7 @@ def _begin_again(options: DaemonOptions, assembly: Assembly, lifeline: int, repo
 
 
 async def _run_part(
-    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts | Seeker,
+    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts | Seeker | KeyService,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await part.run(task_status=task_status)

@@ -35,6 +35,7 @@ class Home:
         config: swarm.toml, written by people only.
         options: JSON, the options of the last start, for the next one.
         mesh: the invitation text of the mesh that this node belongs to; the secret is in it.
+        keys: the keys of the mesh that were or will be used besides; secrets.
         journal: the node's durable rows (SQLite).
         store, scratch: objects, and working directories of running tasks.
         api_socket, api_address: the local API: a Unix socket, or (JSON) where else it listens.
@@ -52,6 +53,7 @@ class Home:
         self.config: Final = root / "swarm.toml"
         self.options: Final = root / "options.json"
         self.mesh: Final = root / "mesh"
+        self.keys: Final = root / "keys"
         self.journal: Final = root / "journal.db"
         self.store: Final = root / "store"
         self.scratch: Final = root / "scratch"

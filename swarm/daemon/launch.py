@@ -45,11 +45,13 @@ class StartFailed(SwarmError):
 
     Attributes:
         code: exit code for the command line (design §8).
+        mesh_is_near: no mesh was named, and one was heard nearby.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, mesh_is_near: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.mesh_is_near = mesh_is_near
 
 
 @final
@@ -258,7 +260,8 @@ def _judge(home: Home, process: subprocess.Popen[bytes], line: bytes, timeout_s:
     said = json.loads(line)
     if "error" in said:
         process.wait()
-        raise StartFailed(int(said["error"]["code"]), str(said["error"]["message"]))
+        failure = said["error"]
+        raise StartFailed(int(failure["code"]), str(failure["message"]), bool(failure["mesh_is_near"]))
     with _children_lock:
         _children.append(process)
     return Started(home, said["ready"], said["mesh"], said["founded"], said["damage"])

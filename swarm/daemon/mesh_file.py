@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final, final
 
 from swarm.core.errors import ConfigError, StorageError
@@ -32,11 +33,16 @@ class NotAllowed(ConfigError):
     """What was given does not allow this; nothing was changed or started (exit code 4)."""
 
 
+class MeshIsNear(NotAllowed):
+    """No mesh was named and one is heard nearby: ask to be admitted, or say that another one is wanted."""
+
+
 def choose_mesh(home: Home, invitation_text: str, found_new: bool) -> MeshChoice:
     """Return the mesh to start in; nothing is written.
 
-    An invitation given now must be for the mesh that the home belongs to, if it belongs to one. Without an
-    invitation the home's mesh is taken, else a new one is made.
+    An invitation given now must be for the mesh that the home belongs to, if it belongs to one; one with
+    another key is for the same mesh when the name is the same and one of the two keys came by a rotation.
+    Without an invitation the home's mesh is taken, else a new one is made.
 
     Raises:
         ConfigError: the invitation is wrong, or for another mesh.
@@ -51,9 +57,15 @@ def choose_mesh(home: Home, invitation_text: str, found_new: bool) -> MeshChoice
                 "this invitation is for clients: it lets you submit (`swarm login`), not join;"
                 " `swarm invite` on a member prints one for nodes"
             )
-        if kept is not None and kept.secret != given.secret:
+        if kept is None or kept.secret == given.secret:
+            return MeshChoice(given, is_founded=False, is_new_here=kept is None)
+        if kept.mesh != given.mesh:
             raise ConfigError(_other_mesh(home, kept, f"the invitation is for {given.mesh!r}"))
-        return MeshChoice(given, is_founded=False, is_new_here=kept is None)
+        if kept.number == given.number == 0:  # no rotation made either key
+            raise ConfigError(_other_mesh(home, kept, "the invitation is for another one of that name"))
+        if given.number < kept.number:  # written before the key was changed, which this node knows of
+            return MeshChoice(kept, is_founded=False, is_new_here=False)
+        return MeshChoice(given, is_founded=False, is_new_here=True)
     if kept is not None and found_new:
         raise ConfigError(_other_mesh(home, kept, "--new founds another"))
     if kept is not None:
@@ -69,8 +81,29 @@ def keep_mesh(home: Home, invitation: Invitation, addresses: list[Address]) -> N
     Raises:
         StorageError: the file cannot be written.
     """
-    text = Invitation(invitation.secret, None, invitation.mesh, addresses).to_text()
+    text = Invitation(invitation.secret, None, invitation.mesh, addresses, invitation.number).to_text()
     write_private(home.mesh, text + "\n")
+
+
+def read_ring(home: Home) -> bytes:
+    """Return what `write_ring` kept, b"" when there is nothing; damaged bytes as they are."""
+    try:
+        data = home.keys.read_bytes()
+    except OSError:
+        return b""
+    try:
+        return base64.b64decode(data.strip(), validate=True)
+    except ValueError:
+        return data or b"\0"
+
+
+def write_ring(home: Home, ring: bytes) -> None:
+    """Keep the keys of the mesh, readable by the owner only.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_private(home.keys, base64.b64encode(ring).decode("ascii") + "\n")
 
 
 def _kept(home: Home) -> Invitation | None:

@@ -8,9 +8,12 @@ from typing import Final, final
 
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address, short
+from swarm.daemon.admission import Admission
 from swarm.daemon.api import Operation
+from swarm.daemon.key_service import KeyService
 from swarm.net.invitation import Invitation
 from swarm.net.keys import MeshKeys
+from swarm.net.pairing import Code
 
 DRAIN_TIMEOUT_S: Final = 3600.0
 DRAIN_TIMEOUT_MAX_S: Final = 1e9
@@ -18,12 +21,13 @@ DRAIN_TIMEOUT_MAX_S: Final = 1e9
 
 @final
 class Operations:
-    """Answers "ping", "stop", "leave", "invite", "discovery" and "statistics".
+    """Answers operations about this process, its mesh's keys and who gets them, and finding others.
 
     Args:
-        invitation: of the mesh, with its secret.
+        keys: of the mesh.
+        invitation: gives the invitation for a new node.
+        admission: lets devices in.
         ready: what the ready file says.
-        addresses: gives the addresses for an invitation: the own ones, then others' .
         statistics: gives the counters of all parts, by part.
         discovery: gives what a diagnosis wants to know about finding others.
         stop: asks the daemon to end: after running tasks when given their time in seconds, else at once.
@@ -32,16 +36,18 @@ class Operations:
     def __init__(
         self,
         *,
-        invitation: Invitation,
+        keys: KeyService,
         ready: dict[str, object],
-        addresses: Callable[[], list[Address]],
+        invitation: Callable[[], Invitation],
+        admission: Admission,
         statistics: Callable[[], dict[str, object]],
         discovery: Callable[[], dict[str, object]],
         stop: Callable[[float | None], None],
     ) -> None:
-        self._invitation = invitation
+        self._keys = keys
         self._ready = ready
-        self._addresses = addresses
+        self._invitation = invitation
+        self._admission = admission
         self._statistics = statistics
         self._discovery = discovery
         self._stop = stop
@@ -55,6 +61,10 @@ class Operations:
             "invite": self._invite,
             "statistics": self._count,
             "discovery": self._discover,
+            "admit": self._admit,
+            "waiting": self._list_waiting,
+            "key_list": self._list_keys,
+            "key_rotate": self._rotate_key,
         }
 
     async def _ping(self, args: dict[str, object]) -> object:
@@ -80,13 +90,32 @@ class Operations:
         for_client = args.get("client", False)
         if not isinstance(for_client, bool):
             raise ConfigError(f"client is {for_client!r}; it is true or false")
-        mesh, secret = self._invitation.mesh, self._invitation.secret
+        made = self._invitation()
         if for_client:
-            credentials = MeshKeys(secret).client_credentials()
-            made = Invitation(b"", credentials, mesh, self._addresses())
-        else:
-            made = Invitation(secret, None, mesh, self._addresses())
-        return {"invitation": made.to_text(), "mesh": mesh, "client": for_client}
+            credentials = MeshKeys(made.secret).client_credentials()
+            made = Invitation(b"", credentials, made.mesh, made.addresses)
+        return {"invitation": made.to_text(), "mesh": made.mesh, "client": for_client}
+
+    async def _admit(self, args: dict[str, object]) -> object:
+        code, host, port = args.get("code"), args.get("host", ""), args.get("port", 0)
+        if not isinstance(code, str) or not isinstance(host, str) or not isinstance(port, int):
+            raise ConfigError("code and host are text, port is a number")
+        peer = (host, port) if host else None
+        return await self._admission.admit(Code.from_text(code), peer)
+
+    async def _list_waiting(self, args: dict[str, object]) -> object:
+        del args
+        return self._admission.waiting()
+
+    async def _list_keys(self, args: dict[str, object]) -> object:
+        del args
+        return self._keys.rows()
+
+    async def _rotate_key(self, args: dict[str, object]) -> object:
+        without = args.get("without", [])
+        if not isinstance(without, list):
+            raise ConfigError("without is a list of ids or names of members")
+        return await self._keys.rotate([str(text) for text in without])
 
     async def _count(self, args: dict[str, object]) -> object:
         del args

@@ -60,6 +60,7 @@ from swarm.gossip.fact_changes import FactChanges
 from swarm.gossip.goodbye import Goodbye
 from swarm.gossip.interning import Interner
 from swarm.gossip.membership import Membership
+from swarm.gossip.paths import Paths
 from swarm.gossip.probe import FailureDetector, take_ping_req
 from swarm.gossip.rumours import ALIVE, is_address
 from swarm.gossip.sizes import sizes
@@ -114,6 +115,7 @@ class Gossip(GossipViews):
         super().__init__(context, Membership(context, name, addresses, facts, incarnation, shared))
         self._changes = FactChanges(config)
         self._detector = FailureDetector(self._context, self._membership)
+        self._paths = Paths(self._context, self._membership)
         self._anti_entropy = AntiEntropy(self._context, self._membership)
         self._discovery = Discovery(self._context, self._membership, remembered[:])
         self._is_started = False
@@ -336,21 +338,13 @@ class Gossip(GossipViews):
         if len(sender) != NODE_ID_SIZE:
             raise DecodeError("a packet of gossip without a sender")
         if sender == self._context.node_id:
-            self._context.count("own_echoes")
-            self._discovery.on_own_echo(source)
-            if kind == messages.HELLO or kind == messages.RUMOURS:  # what a clone of this node may say
-                claims: list[object] = [body.take_bytes()] if kind == messages.HELLO else body.take_list()
-                self._membership.receive_rumours(sender, claims, False, now)
+            self._receive_own(sender, kind, body, source, now)
         elif kind == messages.HELLO:
             self._receive_hello(sender, body, source, now)
         elif kind == messages.PING:
             self._receive_ping(sender, body, source, now)
         elif kind == messages.ACK:
-            sequence = body.take_int()
-            digest = body.take_bytes()
-            self._take_rumours(sender, body.take_list(), source, now)
-            self._detector.on_ack(sender, sequence, now)
-            self._anti_entropy.observe_digest(sender, digest, now)
+            self._receive_ack(sender, body, source, now)
         elif kind == messages.PING_REQ:
             sequence, target, hint, rumours = take_ping_req(body)
             self._take_rumours(sender, rumours, source, now)
@@ -364,6 +358,21 @@ class Gossip(GossipViews):
         else:
             raise DecodeError(f"kind {kind} is no datagram of gossip")
 
+    def _receive_own(self, sender: NodeId, kind: int, body: Body, source: Address, now: float) -> None:
+        self._context.count("own_echoes")
+        self._discovery.on_own_echo(source)
+        if kind == messages.HELLO or kind == messages.RUMOURS:  # what a clone of this node may say
+            claims: list[object] = [body.take_bytes()] if kind == messages.HELLO else body.take_list()
+            self._membership.receive_rumours(sender, claims, False, now)
+
+    def _receive_ack(self, sender: NodeId, body: Body, source: Address, now: float) -> None:
+        sequence = body.take_int()
+        digest = body.take_bytes()
+        self._take_rumours(sender, body.take_list(), source, now)
+        if not self._paths.on_ack(sender, sequence, source) and self._detector.on_ack(sender, sequence, now):
+            self._paths.prove(sender, source)
+        self._anti_entropy.observe_digest(sender, digest, now)
+
     def _receive_ping(self, sender: NodeId, body: Body, source: Address, now: float) -> None:
         sequence = body.take_int()
         target = body.take_id(NODE_ID_SIZE)
@@ -372,7 +381,7 @@ class Gossip(GossipViews):
         if target != self._context.node_id:
             # Somebody who lived at this address before us; the asker sees by our answer who does now.
             self._context.count("pings_for_others")
-            self._context.send(source, messages.RUMOURS, [[self._membership.own.description.packed]])
+            self._discovery.tell_who_is_here(source, now)
             return
         self._take_rumours(sender, rumours, source, now)
         self._detector.answer_ping(sender, sequence, source)
@@ -396,7 +405,7 @@ class Gossip(GossipViews):
         entry = self._membership.table.get(sender)
         if entry is None:
             return
-        self._membership.note_source(entry, source)
+        self._paths.see(entry, source, now)
         self._discovery.on_hello(sender, source, was_listed, is_wanted, is_direct, now)
         accusation = self._membership.accusation_of(sender)
         if accusation is not None:
@@ -410,7 +419,7 @@ class Gossip(GossipViews):
         self._membership.receive_rumours(sender, rumours, False, now)
         entry = self._membership.table.get(sender)
         if entry is not None:
-            self._membership.note_source(entry, source)
+            self._paths.see(entry, source, now)
         if entry is None or not entry.is_listed():
             self._discovery.greet_stranger(source, now)
 

@@ -23,7 +23,7 @@ from swarm.gossip.members import MemberEntry
 from swarm.gossip.membership import Membership
 from swarm.gossip.rumours import DEAD, is_address
 from swarm.wire.messages import HELLO as HELLO_PACKET
-from swarm.wire.messages import PROTOCOL_MAX, PROTOCOL_MIN
+from swarm.wire.messages import PROTOCOL_MAX, PROTOCOL_MIN, RUMOURS
 
 _GREETED_ADDRESSES_MAX: Final = 4
 _ANSWERS_ENOUGH: Final = 3
@@ -205,6 +205,14 @@ class Discovery:
         """Greet the source of a packet whose sender is not alive in our table, at a bounded rate."""
         if self._answers.take(now):
             self.greet(source)
+
+    def tell_who_is_here(self, source: Address, now: float) -> None:
+        """Tell one that looks for somebody else at this address who lives here now, at a bounded rate.
+
+        The sender of the packet is all that it says: the answer is shorter than the question.
+        """
+        if self._answers.take(now):
+            self._context.send(source, RUMOURS, [[]])
 
     def on_own_echo(self, source: Address) -> None:
         """One of the addresses to try turned out to be our own."""

@@ -296,10 +296,12 @@ class Membership:
 
     # Addresses and memory
 
+    def is_news(self, entry: MemberEntry, source: Address) -> bool:
+        """Return whether a packet of this member comes from elsewhere than expected."""
+        return not entry.is_from(source) and is_address(source[0], source[1])
+
     def note_source(self, entry: MemberEntry, source: Address) -> None:
-        """Learn that a packet of this member came from `source`."""
-        if entry.is_from(source) or not is_address(source[0], source[1]):
-            return
+        """Learn that this member is at `source`, which was proven (`swarm.gossip.paths`)."""
         sources = sources_after(entry, source)
         if sources != entry.sources:
             entry = self.table.private(entry)

@@ -32,6 +32,8 @@ from swarm.gossip.rumours import SUSPECT, is_address
 from swarm.wire.codec import Body
 from swarm.wire.messages import ACK, NACK, PING, PING_REQ, PUSH_PULL, RUMOURS
 
+SPARED_COUNT_MAX: Final = 5
+"""Probes of a member in a row, without an answer, that end well because packets of it arrived meanwhile."""
 _RACED_ADDRESSES_MAX: Final = 4
 
 
@@ -70,6 +72,7 @@ class FailureDetector:
         self.relays: dict[int, Relay] = {}
         self._by_target: dict[NodeId, int] = {}
         self._confirmed_at: dict[NodeId, float] = {}
+        self._spared: dict[NodeId, int] = {}
 
     def start(self, now: float) -> None:
         """Begin to probe, at a random moment of the first period."""
@@ -147,6 +150,7 @@ class FailureDetector:
     def on_gone(self, target: NodeId) -> None:
         """Stop probing a member that is dead or left."""
         self.order.remove(target)
+        self._spared.pop(target, 0)
         sequence = self._by_target.get(target, 0)
         if sequence:
             self._forget(sequence)
@@ -190,8 +194,10 @@ class FailureDetector:
         if has_doubt and not self._is_group_lost():
             # One step whatever the number of nacks that did not come.
             self._membership.awareness.change(1)
-        if probe.is_heard and self._context.config.weighs_evidence:
-            # Its answer was lost or comes too late, but it is there.
+        spared = self._spared.get(probe.target, 0)
+        if probe.is_heard and self._context.config.weighs_evidence and spared < SPARED_COUNT_MAX:
+            # Its answer was lost or comes too late, but it is there; after some it may be recordings.
+            self._spared[probe.target] = spared + 1
             self._context.count("accusations_spared")
             return
         self._membership.suspect(probe.target, now)
@@ -212,22 +218,32 @@ class FailureDetector:
     # Packets; rumours in them have been applied
 
     def answer_ping(self, sender: NodeId, sequence: int, source: Address) -> None:
-        """Say that we are here."""
-        rumours = self._membership.packet_rumours(sender, 0)
+        """Say that we are here, and no more than that to a place where the sender is not known to be.
+
+        Whoever sends a recording of a ping from elsewhere is not answered with more than it sent, and takes
+        no rumours away from those that they are for.
+        """
+        entry = self._membership.table.get(sender)
+        is_proven = entry is not None and not self._membership.is_news(entry, source)
+        rumours = self._membership.packet_rumours(sender, 0) if is_proven else []
         self._context.send(source, ACK, [sequence, self._membership.table.digest(), rumours])
 
-    def on_ack(self, sender: NodeId, sequence: int, now: float) -> None:
-        """Somebody is there: the target itself, or a helper that heard from it."""
+    def on_ack(self, sender: NodeId, sequence: int, now: float) -> bool:
+        """Somebody is there: the target itself, or a helper that heard from it.
+
+        Returns:
+            Whether it answers something that we asked the sender.
+        """
         relay = self.relays.get(sequence)
         if relay is not None:
             if relay.target == sender:
                 self._forget_relay(sequence)
                 self.answer_ping(relay.origin, relay.sequence, relay.source)
-            return
+            return relay.target == sender
         probe = self.probes.get(sequence)
         if probe is None or (sender != probe.target and sender not in probe.helpers):
             self._context.count("stale_acks")
-            return
+            return False
         if sender == probe.target:
             round_trip = self._membership.round_trips.get(sender)
             if round_trip is None:
@@ -235,6 +251,7 @@ class FailureDetector:
                 self._membership.round_trips[sender] = round_trip
             round_trip.observe(now - probe.started)
         self._succeed(probe)
+        return True
 
     def on_stream_answer(self, sender: NodeId, sequence: int) -> bool:
         """A reply over the stream; return whether it answers a probe."""
@@ -353,6 +370,7 @@ class FailureDetector:
 
     def _succeed(self, probe: Probe) -> None:
         self._forget(probe.sequence)
+        self._spared.pop(probe.target, 0)
         self._context.count("probes_answered")
         if not probe.is_confirming:
             self._membership.awareness.change(-1)

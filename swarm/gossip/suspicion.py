@@ -5,7 +5,8 @@ Lifeguard makes the time of a suspicion fall with independent confirmations. Thr
 
 - W1 *Who is heard is not dead.* A packet that the suspect itself sent since the suspicion began gives it
   another round. A member that is gone sends none, so this delays no true verdict; a node that is starved
-  and minutes behind with its datagrams still hears its suspects in them.
+  and minutes behind with its datagrams still hears its suspects in them. Somebody might send recordings of
+  a member that is gone: after `EVIDENCE_ROUNDS_MAX` rounds only what it answers counts.
 - W2 *Who doubts itself waits for others.* A suspicion that not enough others share gets as many further
   rounds as this node's local health is bad. Those that are well decide meanwhile, and tell.
 - W3 *Only who is there can confirm.* No more confirmations are wanted than members remain that are
@@ -25,6 +26,9 @@ from swarm.core.rounding import to_ms
 from swarm.gossip.awareness import Awareness
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.context import SUSPICION, Context
+
+EVIDENCE_ROUNDS_MAX: Final = 10
+"""Rounds that a suspect gets at most for packets of its own that answer nothing and refute nothing."""
 
 
 def suspicion_timeout_s(confirmations: int, wanted: int, min_s: float, max_s: float) -> float:
@@ -174,7 +178,8 @@ class Suspicions:
         """Return whether a suspect whose time is over is dead; otherwise it got another round (W1, W2)."""
         suspicion = self._open[node_id]
         is_doubtful = suspicion.rounds < self._awareness.score and not suspicion.is_confirmed()
-        if self._context.config.weighs_evidence and (is_doubtful or not suspicion.is_silent):
+        is_heard = not suspicion.is_silent and suspicion.rounds < EVIDENCE_ROUNDS_MAX
+        if self._context.config.weighs_evidence and (is_doubtful or is_heard):
             suspicion.next_round(now)
             self._plan(node_id, now)
             self._context.count("verdicts_put_off")

@@ -6,7 +6,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -14,7 +14,7 @@ from swarm.core.errors import ConnectFailed, RemoteProtocolError
 from swarm.core.hosts import is_link_local
 from swarm.core.ids import Address, NodeId, short
 from swarm.net import interfaces
-from swarm.net.keys import ROLE_NODE, peer_identity
+from swarm.net.keys import ROLE_NODE, KeyContext, peer_identity
 from swarm.net.upgrade import request_upgrade
 from swarm.net.websocket import TlsStream, WebSocket
 
@@ -34,16 +34,22 @@ _KEEPALIVE: Final = (
 )
 
 
+Contexts: TypeAlias = ssl.SSLContext | Sequence[ssl.SSLContext]
+"""A context for dialling, or several under different keys of the mesh, tried in their order."""
+
+
 class DialError(ConnectFailed):
     """A node could not be reached; nothing was sent.
 
     Attributes:
         was_refused: its host is there and nobody listens on the port.
+        is_other_key: a node answers that does not have the key of the mesh that was tried.
     """
 
-    def __init__(self, message: str, *, was_refused: bool = False) -> None:
+    def __init__(self, message: str, *, was_refused: bool = False, is_other_key: bool = False) -> None:
         super().__init__(message)
         self.was_refused = was_refused
+        self.is_other_key = is_other_key
 
 
 def keep_alive(stream: trio.SocketStream) -> None:
@@ -60,21 +66,37 @@ def keep_alive(stream: trio.SocketStream) -> None:
 
 
 async def open_tls(
-    address: Address, context: ssl.SSLContext, peer: NodeId | None = None
+    address: Address, contexts: Contexts, peer: NodeId | None = None
 ) -> tuple[TlsStream, NodeId]:
     """Return a stream to the node at `address`, and its id.
 
     Args:
         address: host (may be a name) and port.
-        context: from `Credentials.client_context`; its protocol must be spoken there.
+        contexts: from `Credentials.client_context` or a `TlsRing`; the protocol must be spoken there.
         peer: the node that is meant; None when any node of the mesh will do.
 
     Raises:
         DialError: with the reason, for people.
     """
+    failure = DialError(f"{address[0]} port {address[1]}: no key of a mesh is there to try")
+    for context in [contexts] if isinstance(contexts, ssl.SSLContext) else contexts:
+        try:
+            return await _open_tls(address, context, peer)
+        except DialError as error:
+            failure = error
+            if not error.is_other_key:
+                break
+    raise failure
+
+
+async def _open_tls(
+    address: Address, context: ssl.SSLContext, peer: NodeId | None
+) -> tuple[TlsStream, NodeId]:
+    """Return what :func:`open_tls` does, under one key."""
     where = f"{address[0]} port {address[1]}"
+    name = context.server_name if isinstance(context, KeyContext) else None
     try:
-        stream = trio.SSLStream(await _connect(address), context, https_compatible=True)
+        stream = trio.SSLStream(await _connect(address), context, server_hostname=name, https_compatible=True)
     except (OSError, UnicodeError) as error:
         refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
         reason = getattr(error, "strerror", None) or str(error)
@@ -89,13 +111,14 @@ async def open_tls(
     except BaseException as error:
         await trio.aclose_forcefully(stream)
         if isinstance(error, (trio.BrokenResourceError, RemoteProtocolError)):
-            raise DialError(f"{where}: {_tls_reason(error)}") from None
+            is_other_key = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+            raise DialError(f"{where}: {_tls_reason(error)}", is_other_key=is_other_key) from None
         raise
     return stream, identity
 
 
 async def race_tls(
-    addresses: Sequence[Address], context: ssl.SSLContext, peer: NodeId | None = None
+    addresses: Sequence[Address], contexts: Contexts, peer: NodeId | None = None
 ) -> tuple[TlsStream, NodeId]:
     """Return a stream to the node by the first of its addresses that works.
 
@@ -112,7 +135,7 @@ async def race_tls(
             with trio.move_on_after(STAGGER_S * number):
                 await failed[number - 1].wait()
         try:
-            result = await open_tls(target, context, peer)
+            result = await open_tls(target, contexts, peer)
         except DialError as error:
             failures.append(error)
             failed[number].set()
@@ -140,7 +163,7 @@ async def race_tls(
 
 async def dial(
     address: Address,
-    context: ssl.SSLContext,
+    contexts: Contexts,
     path: str,
     peer: NodeId | None = None,
     timeout_s: float = DIAL_TIMEOUT_S,
@@ -150,8 +173,8 @@ async def dial(
 
     Args:
         address: host (may be a name) and port; link-local without scope means each interface.
-        context: from `Credentials.client_context(ALPN_SWARM)`.
-        path: "/client" or "/peer".
+        contexts: from `Credentials.client_context(ALPN_SWARM)` or a `TlsRing`.
+        path: "/client", "/peer" or "/keys".
         peer: the node that is meant; None when any node of the mesh will do.
         timeout_s: for all of it, > 0.
         boot: see `upgrade.BOOT_HEADER`.
@@ -161,9 +184,9 @@ async def dial(
     """
     with trio.move_on_after(timeout_s):
         if is_link_local(address[0]) and "%" not in address[0]:
-            stream, identity = await race_tls([address], context, peer)
+            stream, identity = await race_tls([address], contexts, peer)
         else:
-            stream, identity = await open_tls(address, context, peer)
+            stream, identity = await open_tls(address, contexts, peer)
         websocket, _ = await upgrade_stream(stream, path, boot)
         return websocket, identity
     raise DialError(f"{address[0]} port {address[1]}: no answer within {timeout_s:g} s")

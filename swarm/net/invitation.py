@@ -48,12 +48,18 @@ class Invitation(Record):
         credentials: the client's, None in a node's invitation.
         mesh: name of the mesh, for people; at most 64 bytes of UTF-8.
         addresses: where members were when it was written, at most 8.
+        number: how many rotations of the key made the secret; 0 in a client's invitation.
     """
 
-    __slots__ = ("addresses", "credentials", "mesh", "secret")
+    __slots__ = ("addresses", "credentials", "mesh", "number", "secret")
 
     def __init__(
-        self, secret: bytes, credentials: Credentials | None, mesh: str, addresses: list[Address]
+        self,
+        secret: bytes,
+        credentials: Credentials | None,
+        mesh: str,
+        addresses: list[Address],
+        number: int = 0,
     ) -> None:
         if (credentials is None) == (secret == b""):
             raise ConfigError("an invitation holds either a secret or a client's credentials")
@@ -65,9 +71,10 @@ class Invitation(Record):
         self.credentials: Final = credentials
         self.mesh: Final = mesh
         self.addresses: Final = addresses[:ADDRESS_COUNT_MAX]
+        self.number: Final = number
 
     def fields(self) -> tuple[object, ...]:
-        return (self.secret, self.credentials, self.mesh, self.addresses)
+        return (self.secret, self.credentials, self.mesh, self.addresses, self.number)
 
     def __repr__(self) -> str:
         return f"Invitation(mesh={self.mesh!r}, is_client={self.is_client}, addresses={self.addresses!r})"
@@ -81,7 +88,8 @@ class Invitation(Record):
         """Return the text that people pass on. A secret."""
         addresses = [[host, port] for host, port in self.addresses]
         if self.credentials is None:
-            return _armour(NODE_PREFIX, pack([self.secret, self.mesh, addresses]))
+            number = [self.number] if self.number else []
+            return _armour(NODE_PREFIX, pack([self.secret, self.mesh, addresses, *number]))
         authority_key = certificates.public_key_of(self.credentials.authority)
         fields = [
             self.credentials.key_seed,
@@ -105,7 +113,8 @@ class Invitation(Record):
             body = Body(_fields(payload))
             if prefix == NODE_PREFIX:
                 secret = body.take_id(SECRET_SIZE)
-                return cls(secret, None, body.take_text(), _take_addresses(body))
+                mesh, places = body.take_text(), _take_addresses(body)
+                return cls(secret, None, mesh, places, body.take_int() if body.has_more() else 0)
             credentials = _take_credentials(body)
             return cls(b"", credentials, body.take_text(), _take_addresses(body))
         except DecodeError as error:

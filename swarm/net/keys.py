@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, final
 
@@ -20,14 +21,27 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from swarm.core.errors import ConfigError, RemoteProtocolError
+from swarm.core.ids import short
 from swarm.core.records import Record
 from swarm.net import certificates
 from swarm.net.certificates import ROLE_CLIENT, ROLE_NODE
 from swarm.net.identity import NodeKey
 
-__all__ = ["ALPN_HTTP", "ALPN_SWARM", "ROLE_CLIENT", "ROLE_NODE", "Credentials", "MeshKeys", "peer_identity"]
+__all__ = [
+    "ALPN_HTTP",
+    "ALPN_SWARM",
+    "ROLE_CLIENT",
+    "ROLE_NODE",
+    "Credentials",
+    "KeyContext",
+    "MeshKeys",
+    "fingerprint_of",
+    "key_of",
+    "peer_identity",
+]
 
 SECRET_SIZE: Final = 32
+FINGERPRINT_SIZE: Final = 8
 ALPN_SWARM: Final = "swarm/1"
 ALPN_HTTP: Final = "http/1.1"
 
@@ -37,6 +51,21 @@ LABELS: Final[dict[str, tuple[bytes, int]]] = {
     "authority": (b"swarm 1 authority key", 32),
 }
 """Purpose -> (HKDF info, bytes derived)."""
+
+
+class KeyContext(ssl.SSLContext):
+    """A TLS context under one key of the mesh.
+
+    Attributes:
+        fingerprint: names the key.
+        server_name: what a dialler sends as the name of the server, so that the server, which may have
+            several keys, shows the certificate of this one.
+        is_open: False: only the exchange of keys is served under it (`swarm.keyring`).
+    """
+
+    fingerprint: bytes
+    server_name: str
+    is_open: bool
 
 
 @final
@@ -67,21 +96,29 @@ class Credentials(Record):
     def __repr__(self) -> str:
         return f"Credentials({self.role!r}, {self.identity!r})"
 
-    def server_context(self) -> ssl.SSLContext:
+    @property
+    def fingerprint(self) -> bytes:
+        """Name of the key of the mesh that these credentials belong to; holders of either role know it."""
+        return _fingerprint(certificates.public_key_of(self.authority).public_bytes_raw())
+
+    def server_context(self) -> KeyContext:
         """Return a context that accepts both protocols, from holders of a certificate of this mesh only."""
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols([ALPN_SWARM, ALPN_HTTP])
         context.num_tickets = 0  # nobody resumes: tickets would only be bytes that a short client never reads
         return context
 
-    def client_context(self, protocol: str) -> ssl.SSLContext:
+    def client_context(self, protocol: str) -> KeyContext:
         """Return a context for dialling nodes of this mesh and speaking `protocol` (an ALPN name)."""
         context = self._context(ssl.PROTOCOL_TLS_CLIENT)
         context.set_alpn_protocols([protocol])
         return context
 
-    def _context(self, side: ssl._SSLMethod) -> ssl.SSLContext:
-        context = ssl.SSLContext(side)
+    def _context(self, side: ssl._SSLMethod) -> KeyContext:
+        context = KeyContext(side)
+        context.fingerprint = self.fingerprint
+        context.server_name = f"{short(context.fingerprint)}.swarm"
+        context.is_open = True
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False  # identity is never an address: see peer_identity
         context.verify_mode = ssl.CERT_REQUIRED
@@ -104,6 +141,7 @@ class MeshKeys:
     Attributes:
         tag: 8 bytes in the clear on every datagram, so that foreign ones are dropped before any crypto.
         gossip_key: 32 bytes, seals datagrams.
+        fingerprint: 8 bytes that name the secret and tell nothing about it.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -113,6 +151,7 @@ class MeshKeys:
         self._secret: Final = secret
         self.tag: Final = derive(secret, "tag")
         self.gossip_key: Final = derive(secret, "gossip")
+        self.fingerprint: Final = fingerprint_of(secret)
 
     def node_credentials(self, key: NodeKey) -> Credentials:
         """Return the credentials of the node that holds `key`."""
@@ -142,6 +181,16 @@ def derive(secret: bytes, purpose: str) -> bytes:
     return HKDF(SHA256(), size, salt=None, info=label).derive(secret)
 
 
+def fingerprint_of(secret: bytes) -> bytes:
+    """Return the 8 bytes that name a secret: a hash of the public key of its authority."""
+    authority_key = Ed25519PrivateKey.from_private_bytes(derive(secret, "authority"))
+    return _fingerprint(authority_key.public_key().public_bytes_raw())
+
+
+def _fingerprint(authority_public_key: bytes) -> bytes:
+    return blake2b(authority_public_key, digest_size=FINGERPRINT_SIZE, person=b"swarm key").digest()
+
+
 def peer_identity(stream: trio.SSLStream[trio.SocketStream]) -> tuple[str, bytes]:
     """Return (role, id) of whoever is at the other end of a stream after its handshake.
 
@@ -152,3 +201,10 @@ def peer_identity(stream: trio.SSLStream[trio.SocketStream]) -> tuple[str, bytes
     if not isinstance(certificate, bytes):
         raise RemoteProtocolError("the peer showed no certificate")
     return certificates.identity_in_untrusted(certificate)
+
+
+def key_of(stream: trio.SSLStream[trio.SocketStream]) -> KeyContext:
+    """Return the context under whose key a stream works, after its handshake."""
+    context: object = stream.context
+    assert isinstance(context, KeyContext), "streams are opened with contexts of Credentials"
+    return context

@@ -21,6 +21,7 @@ from swarm.net.dial import race_tls
 from swarm.net.http_stream import HttpStream
 from swarm.net.keys import ALPN_HTTP, Credentials
 from swarm.net.object_files import READ_SIZE
+from swarm.net.tls_ring import TlsRing, ring_of
 from swarm.net.upgrade import message_in_untrusted
 from swarm.net.websocket import TlsStream
 from swarm.wire.facts import digest_of
@@ -61,8 +62,8 @@ class FetchFailed(TransportError):
 class ObjectClient:
     """The client's side of `swarm.net.http`."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._context: Final = credentials.client_context(ALPN_HTTP)
+    def __init__(self, credentials: Credentials | TlsRing) -> None:
+        self._ring: Final = ring_of(credentials)
         self._idle: Final[list[tuple[tuple[Address, ...], float, HttpStream]]] = []
         self._counts: Final[dict[str, int]] = dict.fromkeys(_COUNTERS, 0)
         self._drafts = 0
@@ -341,7 +342,7 @@ class ObjectClient:
                 self._counts["reused"] += 1
                 return entry[2]
             await trio.aclose_forcefully(entry[2].stream)
-        stream, _ = await race_tls(addresses, self._context, node or None)
+        stream, _ = await race_tls(addresses, self._ring.dial_contexts(ALPN_HTTP), node or None)
         return HttpStream(stream, h11.CLIENT)
 
 

@@ -25,6 +25,7 @@ from swarm.core.errors import RemoteProtocolError
 from swarm.core.ids import Address, NodeId
 from swarm.net.dial import DIAL_TIMEOUT_S, DialError, race_tls, upgrade_stream
 from swarm.net.keys import ALPN_SWARM, Credentials
+from swarm.net.tls_ring import TlsRing, ring_of
 from swarm.net.websocket import (
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,
@@ -62,6 +63,7 @@ _COUNTERS: Final = (
     "queue_full",
     "garbage",
     "closed_unused",
+    "closed_old_key",
 )
 
 
@@ -121,7 +123,7 @@ class PeerLinks:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | TlsRing,
         on_message: Callable[[NodeId, bytes], None],
         on_connected: Callable[[NodeId], None],
         on_lost: Callable[[NodeId, bool], None],
@@ -137,8 +139,8 @@ class PeerLinks:
                 the link without a goodbye, which proves that the process is gone.
             on_batch_end: called after the last `on_message` of one read.
         """
-        self._context: Final = credentials.client_context(ALPN_SWARM)
-        self._own: Final = credentials.identity
+        self._ring: Final = ring_of(credentials)
+        self._ring.listen(self._close_links_under)
         self._boot: Final = os.urandom(8).hex().encode()
         self._on_message: Final = on_message
         self._on_connected: Final = on_connected
@@ -225,7 +227,7 @@ class PeerLinks:
             await trio.sleep(max(wait_s, 0.0))
             self._counts["dials"] += 1
             try:
-                stream, _ = await race_tls(state.addresses, self._context, peer)
+                stream, _ = await race_tls(state.addresses, self._ring.dial_contexts(ALPN_SWARM), peer)
                 with trio.fail_after(DIAL_TIMEOUT_S):
                     websocket, boot = await upgrade_stream(stream, "/peer", self._boot)
             except (DialError, trio.TooSlowError) as error:
@@ -360,6 +362,18 @@ class PeerLinks:
             self._counts["closed_unused"] += 1
             links, state.links = state.links, []
             for link in links:
+                self._running().start_soon(_say_goodbye, link)
+
+    def _close_links_under(self, fingerprint: bytes) -> None:
+        """Begin to close, in agreement, the links under a key that does not open any more.
+
+        What is queued goes out on new links, which are dialled under a key that does.
+        """
+        for state in list(self._peers.values()):
+            old = [link for link in state.links if link.websocket.key_fingerprint == fingerprint]
+            self._counts["closed_old_key"] += len(old)
+            state.links = [link for link in state.links if link not in old]
+            for link in old:
                 self._running().start_soon(_say_goodbye, link)
 
     def _end_batch(self) -> None:

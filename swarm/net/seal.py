@@ -6,15 +6,23 @@ counter alone is the nonce. A boot is drawn at random at every start and its cou
 place in the lower half, so that even two boots that draw alike (copied disks, one in 4 billion) do not
 repeat a nonce.
 
-A receiver keeps, per sender and boot, which of the last 1,024 counters it has seen, and takes each only
+There may be several keys of the mesh (`swarm.keyring`), each with a tag of its own: the primary seals, all
+that open are tried by their tag, and what comes under a *returning* key is proven genuine, then refused as
+"old": it tells that somebody is there who does not have the newest key.
+
+A receiver keeps, per key, sender and boot, which of the last 1,024 counters it has seen, and takes each only
 once (RFC 4303 §3.4.3 has the same window). One datagram that comes by several ways, such as a hello by
-multicast and by broadcast, is therefore taken once and its copies are counted as replayed.
+multicast and by broadcast, is therefore taken once and its copies are counted as replayed. What was sent
+before something that arrived 10 s to 20 s ago is refused as well: a datagram is never that late, a recording
+of what was sent to somebody else is.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -39,6 +47,8 @@ DATAGRAM_SIZE_MAX: Final = 1400
 PAYLOAD_SIZE_MAX: Final = DATAGRAM_SIZE_MAX - OVERHEAD_BYTES
 
 WINDOW_SIZE: Final = 1024
+LATE_S: Final = 10.0
+"""What was sent before something that arrived so long ago, or up to twice that, is refused."""
 SENDER_COUNT_MAX: Final = 4096
 """Senders and boots whose keys and windows are kept; the one not heard for longest makes room."""
 
@@ -49,36 +59,68 @@ _COUNTER_AT: Final = HEADER_SIZE - _COUNTER_SIZE
 _NONCE_START: Final = bytes(12 - _COUNTER_SIZE)
 _LABEL: Final = b"swarm 1 datagram key"
 
-REASONS: Final = ("short", "tag", "version", "key", "own", "seal", "replay")
+REASONS: Final = ("short", "tag", "version", "key", "own", "seal", "replay", "old")
 
 
 class BadSeal(RemoteProtocolError):
     """A datagram is not a fresh one of this mesh; it was counted, nothing changed.
 
     Attributes:
-        reason: one of `REASONS`. "own" is one that this node sent itself and heard back.
+        reason: one of `REASONS`. "own" is one that this node sent itself and heard back; "old" a genuine and
+            fresh one under a returning key.
+        fingerprint: of the key, when the reason is "old".
+        sender: first half of the sender's node id, when the reason is "old".
     """
 
-    def __init__(self, reason: str, source: Address) -> None:
+    def __init__(
+        self, reason: str, source: Address, *, fingerprint: bytes = b"", sender: bytes = b""
+    ) -> None:
         """Say why a datagram from `source` was refused."""
         super().__init__(f"datagram from {source[0]} port {source[1]} refused: {reason}")
         self.reason = reason
+        self.fingerprint = fingerprint
+        self.sender = sender
+
+
+class _Key:
+    """One key of the mesh, as the sealer uses it."""
+
+    __slots__ = ("cipher", "fingerprint", "gossip_key", "header", "is_open")
+
+    def __init__(self, keys: MeshKeys, own: bytes, is_open: bool) -> None:
+        self.fingerprint = keys.fingerprint
+        self.gossip_key = keys.gossip_key
+        self.header = keys.tag + bytes([VERSION, KEY_ID]) + own
+        self.cipher = self.cipher_of(own)
+        self.is_open = is_open
+
+    def cipher_of(self, sender_and_boot: bytes) -> ChaCha20Poly1305:
+        """Return the cipher of one sender's boot."""
+        key = HKDFExpand(SHA256(), 32, _LABEL + sender_and_boot).derive(self.gossip_key)
+        return ChaCha20Poly1305(key)
 
 
 class _Sender:
     """What is kept of a sender and boot: its key, and which counters were seen."""
 
-    __slots__ = ("cipher", "seen", "top")
+    __slots__ = ("cipher", "floor", "looked_at", "next_floor", "seen", "top")
 
     def __init__(self, cipher: ChaCha20Poly1305) -> None:
         self.cipher = cipher
         self.top = -1
         self.seen = 0  # bit i: counter top - i was seen
+        self.floor = -1  # the top of LATE_S to 2 * LATE_S ago: nothing up to it is taken
+        self.next_floor = -1
+        self.looked_at = 0.0
 
-    def is_fresh(self, counter: int) -> bool:
-        """Return whether `counter` is new and not older than the window."""
+    def is_fresh(self, counter: int, now: float) -> bool:
+        """Return whether `counter` is new, not older than the window and not late."""
+        if now - self.looked_at >= LATE_S:
+            self.floor = self.next_floor if now - self.looked_at < 2 * LATE_S else self.top
+            self.next_floor = self.top
+            self.looked_at = now
         age = self.top - counter
-        return age < 0 or (age < WINDOW_SIZE and not self.seen >> age & 1)
+        return age < 0 or (age < WINDOW_SIZE and counter > self.floor and not self.seen >> age & 1)
 
     def mark(self, counter: int) -> None:
         """Remember a fresh counter."""
@@ -93,15 +135,13 @@ class _Sender:
 class Sealer:
     """Seals what one node sends and opens what it receives. Not thread-safe."""
 
-    def __init__(self, keys: MeshKeys, node_id: NodeId) -> None:
-        """Draw a boot for `node_id` in the mesh of `keys`."""
-        self._gossip_key: Final = keys.gossip_key
-        boot = os.urandom(BOOT_SIZE)
-        prefix = keys.tag + bytes([VERSION, KEY_ID])
-        self._tag: Final = keys.tag
-        self._own: Final = node_id[:SENDER_SIZE] + boot
-        self._header: Final = prefix + self._own
-        self._cipher: Final = self._cipher_of(self._own)
+    def __init__(self, keys: MeshKeys, node_id: NodeId, clock: Callable[[], float] = time.monotonic) -> None:
+        """Draw a boot for `node_id` in the mesh of `keys`; `clock` gives seconds."""
+        self._clock: Final = clock
+        self._own: Final = node_id[:SENDER_SIZE] + os.urandom(BOOT_SIZE)
+        self._keys: dict[bytes, _Key] = {}
+        self._primary = keys.tag
+        self.use_keys([keys], [])
         self._counter = int.from_bytes(os.urandom(_COUNTER_SIZE), "big") >> 1
         self._senders: Final[OrderedDict[bytes, _Sender]] = OrderedDict()
         self._refused: Final[dict[str, int]] = dict.fromkeys(REASONS, 0)
@@ -110,18 +150,39 @@ class Sealer:
         self._oversized = 0
         self._forgotten = 0
 
-    def seal(self, payload: bytes) -> bytes:
-        """Return `payload` as a datagram.
+    def use_keys(self, opening: Sequence[MeshKeys], returning: Sequence[MeshKeys]) -> None:
+        """Use these keys from now on.
+
+        Args:
+            opening: keys that open; the first one seals.
+            returning: keys under which datagrams are refused as "old".
+        """
+        assert opening, "a sealer has a key"
+        before = self._keys
+        self._primary = opening[0].tag
+        self._keys = {keys.tag: before.get(keys.tag) or _Key(keys, self._own, True) for keys in opening}
+        for keys in returning:
+            self._keys[keys.tag] = before.get(keys.tag) or _Key(keys, self._own, False)
+        tags = [keys.tag for keys in opening]
+        for tag, key in self._keys.items():
+            key.is_open = tag in tags
+
+    def seal(self, payload: bytes, fingerprint: bytes = b"") -> bytes:
+        """Return `payload` as a datagram, under the primary or the key of that fingerprint.
 
         One bigger than `PAYLOAD_SIZE_MAX` is counted: it will travel in fragments.
+
+        Raises:
+            KeyError: there is no such key.
         """
+        key = self._keys[self._primary] if not fingerprint else self._named(fingerprint)
         self._counter += 1
         counter = self._counter.to_bytes(_COUNTER_SIZE, "big")
-        header = self._header + counter
+        header = key.header + counter
         self._sealed += 1
         if len(payload) > PAYLOAD_SIZE_MAX:
             self._oversized += 1
-        return header + self._cipher.encrypt(_NONCE_START + counter, payload, header)
+        return header + key.cipher.encrypt(_NONCE_START + counter, payload, header)
 
     def open_untrusted(self, datagram: bytes, source: Address) -> bytes:
         """Return the payload of a datagram that another node of the mesh sealed and that was not seen yet.
@@ -131,23 +192,25 @@ class Sealer:
         """
         if len(datagram) < OVERHEAD_BYTES:
             raise self._refuse("short", source)
-        if datagram[:TAG_SIZE] != self._tag:
+        key = self._keys.get(datagram[:TAG_SIZE])
+        if key is None:
             raise self._refuse("tag", source)
         if datagram[TAG_SIZE] != VERSION:
             raise self._refuse("version", source)
         if datagram[TAG_SIZE + 1] != KEY_ID:
             raise self._refuse("key", source)
-        name = datagram[_SENDER_AT:_COUNTER_AT]
-        if name == self._own:
+        own_part = datagram[_SENDER_AT:_COUNTER_AT]
+        if own_part == self._own:
             raise self._refuse("own", source)
+        name = datagram[:_COUNTER_AT]
         sender = self._senders.get(name)
         is_new = sender is None
         if sender is None:
-            sender = _Sender(self._cipher_of(name))
+            sender = _Sender(key.cipher_of(own_part))
         header = datagram[:HEADER_SIZE]
         counter_bytes = header[_COUNTER_AT:]
         counter = int.from_bytes(counter_bytes, "big")
-        if not sender.is_fresh(counter):
+        if not sender.is_fresh(counter, self._clock()):
             raise self._refuse("replay", source)
         try:
             payload = sender.cipher.decrypt(_NONCE_START + counter_bytes, datagram[HEADER_SIZE:], header)
@@ -162,8 +225,15 @@ class Sealer:
                 self._forgotten += 1
         else:
             self._senders.move_to_end(name)
+        if not key.is_open:
+            self._refused["old"] += 1
+            raise BadSeal("old", source, fingerprint=key.fingerprint, sender=own_part[:SENDER_SIZE])
         self._opened += 1
         return payload
+
+    def origin_of(self, datagram: bytes) -> tuple[bytes, bytes]:
+        """Return the first half of the sender's id, and the key's name, of a datagram that was opened."""
+        return datagram[_SENDER_AT : _SENDER_AT + SENDER_SIZE], self._keys[datagram[:TAG_SIZE]].fingerprint
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start; ``refused_<reason>`` for each of `REASONS`."""
@@ -182,6 +252,8 @@ class Sealer:
         self._refused[reason] += 1
         return BadSeal(reason, source)
 
-    def _cipher_of(self, sender_and_boot: bytes) -> ChaCha20Poly1305:
-        key = HKDFExpand(SHA256(), 32, _LABEL + sender_and_boot).derive(self._gossip_key)
-        return ChaCha20Poly1305(key)
+    def _named(self, fingerprint: bytes) -> _Key:
+        for key in self._keys.values():
+            if key.fingerprint == fingerprint:
+                return key
+        raise KeyError(fingerprint.hex())

@@ -9,23 +9,29 @@ bounded room (`swarm.net.handshakes`), from which strangers cannot keep newcomer
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
 from swarm.core.errors import RemoteProtocolError
+from swarm.core.ids import NodeId
 from swarm.net.dial import keep_alive
 from swarm.net.handshakes import Handshake, Handshakes
 from swarm.net.http import ObjectServer
-from swarm.net.keys import ALPN_SWARM, ROLE_NODE, Credentials, peer_identity
+from swarm.net.keys import ALPN_SWARM, ROLE_NODE, Credentials, key_of, peer_identity
 from swarm.net.peers import PeerLinks
 from swarm.net.session import Sessions
 from swarm.net.sockets import NodeSockets
+from swarm.net.tls_ring import TlsRing, ring_of
 from swarm.net.upgrade import accept_upgrade, receive_upgrade_untrusted, refuse_upgrade
-from swarm.net.websocket import TlsStream
+from swarm.net.websocket import TlsStream, WebSocket
 
 UPGRADE_TIMEOUT_S: Final = 10.0
 CONNECTION_COUNT_MAX: Final = 1024
+KEYS_SIZE_MAX: Final = 1024 * 1024
+"""Bytes of a message at /keys: three keys with four lists of 4,096 ids. Holders of old keys may send some."""
 ACCEPT_PAUSE_S: Final = 0.1
 
 _BUSY_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -39,6 +45,7 @@ _COUNTERS: Final = (
     "bad_certificate",
     "bad_upgrade",
     "wrong_role",
+    "old_key",
     "wrong_path",
 )
 
@@ -49,15 +56,27 @@ class Server:
     def __init__(
         self,
         sockets: NodeSockets,
-        credentials: Credentials,
+        credentials: Credentials | TlsRing,
         links: PeerLinks,
         sessions: Sessions,
         objects: ObjectServer,
+        keys: Callable[[WebSocket, NodeId], Awaitable[None]] | None = None,
     ) -> None:
-        """Prepare to serve on the TCP sockets of `sockets`, which stay the caller's to close."""
+        """Prepare to serve on the TCP sockets of `sockets`, which stay the caller's to close.
+
+        Args:
+            sockets: bound and listening.
+            credentials: of this node.
+            links: gets the WebSockets of nodes.
+            sessions: gets those of clients.
+            objects: gets HTTP.
+            keys: gets the WebSockets of nodes that exchange keys, None when there is nothing to exchange.
+        """
         self._sockets: Final = sockets
-        self._context: Final = credentials.server_context()
-        self._own: Final = credentials.identity
+        self._ring: Final = ring_of(credentials)
+        self._ring.listen(self._close_under)
+        self._scopes: Final[dict[trio.CancelScope, bytes]] = {}
+        self._keys: Final = keys
         self._links: Final = links
         self._sessions: Final = sessions
         self._objects: Final = objects
@@ -105,15 +124,20 @@ class Server:
             nursery.start_soon(self._serve, stream, self._handshakes.enter(source[0]))
 
     async def _serve(self, transport: trio.SocketStream, handshake: Handshake) -> None:
-        stream: TlsStream = trio.SSLStream(transport, self._context, server_side=True, https_compatible=True)
+        stream: TlsStream = trio.SSLStream(
+            transport, self._ring.server_context(), server_side=True, https_compatible=True
+        )
         try:
             if not await self._handshake(stream, handshake):
                 return
             role, identity = peer_identity(stream)
             if stream.selected_alpn_protocol() == ALPN_SWARM:
                 await self._serve_websocket(stream, role, identity)
+            elif not key_of(stream).is_open:
+                self._counts["old_key"] += 1
             else:
-                await self._objects.serve(stream)
+                with self._closable(stream):
+                    await self._objects.serve(stream)
         except RemoteProtocolError:
             self._counts["bad_certificate"] += 1
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -141,16 +165,41 @@ class Server:
         except (RemoteProtocolError, trio.TooSlowError):
             self._counts["bad_upgrade"] += 1
             return
-        if upgrade.path == "/peer":
-            if role != ROLE_NODE or identity == self._own:
-                self._counts["wrong_role"] += 1
-                await refuse_upgrade(stream, 403, "only other nodes of the mesh may open /peer")
-                return
+        is_other_node = role == ROLE_NODE and identity != self._ring.identity
+        if upgrade.path in ("/peer", "/keys") and not is_other_node:
+            self._counts["wrong_role"] += 1
+            await refuse_upgrade(stream, 403, f"only other nodes of the mesh may open {upgrade.path}")
+        elif upgrade.path == "/keys" and self._keys is not None:
+            websocket = await accept_upgrade(stream, upgrade, message_size_max=KEYS_SIZE_MAX)
+            await self._keys(websocket, identity)
+        elif not key_of(stream).is_open:
+            self._counts["old_key"] += 1
+            await refuse_upgrade(
+                stream, 403, "the mesh has a new key: ask for a new invitation (`swarm invite` on a node)"
+            )
+        elif upgrade.path == "/peer":
             websocket = await accept_upgrade(stream, upgrade, self._links.boot)
             await self._links.serve(websocket, identity, upgrade.boot)
         elif upgrade.path == "/client":
             websocket = await accept_upgrade(stream, upgrade)
-            await self._sessions.serve(websocket, role, identity)
+            with self._closable(stream):
+                await self._sessions.serve(websocket, role, identity)
         else:
             self._counts["wrong_path"] += 1
-            await refuse_upgrade(stream, 404, "a node has WebSockets at /peer and /client only")
+            await refuse_upgrade(stream, 404, "a node has WebSockets at /peer, /keys and /client only")
+
+    @contextmanager
+    def _closable(self, stream: TlsStream) -> Iterator[None]:
+        """Let what happens on a stream end when its key does not open any more."""
+        scope = trio.CancelScope()
+        self._scopes[scope] = key_of(stream).fingerprint
+        try:
+            with scope:
+                yield
+        finally:
+            del self._scopes[scope]
+
+    def _close_under(self, fingerprint: bytes) -> None:
+        for scope, key in self._scopes.items():
+            if key == fingerprint:
+                scope.cancel()

@@ -13,7 +13,7 @@ import trio
 
 from swarm.core.errors import RemoteProtocolError
 from swarm.core.records import Record
-from swarm.net.websocket import TlsStream, WebSocket
+from swarm.net.websocket import MESSAGE_SIZE_MAX, TlsStream, WebSocket
 
 HEADER_SIZE_MAX: Final = 16 * 1024
 BOOT_HEADER: Final = b"swarm-boot"
@@ -71,8 +71,10 @@ async def receive_upgrade_untrusted(stream: TlsStream) -> Upgrade:
     return Upgrade(path, key, headers.get(BOOT_HEADER, b""), connection.trailing_data[0])
 
 
-async def accept_upgrade(stream: TlsStream, upgrade: Upgrade, boot: bytes = b"") -> WebSocket:
-    """Agree to the request and return the open WebSocket.
+async def accept_upgrade(
+    stream: TlsStream, upgrade: Upgrade, boot: bytes = b"", message_size_max: int = MESSAGE_SIZE_MAX
+) -> WebSocket:
+    """Agree to the request and return the open WebSocket, which takes messages of up to so many bytes.
 
     Raises:
         trio.BrokenResourceError: the other side is gone.
@@ -86,7 +88,7 @@ async def accept_upgrade(stream: TlsStream, upgrade: Upgrade, boot: bytes = b"")
     if boot:
         lines.append(BOOT_HEADER + b": " + boot)
     await stream.send_all(b"\r\n".join([*lines, b"", b""]))
-    return WebSocket(stream, is_client=False, buffered=upgrade.trailing)
+    return WebSocket(stream, is_client=False, buffered=upgrade.trailing, message_size_max=message_size_max)
 
 
 async def refuse_upgrade(stream: TlsStream, status: int, reason: str) -> None:

@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 import trio
 
 from swarm.core.errors import ConnectionLost, DecodeError, RemoteProtocolError
+from swarm.net.keys import key_of
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024 * 1024
 """Bytes of a message: a job part of 64 MiB and what is around it."""
@@ -98,6 +99,11 @@ class WebSocket:
         self._is_close_sent = False
         self._close_code: int | None = None
         self._failure: RemoteProtocolError | None = None
+
+    @property
+    def key_fingerprint(self) -> bytes:
+        """Name of the key of the mesh under which the stream was opened."""
+        return key_of(self._stream).fingerprint
 
     async def send_messages(self, payloads: Sequence[Buffer]) -> None:
         """Send each payload as a message of its own, all in as few writes as possible.

@@ -13,7 +13,7 @@ from swarm.core.ids import Address, NodeId, ObjectName
 from swarm.net.http import ObjectServer
 from swarm.net.identity import NodeKey
 from swarm.net.invitation import new_secret
-from swarm.net.keys import Credentials, MeshKeys
+from swarm.net.keys import Credentials, KeyContext, MeshKeys
 from swarm.net.peers import PeerLinks
 from swarm.net.server import Server
 from swarm.net.session import Sessions
@@ -102,6 +102,8 @@ async def until(condition: object, timeout_s: float = 5.0) -> None:
 
 async def raw_tls(address: Address, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream]:
     """Return a TLS stream after its handshake, without any check of who answers."""
-    stream = trio.SSLStream(await trio.open_tcp_stream(*address), context, https_compatible=True)
+    name = context.server_name if isinstance(context, KeyContext) else None
+    transport = await trio.open_tcp_stream(*address)
+    stream = trio.SSLStream(transport, context, server_hostname=name, https_compatible=True)
     await stream.do_handshake()
     return stream

@@ -120,7 +120,7 @@ def test_join_without_an_invitation_says_whom_it_hears(lab: Lab) -> None:
     first = lab.nodes(NAMES[:1])[0]
     first.join("--new")
     host = lab.host()
-    beside = host.swarm("join", "--json", "--home", str(host.folder / "beside"))
+    beside = host.swarm("join", "--json", "--wait", "0", "--home", str(host.folder / "beside"))
     _, err = beside.communicate(timeout=30)
     assert beside.returncode == 4
     assert err.startswith("swarm: a mesh was heard nearby")

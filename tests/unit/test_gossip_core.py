@@ -119,8 +119,12 @@ def test_a_hello_is_answered_by_unicast_to_its_source() -> None:
     effects = core.take_effects()
     answers = packets(effects, messages.HELLO)
     assert [(packet.destination, packet.body[2]) for packet in answers] == [(source, False)]
-    assert core.addresses_of(ONE) == [("192.168.7.7", 7117), PLACE_ONE]
     assert MemberChanged(ONE, 1, "unknown", "alive") in effects
+    [challenge] = packets(effects, messages.PING)
+    assert challenge.destination == source
+    core.receive_packet(ONE, messages.ACK, [challenge.body[0], DIGEST, []], source, 0.1)
+    assert core.addresses_of(ONE) == [("192.168.7.7", 7117), PLACE_ONE]
+    effects = core.take_effects()
     persists = [effect for effect in effects if isinstance(effect, Persist) and effect.table == "members"]
     assert persists[-1].key == ONE
     assert persists[-1].value == pack(["n", [["192.168.7.7", 7117], list(PLACE_ONE)]])

@@ -10,7 +10,9 @@ from swarm.core.effects import Packet
 from swarm.core.ids import NodeId
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.core import Gossip
+from swarm.gossip.probe import SPARED_COUNT_MAX
 from swarm.gossip.rumours import SUSPECT, make_verdict
+from swarm.gossip.suspicion import EVIDENCE_ROUNDS_MAX
 from swarm.wire import messages
 from tests.unit.gossip_builder import (
     CONFIG,
@@ -151,6 +153,34 @@ def test_a_member_that_is_heard_is_not_accused_for_a_lost_answer() -> None:
     assert states(core)[ONE] == "alive"
     assert core.statistics()["accusations_spared"] == 1
     assert core.statistics()["awareness"] == 1
+
+
+def test_recordings_of_a_member_that_is_gone_put_its_death_off_for_a_bounded_time() -> None:
+    """Somebody sends what it once sent to others, in its place, as often as somebody asks it something."""
+    core = acquainted()
+    now = 0.0
+    while states(core)[ONE] != "dead":
+        now = core.next_deadline()
+        answer_pings_of_others(core, ONE)
+        core.receive_packet(ONE, messages.NACK, [99, []], PLACE_ONE, now)
+        assert now < 300.0
+    assert core.statistics()["accusations_spared"] == SPARED_COUNT_MAX
+    assert core.statistics()["verdicts_put_off"] == EVIDENCE_ROUNDS_MAX
+    core.check_invariants()
+
+
+def test_after_an_answer_lost_ones_are_forgiven_again() -> None:
+    core = acquainted()
+    for _ in range(3):
+        for _ in range(SPARED_COUNT_MAX):
+            now = wait_for_ping(core, ONE)
+            core.receive_packet(ONE, messages.NACK, [99, []], PLACE_ONE, now + 0.01)
+            pass_until(core, now + 1.0, ONE)
+        now = wait_for_ping(core, ONE)
+        [sequence] = [each for each, probe in core._detector.probes.items() if probe.target == ONE]
+        core.receive_packet(ONE, messages.ACK, [sequence, DIGEST, []], PLACE_ONE, now)
+    assert states(core)[ONE] == "alive"
+    assert core.statistics()["accusations_spared"] > 2 * SPARED_COUNT_MAX
 
 
 def test_many_lost_at_once_say_nothing_about_our_own_health() -> None:

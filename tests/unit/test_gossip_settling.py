@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from swarm.core.effects import Erase, Message, Persist
+from swarm.core.effects import Erase, Message, Packet, Persist
 from swarm.core.rng import Rng
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.core import Gossip
 from swarm.gossip.limits import choose_indexes
 from swarm.gossip.rumours import DEAD, SUSPECT, make_verdict
 from swarm.wire import messages
+from swarm.wire.codec import pack
 from tests.unit.gossip_builder import (
     DIGEST,
     ONE,
@@ -162,9 +163,55 @@ def test_a_packet_from_where_a_member_says_it_is_changes_nothing() -> None:
     ping(core, ONE, core_digest(core), 0.1)
     core.receive_packet(ONE, messages.PING, [8, b"o" * 16, DIGEST, []], ("10.0.0.2", 9999), 0.2)
     assert entry.sources == (), "the same host from another port"
-    core.receive_packet(ONE, messages.PING, [9, b"o" * 16, DIGEST, []], ("172.16.0.9", 1), 0.3)
-    assert core.addresses_of(ONE) == [("172.16.0.9", 7117), PLACE_ONE]
-    core.receive_packet(ONE, messages.PING, [9, b"o" * 16, DIGEST, []], PLACE_ONE, 0.4)
-    assert core.addresses_of(ONE) == [PLACE_ONE, ("172.16.0.9", 7117)]
     assert packets(core.take_effects(), messages.ACK)
     core.check_invariants()
+
+
+def test_a_source_is_believed_when_an_answer_to_a_new_question_comes_from_it() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    core.take_effects()
+    elsewhere = ("172.16.0.9", 1)
+    core.receive_packet(ONE, messages.PING, [9, b"o" * 16, DIGEST, []], elsewhere, 0.3)
+    [challenge] = packets(core.take_effects(), messages.PING)
+    assert (challenge.destination, challenge.body[1]) == (elsewhere, ONE)
+    assert core.addresses_of(ONE) == [PLACE_ONE], "whoever recorded the packet could have sent it from there"
+    answer: list[object] = [challenge.body[0], DIGEST, []]
+    core.receive_packet(TWO, messages.ACK, answer, elsewhere, 0.4)
+    core.receive_packet(ONE, messages.ACK, answer, ("172.16.0.10", 1), 0.4)
+    core.receive_packet(ONE, messages.ACK, [12345, DIGEST, []], elsewhere, 0.4)
+    assert core.addresses_of(ONE) == [PLACE_ONE]
+    core.receive_packet(ONE, messages.ACK, answer, elsewhere, 0.5)
+    assert core.addresses_of(ONE) == [("172.16.0.9", 7117), PLACE_ONE]
+    core.receive_packet(ONE, messages.ACK, answer, ("172.16.0.10", 1), 0.6)
+    assert core.addresses_of(ONE) == [("172.16.0.9", 7117), PLACE_ONE], "each question is answered once"
+    core.check_invariants()
+
+
+def test_what_comes_from_an_unproven_source_is_answered_with_no_more_than_it_is() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    hello(core, TWO, PLACE_TWO, 0.0)
+    core.take_effects()
+    assert len(core._membership.queue) > 0
+    for number, target in enumerate([b"o" * 16, TWO] * 5):
+        question: list[object] = [number, target, DIGEST, []]
+        core.receive_packet(ONE, messages.PING, question, ("172.16.0.9", 1), 0.5)
+        answers = [packet for packet in core.take_effects() if isinstance(packet, Packet)]
+        for answer in answers:
+            if answer.kind != messages.PING:
+                assert len(pack(answer.body)) <= len(pack(question)), answer
+    ping(core, ONE, core_digest(core), 0.6)
+    [ack] = packets(core.take_effects(), messages.ACK)
+    assert ack.body[2], "who asks from where it lives is told what is new"
+
+
+def test_recordings_from_everywhere_are_questioned_at_a_bounded_rate() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    core.take_effects()
+    for number in range(300):
+        source = (f"172.16.{number % 250}.9", 7117)
+        core.receive_packet(ONE, messages.RUMOURS, [[]], source, 0.3 + number / 1000)
+    assert len(packets(core.take_effects(), messages.PING)) <= 14
+    assert core.addresses_of(ONE) == [PLACE_ONE]

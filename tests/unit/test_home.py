@@ -13,7 +13,7 @@ from swarm.core.errors import ConfigError, LocalProtocolError, StorageError
 from swarm.core.ids import ObjectName, object_path
 from swarm.daemon.home import Home, HomeLock, default_home, read_json_file, running_pid, write_private
 from swarm.daemon.kept_objects import STORE_TABLE, KeptObjects
-from swarm.daemon.mesh_file import NotAllowed, choose_mesh, keep_mesh
+from swarm.daemon.mesh_file import NotAllowed, choose_mesh, keep_mesh, read_ring, write_ring
 from swarm.daemon.storage import Row, Write
 from swarm.net.invitation import Invitation, new_secret
 from swarm.net.keys import MeshKeys
@@ -131,8 +131,33 @@ def test_a_home_belongs_to_one_mesh(tmp_path: Path) -> None:
     other = Invitation(new_secret(), None, "second", []).to_text()
     with pytest.raises(ConfigError, match="belongs to the mesh 'first', but the invitation is for 'second'"):
         choose_mesh(home, other, found_new=False)
+    namesake = Invitation(new_secret(), None, "first", []).to_text()
+    with pytest.raises(ConfigError, match="the invitation is for another one of that name"):
+        choose_mesh(home, namesake, found_new=False)
     with pytest.raises(ConfigError, match="--new founds another: start another node with --home"):
         choose_mesh(home, "", found_new=True)
+
+
+def test_a_mesh_with_a_new_key_is_the_same_mesh(tmp_path: Path) -> None:
+    """Who slept too long joins with an invitation of the day; one older than its own changes nothing."""
+    home = Home(tmp_path)
+    first = Invitation(new_secret(), None, "m", [], 1)
+    keep_mesh(home, first, [])
+    newer = Invitation(new_secret(), None, "m", [], 2)
+    choice = choose_mesh(home, newer.to_text(), found_new=False)
+    assert (choice.invitation, choice.is_new_here) == (newer, True)
+    older = Invitation(new_secret(), None, "m", [])
+    assert choose_mesh(home, older.to_text(), found_new=False).invitation == first
+
+
+def test_keys_are_kept_for_the_owner_only(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert read_ring(home) == b""
+    write_ring(home, b"\x00\xffsecret")
+    assert home.keys.stat().st_mode & 0o777 == 0o600
+    assert read_ring(home) == b"\x00\xffsecret"
+    home.keys.write_bytes(b"\xff no base64")
+    assert read_ring(home) == b"\xff no base64", "damage is shown to the keyring, which says so"
 
 
 def test_a_client_cannot_join(tmp_path: Path) -> None:

@@ -140,3 +140,8 @@ def test_an_invitation_is_for_a_node_or_for_a_client() -> None:
         Invitation(SECRET, MeshKeys(SECRET).client_credentials(), "home", [])
     with pytest.raises(ConfigError):
         Invitation(b"short", None, "home", [])
+
+
+def test_the_number_of_the_key_travels_and_old_invitations_have_none() -> None:
+    assert Invitation.from_text(Invitation(SECRET, None, "m", ADDRESSES, 7).to_text()).number == 7
+    assert Invitation.from_text(Invitation(SECRET, None, "m", ADDRESSES).to_text()).number == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,11 +73,11 @@ def test_the_window_slides() -> None:
 
 @given(st.lists(st.integers(0, 3000), max_size=200))
 def test_the_window_agrees_with_a_set(order: list[int]) -> None:
-    window = seal._Sender(Sealer(KEYS, b"a" * 16)._cipher)
+    window = seal._Sender(ChaCha20Poly1305(bytes(32)))
     seen: list[int] = []
     for counter in order:
         naive = counter not in seen and counter > max(seen, default=-1) - seal.WINDOW_SIZE
-        assert window.is_fresh(counter) == naive
+        assert window.is_fresh(counter, 0.0) == naive
         if naive:
             window.mark(counter)
             seen.append(counter)
@@ -162,3 +163,73 @@ def test_a_big_payload_is_counted() -> None:
     a, b = _pair()
     assert b.open_untrusted(a.seal(bytes(5000)), SOURCE) == bytes(5000)
     assert a.statistics()["oversized"] == 1
+
+
+def test_any_open_key_opens_and_the_primary_seals() -> None:
+    a, b = _pair()
+    newer = MeshKeys(b"n" * 32)
+    b.use_keys([KEYS, newer], [])
+    a.use_keys([newer, KEYS], [])
+    assert a.seal(b"x")[:8] == newer.tag
+    assert b.open_untrusted(a.seal(b"under the newer key"), SOURCE) == b"under the newer key"
+    assert a.open_untrusted(b.seal(b"under the older key"), SOURCE) == b"under the older key"
+    a.use_keys([newer], [])
+    assert _refusal(a, b.seal(b"late")) == "tag"
+
+
+def test_what_comes_under_a_returning_key_is_a_hint_and_nothing_else() -> None:
+    a, b = _pair()
+    newer = MeshKeys(b"n" * 32)
+    b.use_keys([newer], [KEYS])
+    datagram = a.seal(b"let me in")
+    with pytest.raises(BadSeal) as caught:
+        b.open_untrusted(datagram, SOURCE)
+    refused = caught.value
+    assert (refused.reason, refused.fingerprint, refused.sender) == ("old", KEYS.fingerprint, b"a" * 8)
+    with pytest.raises(BadSeal) as caught:
+        b.open_untrusted(datagram, SOURCE)
+    assert caught.value.reason == "replay", "a recording is no sign of anybody"
+    forged = KEYS.tag + Sealer(MeshKeys(bytes(32)), b"a" * 16).seal(b"hello")[8:]
+    with pytest.raises(BadSeal) as caught:
+        b.open_untrusted(forged, SOURCE)
+    assert caught.value.reason == "seal", "the tag alone proves nothing"
+    beacon = b.seal(b"", KEYS.fingerprint)
+    assert a.open_untrusted(beacon, SOURCE) == b""
+    assert a.origin_of(beacon) == (b"b" * 8, KEYS.fingerprint)
+    with pytest.raises(KeyError):
+        a.seal(b"", newer.fingerprint)
+
+
+def test_what_was_sent_long_before_something_that_came_is_refused() -> None:
+    """What was sent to others is fresh to us, but it is a recording when it comes so late."""
+    now = [100.0]
+    receiver = Sealer(KEYS, b"r" * 16, lambda: now[0])
+    sender = Sealer(KEYS, b"s" * 16)
+    to_others = [sender.seal(b"to others") for _ in range(10)]
+    assert receiver.open_untrusted(sender.seal(b"one"), SOURCE) == b"one"
+    now[0] += 9.0
+    assert receiver.open_untrusted(to_others[0], SOURCE) == b"to others", "late, as packets may be"
+    now[0] += 11.0
+    later = sender.seal(b"two")
+    assert receiver.open_untrusted(sender.seal(b"three"), SOURCE) == b"three"
+    assert _refusal(receiver, to_others[1]) == "replay"
+    assert receiver.open_untrusted(later, SOURCE) == b"two"
+    now[0] += 3600.0
+    assert [_refusal(receiver, datagram) for datagram in to_others[2:]] == ["replay"] * 8
+    assert receiver.open_untrusted(sender.seal(b"four"), SOURCE) == b"four"
+
+
+def test_an_hour_of_recordings_is_refused() -> None:
+    """Five senders at a datagram a second each, all of it sent again in another order."""
+    receiver = Sealer(KEYS, b"r" * 16)
+    senders = [Sealer(KEYS, bytes([number]) * 16) for number in range(5)]
+    recorded = [sender.seal(b"something") for _ in range(3600) for sender in senders]
+    for datagram in recorded:
+        receiver.open_untrusted(datagram, SOURCE)
+    opened = receiver.statistics()["opened"]
+    for datagram in [*recorded[::-1], *recorded]:
+        with pytest.raises(BadSeal):
+            receiver.open_untrusted(datagram, ("203.0.113.9", 1))
+    counts = receiver.statistics()
+    assert counts["opened"] == opened
+    assert counts["refused_replay"] == 2 * len(recorded)
