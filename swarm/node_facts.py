@@ -5,13 +5,15 @@ by `Node.update_facts`: capacity, services. A description has a bound of its own
 services are told as names only, as many as fit (:data:`SERVICES_SIZE_MAX`), the short ones first. How many
 names were left out stands beside them, and a digest of all services with their parameters: whoever wants a
 parameter, or a name that was left out, asks the node itself over a stream, and need not ask again until the
-digest is another.
+digest is another. What changes all the time (`swarm.node_capacity`) gives way to what stays: beside many long
+tags the sensors that matter least are left out.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from swarm.node_capacity import CHANGING
 from swarm.wire.codec import pack
 
 SERVICES: Final = "services"
@@ -41,7 +43,7 @@ def merged(facts: dict[str, object], changes: dict[str, object]) -> dict[str, ob
 
 
 def fitted(facts: dict[str, object], size_max: int) -> dict[str, object]:
-    """Return facts whose names of services are as many as there is room for.
+    """Return facts with as many sensors, and then names of services, as there is room for.
 
     Args:
         facts: all names of services in them, in any order.
@@ -49,7 +51,8 @@ def fitted(facts: dict[str, object], size_max: int) -> dict[str, object]:
     """
     names = facts.get(SERVICES)
     if not isinstance(names, list):
-        return facts
+        return _without_surplus(facts, size_max)
+    facts = _without_surplus(merged(facts, {SERVICES: None}), size_max - 2 * _SPARE_BYTES)
     result = merged(facts, {SERVICES: [], SERVICES_LEFT_OUT: None})
     room = min(SERVICES_SIZE_MAX, size_max - len(pack(result)) - _SPARE_BYTES)
     told: list[object] = []
@@ -64,6 +67,16 @@ def fitted(facts: dict[str, object], size_max: int) -> dict[str, object]:
         result[SERVICES_LEFT_OUT] = len(names) - len(told)
     if not told:
         del result[SERVICES]
+    return result
+
+
+def _without_surplus(facts: dict[str, object], size_max: int) -> dict[str, object]:
+    """Return the facts without those sensors for which there is no room, the least important ones."""
+    result = facts
+    for index in range(len(CHANGING)):
+        if len(pack(result)) <= size_max:
+            break
+        result = merged(result, {CHANGING[len(CHANGING) - 1 - index]: None})
     return result
 
 

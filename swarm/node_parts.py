@@ -13,7 +13,7 @@ from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
 from swarm.node_facts import fitted, merged
 from swarm.node_restore import remembered_addresses, stored_ballot
-from swarm.node_views import mesh_status, own_facts, work_status
+from swarm.node_views import mesh_status, own_capacity, own_facts, work_status
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.gateway import Gateway
 from swarm.scheduler.invariants import check_scheduler
@@ -130,6 +130,7 @@ class NodeParts:
         """Return what `swarm status --json` shows, without what only the daemon knows."""
         value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
         value.update(work_status(self.scheduler, self.records, self.exec))
+        value.update(own_capacity(self._facts, self.exec))
         value["draining"] = self._facts.get("draining") is True
         value["clients"] = self.gateway.session_count()
         return value

@@ -7,6 +7,7 @@ from swarm.core.ids import NodeId, short
 from swarm.election.core import Election
 from swarm.exec.core import ExecCore
 from swarm.gossip.members import Member
+from swarm.node_capacity import REASON, SLOTS_FREE, capacity_row, own_reason
 from swarm.node_config import NodeConfig
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.records import JobRecords
@@ -52,6 +53,17 @@ def work_status(scheduler: Scheduler, records: JobRecords, core: ExecCore) -> di
     return {"jobs": known, "running": len(running), "is_idle": not running}
 
 
+def own_capacity(facts: dict[str, object], core: ExecCore) -> dict[str, object]:
+    """Return the capacity of this node as it is now, which others may learn a little later."""
+    is_draining = facts.get("draining") is True
+    row = capacity_row(facts, True)
+    slots = core.statistics()
+    row["slots"] = facts.get("cores")
+    row[SLOTS_FREE] = slots["slots"] - slots["slots_used_now"]
+    row[REASON] = own_reason(is_draining, len(core.attempts))
+    return row
+
+
 def node_row(member: Member, leader: NodeId) -> dict[str, object]:
     """Return one object of `swarm nodes --json`; facts that the member did not tell are None."""
     facts = member.facts
@@ -73,7 +85,7 @@ def node_row(member: Member, leader: NodeId) -> dict[str, object]:
         "tags": facts.get("tags"),
         "services": facts.get("services", []),
         "services_more": facts.get("services_more", 0),
-        "reason": "draining" if is_there and facts.get("draining") is True else "",
+        **capacity_row(facts, is_there),
     }
 
 

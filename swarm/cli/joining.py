@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 @click.option("--no-multicast", is_flag=True, help="Reach others by addresses only.")
 @click.option("--scan", is_flag=True, help="Ask every host of the own /24 too (private networks only).")
 @click.option("--interface", multiple=True, metavar="NAME", help="Interface for discovery; may be repeated.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Times that suit the network: lan (default), local, wan or phone (see docs/NETWORKS.md).",
+)
 @click.option("--cores", metavar="N", help="How many cores the mesh may use (default: all).")
 @click.option("--memory", metavar="SIZE", help="How much memory the mesh may use, such as 2G.")
 @click.option("--disk", metavar="SIZE", help="How much disk the mesh's objects may take, such as 10G.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from swarm.cli.machines import battery_text, heat_text, known_text, machine_text
 from swarm.cli.shared import (
     ask,
     connect,
@@ -39,9 +40,9 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
     click.echo(f"members  {states}")
     jobs = ", ".join([f"{count} {state}" for state, count in value.get("jobs", {}).items() if count])
     click.echo(f"jobs     {jobs or 'none'}")
-    for key, item in value.items():
-        if key == "reason" and item:
-            click.echo(f"reason   {item}")
+    click.echo(f"machine  {machine_text(value)}")
+    if value.get("reason"):
+        click.echo(f"reason   {value['reason']}")
     for notice in value.get("notices", []):
         click.echo(f"notice   {notice.get('text', '')}")
 
@@ -113,8 +114,13 @@ def _print_nodes(rows: list[dict[str, Any]]) -> None:
         "state",
         "",
         "slots",
+        "free",
         "speed",
+        "load",
         "memory",
+        "battery",
+        "heat",
+        "network",
         "python",
         "arch",
         "tags",
@@ -129,9 +135,14 @@ def _print_nodes(rows: list[dict[str, Any]]) -> None:
                 row.get("address"),
                 row.get("state"),
                 "leader" if row.get("leader") else "",
-                row.get("slots"),
-                row.get("speed"),
+                known_text(row.get("slots")),
+                known_text(row.get("slots_free")),
+                known_text(row.get("speed")),
+                known_text(row.get("load")),
                 size_text(row.get("memory")),
+                battery_text(row),
+                heat_text(row.get("temperature")),
+                known_text(row.get("network")),
                 row.get("python"),
                 row.get("arch"),
                 " ".join([str(tag) for tag in row.get("tags") or []]),

@@ -7,6 +7,7 @@ with one line for people, and then nothing is left behind but the directories.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import sys
@@ -18,6 +19,7 @@ from swarm.core.errors import DecodeError
 from swarm.core.ids import Address
 from swarm.core.rng import Rng
 from swarm.daemon import host
+from swarm.daemon.capacity import Capacity, CapacityKeeper, SystemSensors
 from swarm.daemon.clock import SystemClock, Watch
 from swarm.daemon.config_file import Settings, load_settings
 from swarm.daemon.driver import Driver
@@ -31,6 +33,7 @@ from swarm.daemon.mesh_file import MeshChoice, choose_mesh
 from swarm.daemon.options import DaemonOptions
 from swarm.daemon.recorder import Recorder
 from swarm.daemon.renewal import identity_facts
+from swarm.daemon.sensor_commands import CommandSensors
 from swarm.daemon.services import make_registry, service_facts
 from swarm.daemon.storage import Journal, Row
 from swarm.gossip.config import GossipConfig
@@ -40,6 +43,7 @@ from swarm.net.seal import Sealer
 from swarm.net.sockets import NodeSockets, open_sockets
 from swarm.net.udp import UdpEndpoint
 from swarm.node import Node
+from swarm.node_capacity import IDLE
 from swarm.node_config import NodeConfig
 from swarm.node_facts import merged
 from swarm.registry.registry import Registry
@@ -111,7 +115,7 @@ class Assembly:
 
     def _make_node(self, journal: Journal, rows: list[Row]) -> None:
         seed = secrets.token_hex(_SEED_SIZE)
-        gossip = GossipConfig()
+        gossip = GossipConfig.named(self.settings.preset)
         self.hearing: Hearing = Hearing(time.monotonic, gossip.hello_interval_max_s)
         self.inputs: Inputs = Inputs(self.sealer, self.hearing, self.log)
         self.udp: UdpEndpoint = UdpEndpoint(
@@ -129,7 +133,10 @@ class Assembly:
         self.registry.look()
         machine = host.facts(self.settings.memory_bytes, list(self.settings.tags))
         machine.update(identity_facts(self.home))
-        facts = merged(machine, service_facts(self.registry))
+        sensors, capacity = SystemSensors(self._interface_names), Capacity(host.memory_bytes())
+        slots = math.ceil(self.settings.cores)
+        told = capacity.facts(sensors.read(), slots, IDLE, time.monotonic())
+        facts = merged(merged(machine, service_facts(self.registry)), told)
         config = NodeConfig(
             node_id=self.key.node_id,
             name=self.settings.name,
@@ -158,8 +165,20 @@ class Assembly:
         self.keys.attach(self.node.gossip.members, self.udp)
         self.driver: Driver = Driver(self.node, journal, self.log, Watch(SystemClock()), recorder)
         self._exit.callback(self.driver.close)
+        self.keeper: CapacityKeeper = CapacityKeeper(
+            sensors=sensors,
+            commands=CommandSensors(),
+            capacity=capacity,
+            told=told,
+            view=self.node.capacity,
+            tell=self.driver.update_facts,
+            log=self.log,
+        )
         self.kept: KeptObjects = KeptObjects(self.home.store, self.driver.persist)
         self.restored_objects: list[KeptObject] = self.kept.restore(rows)
+
+    def _interface_names(self) -> list[str]:
+        return [interface.name for interface in self.udp.usable_interfaces()]
 
     def seeds(self) -> list[Address]:
         """Return the addresses to try: given now, kept in the mesh file, in the invitation."""

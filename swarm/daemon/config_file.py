@@ -23,6 +23,7 @@ from swarm.daemon import host
 from swarm.daemon.home import read_json_file, write_private
 from swarm.daemon.json_text import to_json
 from swarm.daemon.options import DaemonOptions
+from swarm.gossip.config import PRESETS
 from swarm.registry.files import SYSTEM_FOLDER
 
 PORT_DEFAULT: Final = 7117
@@ -39,6 +40,7 @@ _SETTINGS: Final = (
     "interface",
     "no_multicast",
     "scan",
+    "preset",
     "cores",
     "memory",
     "disk",
@@ -68,6 +70,7 @@ class Settings:
         interfaces: for discovery, empty for all usable ones.
         use_multicast: whether to look for others by multicast and broadcast.
         use_scan: whether to ask every host of the own network.
+        preset: which times of gossip suit the network, a name of `swarm.gossip.config.PRESETS`.
         cores: share of the machine for tasks, in cores, > 0.
         memory_bytes: for tasks, > 0.
         store_bytes_max: for objects on disk, > 0.
@@ -84,6 +87,7 @@ class Settings:
     interfaces: tuple[str, ...]
     use_multicast: bool
     use_scan: bool
+    preset: str
     cores: float
     memory_bytes: int
     store_bytes_max: int
@@ -153,6 +157,7 @@ def load_settings(
         interfaces=tuple(source.texts("interface")[0]),
         use_multicast=not source.switch("no_multicast"),
         use_scan=source.switch("scan"),
+        preset=_preset(source),
         cores=_cores(source),
         memory_bytes=_size(source, "memory", host.memory_bytes()),
         store_bytes_max=_size(source, "disk", _disk_default(store)),
@@ -291,6 +296,13 @@ def _peers(source: _Source) -> tuple[Address, ...]:
     if len(texts) > PEER_COUNT_MAX:
         raise ConfigError(f"{where} names {len(texts)} addresses; at most {PEER_COUNT_MAX} are tried")
     return tuple([parse_address(text, where) for text in texts])
+
+
+def _preset(source: _Source) -> str:
+    preset, where = source.text("preset", PRESETS[0])
+    if preset not in PRESETS:
+        raise ConfigError(f"{where} is {preset!r}; there are {', '.join(PRESETS)} (docs/NETWORKS.md)")
+    return preset
 
 
 def _cores(source: _Source) -> float:

@@ -32,6 +32,7 @@ from swarm.core.ids import Address, short
 from swarm.daemon.admission import Admission
 from swarm.daemon.api import LocalApi
 from swarm.daemon.assembly import Assembly
+from swarm.daemon.capacity import CapacityKeeper
 from swarm.daemon.config_file import daemon_environment, keep_options
 from swarm.daemon.discovery_view import DiscoveryView, NodeGround
 from swarm.daemon.home import write_private
@@ -281,6 +282,7 @@ class Daemon:
             "objects": self.object_server.statistics(),
             "fetches": self.object_client.statistics(),
             "services": self.services.statistics(),
+            "capacity": parts.keeper.statistics(),
         }
 
     async def _main(self) -> None:
@@ -312,6 +314,7 @@ class Daemon:
         parts.driver.start(seeds)
         await nursery.start(functools.partial(_run_part, self.services))
         await nursery.start(functools.partial(_run_part, self.seeker))
+        await nursery.start(functools.partial(_run_part, parts.keeper))
         for name, digest, size, encoding in parts.restored_objects:
             parts.driver.on_object_put(name, digest, size, encoding)
         if parts.mesh.is_new_here:
@@ -421,6 +424,7 @@ class Daemon:
             "uptime_s": round(parts.uptime_s(), 3),
             "version": __version__,
             "compiled": is_compiled(),
+            "preset": parts.settings.preset,
             "journal_error": parts.driver.statistics()["journal_error"],
             "notices": self.view.notices(self.seeker.dead_ways),
         }
@@ -457,7 +461,17 @@ def _begin_again(options: DaemonOptions, assembly: Assembly, lifeline: int, repo
 
 
 async def _run_part(
-    part: UdpEndpoint | PeerLinks | Server | MeshWorld | LocalApi | ServiceParts | Seeker | KeyService,
+    part: (
+        UdpEndpoint
+        | PeerLinks
+        | Server
+        | MeshWorld
+        | LocalApi
+        | ServiceParts
+        | Seeker
+        | KeyService
+        | CapacityKeeper
+    ),
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await part.run(task_status=task_status)

@@ -15,7 +15,7 @@ from typing import Final
 
 from swarm.daemon.home import default_home
 
-_TEXTS: Final = ("name", "listen", "cores", "memory", "disk", "services")
+_TEXTS: Final = ("name", "listen", "preset", "cores", "memory", "disk", "services")
 _LISTS: Final = ("peer", "interface", "tag")
 _SWITCHES: Final = (
     "no_multicast",
@@ -43,6 +43,7 @@ class DaemonOptions:
         interface: interfaces for discovery; none: all usable ones.
         no_multicast: reach others by addresses only.
         scan: ask every host of the own /24, in private networks.
+        preset: times of gossip that suit the network: ``lan``, ``local``, ``wan`` or ``phone``.
         cores, memory, disk: what the mesh may use (``2``, ``1.5G``).
         tag: texts ``key=value``.
         services: folder of the services of this machine, where service files are looked for.
@@ -64,6 +65,7 @@ class DaemonOptions:
     interface: tuple[str, ...] = ()
     no_multicast: bool = False
     scan: bool = False
+    preset: str | None = None
     cores: str | None = None
     memory: str | None = None
     disk: str | None = None

@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from swarm.core.errors import ConfigError
+
+FACT_BANDS: Final = (
+    ("load", 1.0, 0.5),
+    ("memory_free", 268435456.0, 0.25),
+    ("battery", 5.0, 0.0),
+    ("temperature", 8.0, 0.0),
+    ("slots_free", 0.0, 0.25),
+)
+"""How far the numbers of a node's capacity move without being told again: what alters no decision.
+
+* ``load``: one process more or less that wants a core; on a loaded machine half as much again.
+* ``memory_free``, bytes: 256 MiB, the smallest memory that a task is likely to ask for, or a quarter.
+* ``battery``, percent: a laptop loses 5 in a quarter of an hour, so that is how often it tells.
+* ``temperature``, degrees Celsius: a resting processor wanders by some 5; limits lie 10 and more apart.
+* ``slots_free``: a quarter of them; none and one are always told apart.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +69,11 @@ class GossipConfig:
             rumour about this node, some 400 bytes, sent some 6 times by each of 20 nodes.
         fact_changes_per_s: changes per second of all nodes together in a large mesh: with it the
             traffic for facts that change is the same for a node in a mesh of 20 and of 500.
+        fact_numbers_intervals: where nothing changed but numbers that have a band, so many such intervals
+            lie between two changes, >= 1: a load or a temperature never keeps a service or an unplugged
+            charger waiting.
         fact_bands: (fact, absolute, share): a number that moved by no more than the larger of the two
-            from what was told is not told again.
+            from what was told is not told again. :data:`FACT_BANDS`.
         members_max: entries of the table, dead ones included; the longest dead makes room.
         addresses_max: addresses kept for a member.
         incarnation_jump_max: a claim that raises a known incarnation further than this is dropped.
@@ -113,7 +133,8 @@ class GossipConfig:
     fact_changes_burst: int = 4
     fact_interval_s: float = 10.0
     fact_changes_per_s: float = 1.0
-    fact_bands: tuple[tuple[str, float, float], ...] = ()
+    fact_numbers_intervals: float = 3.0
+    fact_bands: tuple[tuple[str, float, float], ...] = FACT_BANDS
     members_max: int = 10000
     addresses_max: int = 8
     incarnation_jump_max: int = 2**20
@@ -170,6 +191,7 @@ class GossipConfig:
         _check_positive("fact_interval_s", self.fact_interval_s)
         _check_positive("fact_changes_per_s", self.fact_changes_per_s)
         _check_least("fact_changes_burst", self.fact_changes_burst, 1)
+        _check_least("fact_numbers_intervals", self.fact_numbers_intervals, 1)
         for fact, absolute, share in self.fact_bands:
             if absolute < 0 or share < 0:
                 raise ConfigError(f"fact_bands: {fact} has a band of {absolute} and {share}, both are >= 0")
@@ -181,13 +203,41 @@ class GossipConfig:
             raise ConfigError("hello_burst_s must start with 0")
 
     @staticmethod
+    def named(name: str) -> GossipConfig:
+        """Return the preset of a name, one of :data:`PRESETS`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if name == "lan":
+            return GossipConfig.lan()
+        if name == "local":
+            return GossipConfig.local()
+        if name == "wan":
+            return GossipConfig.wan()
+        if name == "phone":
+            return GossipConfig.phone()
+        raise ConfigError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
+
+    @staticmethod
     def lan() -> GossipConfig:
-        """Return the settings for one local network: the defaults."""
+        """Return the settings for one local network: the defaults, whose reasons stand above."""
         return GossipConfig()
 
     @staticmethod
     def local() -> GossipConfig:
-        """Return settings for nodes on one host: the same protocol, everything a little faster."""
+        """Return settings for nodes on one host: the same protocol, twice as fast.
+
+        Packets of the loopback cost nothing and are not lost, so what limits is the host's scheduler: a busy
+        one lets a process wait for some 100 ms.
+
+        * probe_interval_s 0.5: a silent death is known in half the time, for twice the packets.
+        * probe_timeout_s 0.25: half an interval, as in every preset.
+        * probe_timeout_min_s 0.1: round trips are below 1 ms; this is for the scheduler alone.
+        * probe_timeout_max_s 0.5: an interval, so that at most two probes of one member overlap.
+        * nack_after_s 0.15: with the timeout 0.4 s, before the probe ends after two timeouts, 0.5 s.
+        * spread_interval_s 0.1: a rumour takes log3(n) rounds: 20 nodes in 0.3 s.
+        """
         return GossipConfig(
             probe_interval_s=0.5,
             probe_timeout_s=0.25,
@@ -199,7 +249,20 @@ class GossipConfig:
 
     @staticmethod
     def wan() -> GossipConfig:
-        """Return settings for routed networks with round trips of hundreds of milliseconds."""
+        """Return settings for routed networks with round trips of hundreds of milliseconds.
+
+        Routes flap for some ten seconds and links lose packets in bursts, so a verdict takes longer. Round
+        trips go up to 0.6 s (a satellite), through a helper up to twice that.
+
+        * probe_interval_s 5: as in memberlist's WAN settings; a fifth of the packets.
+        * probe_timeout_s 2: three of the longest round trips, for a peer not measured yet.
+        * probe_timeout_max_s 3: the helpers of a probe need the rest of its interval.
+        * nack_after_s 1.5: with the timeout 3.5 s, before the probe ends after two timeouts, 4 s.
+        * suspicion_multiplier 4: the shortest suspicion is 20 s, longer than a route needs to come back, and
+          time for four probes by others.
+        * spread_interval_s 0.5: as in memberlist's WAN settings: more often than a round trip tells it twice.
+        * confirm_timeout_s 1: a refusal is confirmed by pings that need a whole round trip.
+        """
         return GossipConfig(
             probe_interval_s=5.0,
             probe_timeout_s=2.0,
@@ -212,13 +275,29 @@ class GossipConfig:
 
     @staticmethod
     def phone() -> GossipConfig:
-        """Return settings for a battery: fewer packets of its own, more patience."""
+        """Return settings for a battery: fewer packets of its own, more patience.
+
+        A radio that is woken stays on for some seconds, and while it sleeps packets wait for it, on
+        power-saving Wi-Fi for up to 2 s. How often others ask this node, their own presets decide.
+
+        * probe_interval_s 2: half the probes; its share of the mesh's detection is small anyhow.
+        * probe_timeout_max_s 2: the 99th percentile of power-saving Wi-Fi.
+        * hello_interval_max_s 32: hellos to everybody wake every radio around; those of other members, every
+          4 s at latest, are answered all the same, and a start, a wake-up or a new network still burst.
+        * reconnect_interval_max_s 30: others look for who is away; this is for a mesh of phones alone.
+        * fact_interval_s 30: a change makes everybody send some packets, also to this node.
+        """
         return GossipConfig(
             probe_interval_s=2.0,
             probe_timeout_max_s=2.0,
             hello_interval_max_s=32.0,
             reconnect_interval_max_s=30.0,
+            fact_interval_s=30.0,
         )
+
+
+PRESETS: Final = ("lan", "local", "wan", "phone")
+"""Names of the presets: for one network, one host, routed networks, a battery."""
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -1,13 +1,17 @@
 """Facts that change while a node runs: what is worth telling, and how often.
 
 A fact that changed makes a new description of the node, under a higher incarnation, which reaches everybody:
-its cost grows with the mesh. So three things stand between a measurement and a rumour:
+its cost grows with the mesh. So some things stand between a measurement and a rumour:
 
 * a *band* per number: what moved less than that from what was told last is no change (hysteresis). A number
   that comes or goes always is one;
 * a token bucket: `fact_changes_burst` changes at once, then one per `fact_interval_s`, or more seldom in a
   large mesh, so that all nodes together make about `fact_changes_per_s` a second;
+* a pause where nothing but numbers with bands changed: `fact_numbers_intervals` of those intervals since the
+  last change, so that numbers take a third of the tokens and the rest is there for what is urgent;
 * what may not be told yet waits, and only the latest waits: a fact that changed back in time is never told.
+
+A change that is told carries all numbers as they are: it costs no more and saves later ones.
 """
 
 from __future__ import annotations
@@ -42,6 +46,17 @@ def settled(
     return result
 
 
+def is_of_numbers(
+    told: dict[str, object], wanted: dict[str, object], bands: tuple[tuple[str, float, float], ...]
+) -> bool:
+    """Return whether the facts differ in nothing but those that have a band, there or missing."""
+    before, after = dict(told), dict(wanted)
+    for name, _, _ in bands:
+        before.pop(name, None)
+        after.pop(name, None)
+    return before == after
+
+
 def change_interval_s(config: GossipConfig, member_count: int) -> float:
     """Return the seconds between two changes that a node may tell in the long run, > 0.
 
@@ -60,6 +75,8 @@ class FactChanges:
         self._config: Final = config
         self._tokens = float(config.fact_changes_burst)
         self._filled = 0.0
+        self._told_at = -math.inf
+        self._is_patient = False
         self._wanted: dict[str, object] | None = None
 
     def want(self, facts: dict[str, object]) -> None:
@@ -85,24 +102,34 @@ class FactChanges:
         wanted = self._wanted
         if wanted is None:
             return None
-        changed = settled(told, wanted, self._config.fact_bands)
-        if changed == told:
+        bands = self._config.fact_bands
+        if settled(told, wanted, bands) == told:
             self._wanted = None
             return None
+        self._is_patient = is_of_numbers(told, wanted, bands)
         self._fill(member_count, now)
-        if self._tokens < 1.0:
+        if self._tokens < 1.0 or now < self._patient_until(member_count):
             return None
         self._tokens -= 1.0
+        self._told_at = now
         self._wanted = None
-        return changed
+        return wanted
 
     def next_at(self, member_count: int, now: float) -> float:
-        """Return when :meth:`take` is worth another try, `math.inf` when nothing waits."""
+        """Return when :meth:`take`, which just gave nothing, is worth another try; `math.inf` for never."""
         if self._wanted is None:
             return math.inf
         self._fill(member_count, now)
         missing = max(0.0, 1.0 - self._tokens)
-        return now + to_ms(missing * change_interval_s(self._config, member_count)) + 0.001
+        filled_at = now + to_ms(missing * change_interval_s(self._config, member_count)) + 0.001
+        return max(filled_at, self._patient_until(member_count))
+
+    def _patient_until(self, member_count: int) -> float:
+        """Return when what waits may be told, by what it is: numbers alone have patience."""
+        if not self._is_patient:
+            return -math.inf
+        interval_s = change_interval_s(self._config, member_count)
+        return self._told_at + to_ms(self._config.fact_numbers_intervals * interval_s)
 
     def _fill(self, member_count: int, now: float) -> None:
         gained = (now - self._filled) / change_interval_s(self._config, member_count)

@@ -72,7 +72,7 @@ def test_changes_are_bounded_and_the_last_one_is_told_in_the_end(
         wanted = facts
     raised = incarnation(core) - 5
     assert raised <= CONFIG.fact_changes_burst + now / CONFIG.fact_interval_s + 1e-6
-    run_until(core, now + 2 * CONFIG.fact_interval_s)
+    run_until(core, now + (1 + CONFIG.fact_numbers_intervals) * CONFIG.fact_interval_s)
     told = own_facts(core)
     assert settled(told, wanted, BANDS) == told, "what is told is what is, but for numbers within their bands"
     assert set(told) == set(wanted)
@@ -106,6 +106,52 @@ def test_slow_drift_is_told_when_it_has_left_the_band() -> None:
     assert isinstance(told, float)
     assert abs(told - 2.99) <= 0.5
     assert incarnation(core) - 5 <= 4
+
+
+numbers_now = st.fixed_dictionaries(
+    {"charging": st.just(True)},
+    optional={"load": st.floats(0, 99, allow_nan=False), "free": st.integers(0, 9)},
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 9, allow_nan=False), numbers_now), min_size=30, max_size=80))
+@settings(deadline=None)
+def test_numbers_alone_have_patience_and_leave_room_for_what_is_urgent(
+    storm: list[tuple[float, dict[str, object]]],
+) -> None:
+    core = make()
+    core.update_facts({"load": 1.0, "charging": True}, 0.0)
+    before, now, began = incarnation(core), 0.0, CONFIG.fact_numbers_intervals * CONFIG.fact_interval_s
+    for pause_s, facts in storm:
+        now += pause_s
+        run_until(core, now)
+        core.update_facts(facts, now)
+        assert incarnation(core) - before <= now / began
+    core.update_facts({"load": 50.0, "charging": False}, now)
+    assert own_facts(core) == {"load": 50.0, "charging": False}, "an unplugged charger waits for no number"
+    core.check_invariants()
+
+
+def test_a_change_that_is_told_brings_the_numbers_up_to_date() -> None:
+    core = make()
+    core.update_facts({"load": 1.4}, 1.0)
+    assert own_facts(core) == {"load": 1.0}
+    core.update_facts({"load": 1.4, "network": "wifi"}, 2.0)
+    assert own_facts(core) == {"load": 1.4, "network": "wifi"}
+
+
+def test_numbers_that_move_for_ever_cost_a_mesh_a_third_of_what_may_change() -> None:
+    mesh = started_mesh(20)
+    mesh.run(60.0)
+    told = sum([incarnation(host.gossip) for host in mesh.hosts])
+    for second in range(120):
+        for host in mesh.hosts:
+            host.gossip.update_facts({"load": float(second % 2) * 50, "temperature": second % 90}, mesh.now)
+            mesh.perform(host)
+        mesh.run(1.0)
+    told = sum([incarnation(host.gossip) for host in mesh.hosts]) - told
+    assert 20 < told <= 20 * (1 + 120 / 30)
+    mesh.check()
 
 
 def test_a_sensor_that_goes_is_missing_and_not_zero() -> None:
@@ -199,7 +245,7 @@ def test_a_mesh_whose_nodes_all_change_all_the_time_stays_within_its_bound() -> 
     before = sum([host.sent_bytes for host in mesh.hosts])
     for second in range(120):
         for host in mesh.hosts:
-            host.gossip.update_facts({"load": float(second), "pad": "x" * 200}, mesh.now)
+            host.gossip.update_facts({"network": str(second), "pad": "x" * 200}, mesh.now)
             mesh.perform(host)
         mesh.run(1.0)
     sent = sum([host.sent_bytes for host in mesh.hosts]) - before

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from swarm.cli import looking, running
+from swarm.cli.machines import battery_text
 from swarm.cli.main import run
 from swarm.cli.running import PrefixPrinter, choose_nodes, exit_code_of
 from swarm.client.scripts import script_payload
@@ -88,6 +89,29 @@ def test_status(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out)["compiled"] in (True, False)
 
 
+def test_status_shows_the_machine(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"slots": 4.0, "slots_free": 3, "load": 0.5, "battery": 80, "charging": False, "reason": "idle"}
+    answers["status"] = {"name": "pi", "node": "abc", **known, "temperature": 47.6, "network": "wifi"}
+    assert run(["status"]) == 0
+    out = capsys.readouterr().out
+    line = "machine  3 of 4 slots free; load 0.5; battery 80 %, being drained; heat 48C; network wifi\n"
+    assert line in out
+    assert "reason   idle\n" in out
+    answers["status"] = {"name": "pi", "node": "abc", "slots": 4.0, "slots_free": 0, "battery": None}
+    assert run(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "machine  0 of 4 slots free; load -; battery -; heat -; network -\n" in out
+    assert "reason" not in out
+
+
+@pytest.mark.parametrize(
+    ("battery", "charging", "expected"),
+    [(80, False, "80%"), (80, True, "80%+"), (80, None, "80%"), (None, True, "?%+"), (None, None, "-")],
+)
+def test_batteries_in_a_table(battery: object, charging: object, expected: str) -> None:
+    assert battery_text({"battery": battery, "charging": charging}) == expected
+
+
 def test_status_tells_what_people_should_know(
     answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +144,7 @@ def test_nodes(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
     assert len(lines) == 4
     assert "leader" in lines[1]
     assert "1.0 GB" in lines[2]
+    assert len(lines[2].split()) >= 12, "what is unknown is a dash"
     assert run(["nodes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == NODES
 

@@ -91,6 +91,20 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.tags == ("arm", "gpu=no")
 
 
+def test_a_preset_comes_from_all_sources_and_is_kept(tmp_path: Path) -> None:
+    assert load(tmp_path).preset == "lan"
+    assert load(tmp_path, toml="preset = 'wan'").preset == "wan"
+    assert load(tmp_path, environment={"SWARM_PRESET": "phone"}).preset == "phone"
+    assert load(tmp_path, DaemonOptions(preset="local"), {"SWARM_PRESET": "phone"}).preset == "local"
+    kept = tmp_path / "options.json"
+    keep_options(kept, DaemonOptions(preset="phone"))
+    (tmp_path / "swarm.toml").unlink()
+    again = load_settings(DaemonOptions(), {}, tmp_path / "swarm.toml", tmp_path / "store", kept)
+    assert again.preset == "phone"
+    with pytest.raises(ConfigError, match="SWARM_PRESET is 'moon'"):
+        load(tmp_path, environment={"SWARM_PRESET": "moon"})
+
+
 def test_options_win_over_all(tmp_path: Path) -> None:
     options = DaemonOptions(
         name="from-option",
@@ -117,6 +131,7 @@ def test_options_win_over_all(tmp_path: Path) -> None:
         (DaemonOptions(peer=("a:b",)), "--peer is 'a:b': 'b' is no port"),
         (DaemonOptions(peer=("http://a",)), "--peer is 'http://a'"),
         (DaemonOptions(peer=tuple([f"h{number}" for number in range(65)])), "--peer names 65 addresses"),
+        (DaemonOptions(preset="moon"), "--preset is 'moon'; there are lan, local, wan, phone"),
         (DaemonOptions(cores="many"), "--cores is 'many'; write how many cores"),
         (DaemonOptions(cores="0"), "--cores is '0'"),
         (DaemonOptions(memory="lots"), "--memory is 'lots', which is no size; write for example 500M"),
@@ -142,6 +157,8 @@ def test_wrong_options_name_value_and_cure(tmp_path: Path, options: DaemonOption
         ("name = ['a']", "must be one value, not ['a']"),
         ("peer = 3", "must be a list of texts, not 3"),
         ("no-multicast = 'yes'", "must be true or false, not 'yes'"),
+        ("preset = 'moon'", "is 'moon'; there are lan, local, wan, phone"),
+        ("preset = 5", "is '5'; there are"),
         ("port = true", "must be one value, not True"),
     ],
 )
