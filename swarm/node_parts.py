@@ -130,10 +130,14 @@ class NodeParts:
         """Return what `swarm status --json` shows, without what only the daemon knows."""
         value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
         value.update(work_status(self.scheduler, self.records, self.exec))
-        value.update(own_capacity(self._facts, self.exec))
+        value.update(self.capacity())
         value["draining"] = self._facts.get("draining") is True
         value["clients"] = self.gateway.session_count()
         return value
+
+    def capacity(self) -> dict[str, object]:
+        """Return what this node could do now, and the reason when it runs nothing; cheap in a large mesh."""
+        return own_capacity(self._facts, self.exec)
 
     def statistics(self) -> dict[str, object]:
         """Return the counters of all parts, by part."""

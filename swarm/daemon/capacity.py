@@ -88,7 +88,7 @@ class Capacity:
 
         Args:
             readings: what the sensors said.
-            slots_free, reason: as `Node.status` has them.
+            slots_free, reason: as `Node.capacity` has them.
             now: monotonic seconds, never less than before.
         """
         is_idle = reason == IDLE
@@ -126,7 +126,7 @@ class CapacityKeeper:
         commands: are asked by themselves; what they know counts where the sensors are silent.
         capacity: makes facts of readings; it has made those that the node was started with.
         told: those facts.
-        status: gives the node's own view, as `Node.status`.
+        view: gives what the node itself knows, as `Node.capacity`.
         tell: takes changed facts of the node.
         log: hears when facts cannot be told.
         interval_s: seconds between two readings, at least.
@@ -139,7 +139,7 @@ class CapacityKeeper:
         commands: CommandSensors,
         capacity: Capacity,
         told: dict[str, object],
-        status: Callable[[], dict[str, object]],
+        view: Callable[[], dict[str, object]],
         tell: Callable[[dict[str, object]], None],
         log: Log,
         interval_s: float = READ_INTERVAL_S,
@@ -148,7 +148,7 @@ class CapacityKeeper:
         self._commands: Final = commands
         self._capacity: Final = capacity
         self._told = told
-        self._status: Final = status
+        self._view: Final = view
         self._tell: Final = tell
         self._log: Final = log
         self._interval_s: Final = interval_s
@@ -180,11 +180,11 @@ class CapacityKeeper:
         readings, took_s = await trio.to_thread.run_sync(self._read)
         self._counts["reads"] += 1
         self._spent_s += took_s
-        status = self._status()
+        own = self._view()
         facts = self._capacity.facts(
             readings.or_else(self._commands.readings),
-            status.get(SLOTS_FREE),
-            status.get(REASON),
+            own.get(SLOTS_FREE),
+            own.get(REASON),
             trio.current_time(),
         )
         changes = {name: value for name, value in facts.items() if value != self._told.get(name)}

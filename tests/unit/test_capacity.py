@@ -223,7 +223,7 @@ class Bench:
             commands=CommandSensors(()),
             capacity=capacity,
             told=capacity.facts(readings, 1, "idle", 0.0),
-            status=lambda: {"slots_free": 1, "reason": "idle"},
+            view=lambda: {"slots_free": 1, "reason": "idle"},
             tell=self.tell,
             log=Log(None),
             interval_s=0.01,
