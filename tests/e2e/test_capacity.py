@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from swarm.daemon.api_client import call_local
 from swarm.daemon.home import Home
 from tests.machines import LAPTOP, Machine
 from tests.mesh_processes import (
@@ -59,6 +60,10 @@ def start_on(host: Host, machine: Machine, invitation: str) -> tuple[subprocess.
     return process, home
 
 
+def own(home: Home) -> dict[str, Any]:
+    return dict(call_local(home, "status", {}, timeout_s=10.0))
+
+
 @pytest.mark.slow
 def test_a_changed_sensor_is_seen_by_another_node(host: Host) -> None:
     first = host.node("desk", *ALONE)
@@ -91,10 +96,12 @@ def test_a_changed_sensor_is_seen_by_another_node(host: Host) -> None:
         line = next(line for line in table.splitlines() if line.startswith("laptop"))
         assert "81%+" in line.split()
 
-        tasks = [{"id": name, "command": ["sleep", "12"]} for name in ("one", "two")]
+        tasks = [{"id": name, "command": ["sleep", "16"]} for name in ("one", "two")]
         (host.folder / "job.json").write_text(json.dumps({"tasks": tasks}))
         run = host.swarm("submit", "job.json", "--home", str(first.home.root))
-        wait_for(lambda: (row()["reason"], row()["slots_free"]) == ("", 0), 25.0, "news of the work")
+        wait_for(lambda: own(home)["slots_free"] == 0, what="a task on the laptop")
+        assert own(home)["reason"] == ""
+        wait_for(lambda: row()["reason"] == "", 15.0, "news of the work")
         finished_well(run)
         wait_for(lambda: row()["reason"] == "idle", 30.0, "news of its end")
     finally:
