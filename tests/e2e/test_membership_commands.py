@@ -175,8 +175,9 @@ def test_leave_does_not_wait_for_ever(host: Host) -> None:
 def test_stop_runs_its_tasks_again_elsewhere(host: Host) -> None:
     first, second = make_pair(host)
     begun = host.folder / "begun"
-    job = submit(host, first, {str(number): f"echo {number} >> {begun}; sleep 1.5" for number in range(4)})
+    job = submit(host, first, {str(number): f"echo {number} >> {begun}; sleep 4" for number in range(4)})
     wait_for(lambda: runs_on(second), what="a task on the second node")
+    wait_for(lambda: begun.exists() and len(begun.read_text().split()) == 2, what="both programs have begun")
     pid = second.pid
     said = finished_well(host.swarm("stop", *at(second)), LEAVING_S)
     assert said == f"the node (pid {pid}) has stopped\n"
