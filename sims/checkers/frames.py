@@ -11,6 +11,7 @@ Ballot: TypeAlias = tuple[int, bytes]
 VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 BEAT: Final = 22
+HELLO: Final = 1
 PING: Final = 2
 ACK: Final = 3
 PING_REQ: Final = 4
@@ -66,6 +67,16 @@ def rumours_in(frame: Seen) -> list[tuple[int, bytes]]:
             fields: Any = msgpack.unpackb(packed, raw=False, strict_map_key=False)
             found.append((fields[0], fields[1]))
     return found
+
+
+def digest_in(frame: Seen) -> bytes:
+    """Return the digest of its sender's table of members that a frame carries, b"" for none."""
+    digest = b""
+    if frame.kind in (HELLO, ACK):
+        digest = frame.body[1]
+    elif frame.kind == PING:
+        digest = frame.body[2]
+    return digest
 
 
 def read_ballot(row: bytes | None) -> Ballot:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
-from sims.checkers.frames import RUMOURS, kind_of, read, rumours_in
+from sims.checkers.frames import RUMOURS, digest_in, kind_of, read, rumours_in
 from sims.host import Host
+from sims.observer import PACKET
 from swarm.core.effects import Effect, Notify, SendHello, SendPacket
 from swarm.core.ids import short
 
@@ -17,6 +18,8 @@ REVIVAL_S: Final = 20.0
 """How long the news that somebody is back may be under way."""
 REFUTATION_BYTES: Final = 400
 """What a node says of itself needs no more; a packet with less room left may be full of refutations."""
+MATCHES: Final = 3
+"""Datagrams in a row with the digest of a node's own table: then nobody needs its news of the living."""
 
 
 class MembershipChecker(Checker):
@@ -80,12 +83,27 @@ class RefutationChecker(Checker):
     """D3 an accused node's answer goes before other news: into its next datagram with any.
 
     Behind a crowd of other rumours it would come too late, and the well would be dead (D2).
+
+    Nothing is owed any more once others hold the same table: their datagrams carry its digest, in which the
+    answer is counted. The answer travels on streams too (whole tables), and comes back from those who heard
+    of it from the accuser, so that a node may be done before it sends any other datagram with news.
     """
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._owed: dict[tuple[int, int], int] = {}
         self._revived: dict[tuple[int, int, str], float] = {}
+        self._own: dict[tuple[int, int], dict[bytes, bool]] = {}
+        self._heard: dict[tuple[int, int], tuple[bytes, int]] = {}
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        key = (host.index, host.epoch)
+        if kind != PACKET or key not in self._owed or kind_of(payload) > RUMOURS:
+            return
+        digest = digest_in(read(payload))
+        if digest:
+            before, count = self._heard.get(key, (b"", 0))
+            self._heard[key] = (digest, count + 1 if digest == before else 1)
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         key = (host.index, host.epoch)
@@ -93,6 +111,8 @@ class RefutationChecker(Checker):
             if effect.event == "refuted":
                 # The first answer goes to the accuser alone.
                 self._owed[key] = 2
+                self._own[key] = {}
+                self._heard.pop(key, None)
             elif effect.event == "member_alive":
                 self._revived[(*key, str(effect.values["member"]))] = now
             return
@@ -106,7 +126,9 @@ class RefutationChecker(Checker):
     def _judge(self, host: Host, key: tuple[int, int], effect: SendPacket, now: float) -> None:
         if kind_of(effect.payload) > RUMOURS:
             return
-        told = rumours_in(read(effect.payload))
+        frame = read(effect.payload)
+        self._own[key][digest_in(frame)] = True
+        told = rumours_in(frame)
         if (0, host.node_id) in told:
             self._owed[key] -= 1
             if not self._owed[key] or len(told) > 1:
@@ -120,5 +142,12 @@ class RefutationChecker(Checker):
         for state, member in told:
             if not state and now - self._revived.get((*key, short(member)), 0.0) > REVIVAL_S:
                 news.append(member)
-        if news and has_room and not self.truth.clones:
+        if self._is_known(key):
+            del self._owed[key]
+        elif news and has_room and not self.truth.clones:
             self.fail("D3", f"{self.name(host)} tells of others before it answers that it is alive")
+
+    def _is_known(self, key: tuple[int, int]) -> bool:
+        """Return whether others hold the table that a node has held since it answered."""
+        digest, count = self._heard.get(key, (b"", 0))
+        return count >= MATCHES and digest in self._own[key]

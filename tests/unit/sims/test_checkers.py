@@ -236,6 +236,41 @@ def test_d3_a_refutation_goes_before_other_news() -> None:
         checker.on_performed(host, news(cluster, (0, 2)), 30.0)
 
 
+def ping(digest: bytes) -> bytes:
+    """A PING of a node whose table has a digest, without rumours."""
+    return frame(2, (1, b"a" * 16), [1, b"t" * 16, digest, []])
+
+
+def test_d3_nothing_is_owed_once_others_hold_the_same_table() -> None:
+    cluster, truth = mesh()
+    checker = RefutationChecker(truth)
+    host = cluster.hosts[0]
+    refuted = Notify("refuted", {"accuser": "x", "claim": "suspect", "incarnation": 1})
+    for heard, is_known in (((b"new", b"new", b"new"), True), ((b"new", b"old", b"new", b"new"), False)):
+        checker.on_input(host, PACKET, 1, ping(b"new"), 5.0)
+        checker.on_performed(host, refuted, 5.0)
+        checker.on_performed(host, SendPacket(ADDRESS, ping(b"new")), 5.0)
+        for digest in heard:
+            checker.on_input(host, PACKET, 1, ping(digest), 5.0)
+        if is_known:
+            checker.on_performed(host, news(cluster, (1, 2), (1, 1)), 5.0)
+        else:
+            with pytest.raises(Violation, match="D3"):
+                checker.on_performed(host, news(cluster, (1, 2), (1, 1)), 5.0)
+
+
+def test_d3_a_table_that_others_share_and_the_node_does_not_is_no_answer() -> None:
+    cluster, truth = mesh()
+    checker = RefutationChecker(truth)
+    host = cluster.hosts[0]
+    checker.on_performed(host, Notify("refuted", {"accuser": "x", "claim": "suspect", "incarnation": 1}), 5.0)
+    checker.on_performed(host, SendPacket(ADDRESS, ping(b"new")), 5.0)
+    for _ in range(4):
+        checker.on_input(host, PACKET, 1, ping(b"old"), 5.0)
+    with pytest.raises(Violation, match="D3"):
+        checker.on_performed(host, news(cluster, (1, 2), (1, 1)), 5.0)
+
+
 def test_d2_reaches_back_to_the_first_accusation_and_looks_at_single_ways() -> None:
     cluster, truth = mesh()
     cluster.run_until(80.0)
