@@ -19,6 +19,7 @@ NACK: Final = 5
 RUMOURS: Final = 6
 CLIENT_HELLO: Final = 7
 RECORD_STORE: Final = 50
+RECORD_STORED: Final = 51
 INVENTORY: Final = 60
 ASSIGN: Final = 61
 CANCEL_ATTEMPTS: Final = 62

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
-from sims.checkers.frames import CLIENT_ACCEPTED, CLIENT_UPDATE, JOB_UPDATE, Ballot, kind_of, read
+from sims.checkers.frames import (
+    CLIENT_ACCEPTED,
+    CLIENT_UPDATE,
+    JOB_UPDATE,
+    RECORD_STORED,
+    Ballot,
+    kind_of,
+    read,
+)
 from sims.host import Host
+from sims.observer import MESSAGE
 from swarm.core.effects import Effect, Erase, Persist, SendMessage, SendToClient
 
 COPIES: Final = 3
@@ -36,6 +45,9 @@ class RecordChecker(Checker):
 
     S7 a node gives up its copy only together with a tombstone. S9 a tombstone stays for 30 days, longer
     than any trial.
+
+    A keeper is named, and of an identity that two hosts had, the name is that of either. What counts is who
+    answered the RECORD_STORE; when that was a clone, the copy went with the clone.
     """
 
     def __init__(self, truth: Truth) -> None:
@@ -43,11 +55,20 @@ class RecordChecker(Checker):
         self.acknowledged: dict[bytes, Acknowledged] = {}
         self.ended: dict[bytes, float] = {}
         self._lost_rows: dict[tuple[int, bytes], bool] = {}
+        self._receipts: dict[tuple[int, bytes], dict[int, bytes]] = {}
 
     def lose(self, index: int) -> None:
         """Take that a fault destroyed or damaged what a disk held: its copies are excused."""
         for part in self.acknowledged.values():
             self._lost_rows[(index, part.key)] = True
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        if kind == MESSAGE and kind_of(payload) == RECORD_STORED:
+            frame = read(payload)
+            job, part, is_kept = frame.body[1], frame.body[2], frame.body[3]
+            if is_kept and frame.sender in self.truth.cloned:
+                key = job + part.to_bytes(4, "big")
+                self._receipts.setdefault((host.index, key), {})[source] = frame.sender
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, SendToClient) and kind_of(effect.payload) == CLIENT_ACCEPTED:
@@ -81,15 +102,32 @@ class RecordChecker(Checker):
                 if other.spec.name == name:
                     keepers.append((other.index, other.node_id))
                     self._lost_rows.pop((other.index, key), None)
-        for index, _ in keepers:
+        for place, (index, _) in enumerate(keepers):
             keeper = self.cluster.hosts[index]
             is_there = keeper.disk.row("parts", key) is not None or keeper.disk.row("tombs", job) is not None
-            if not is_there and not keeper.disk.is_lying and self.truth.is_well(index, 1.0):
+            twin = self._twin_of(host, key, keeper)
+            if not is_there and twin is not None:
+                keepers[place] = twin
+            elif not is_there and not keeper.disk.is_lying and self.truth.is_well(index, 1.0):
                 self.fail(
                     "S6", f"{self.name(host)} acknowledges, but nothing is on the disk of {self.name(keeper)}"
                 )
         self._check_spread(host, keepers)
         self.acknowledged[key] = Acknowledged(key, keepers)
+
+    def _twin_of(self, host: Host, key: bytes, keeper: Host) -> tuple[int, bytes] | None:
+        """Return who answered a host under an identity that a keeper shared, and under which identity.
+
+        None when that is the keeper itself, as it still is.
+        """
+        receipts = self._receipts.get((host.index, key), {})
+        if keeper.index in receipts:
+            identity = receipts[keeper.index]
+            return (keeper.index, identity) if identity != keeper.node_id else None
+        for source, identity in receipts.items():
+            if identity == keeper.node_id:
+                return (source, identity)
+        return None
 
     def _check_spread(self, host: Host, keepers: list[tuple[int, bytes]]) -> None:
         """Where all is well there are as many copies as machines allow, each on a machine of its own."""

@@ -335,6 +335,30 @@ def test_s6_a_copy_that_came_back_excuses_nothing_any_more() -> None:
         checker.look(6.0)
 
 
+def receipt(identity: bytes) -> bytes:
+    """A RECORD_STORED of the part that is acknowledged, from a node with an identity."""
+    return frame(51, (1, b""), [1, JOB, 0, True], identity)
+
+
+def test_s6_a_copy_that_a_clone_answered_for_went_with_the_clone() -> None:
+    cluster, truth = mesh()
+    checker = RecordChecker(truth)
+    host, keeper, clone = cluster.hosts
+    host.disk.tables["parts"] = {JOB + bytes(4): b"part"}
+    identity = keeper.node_id
+    checker.on_input(host, MESSAGE, clone.index, receipt(identity), 5.0)
+    with pytest.raises(Violation, match="nothing is on the disk of n1"):
+        checker.on_performed(host, acknowledgement(["n0", "n1"]), 5.0)
+    truth.cloned[identity] = True
+    checker.on_input(host, MESSAGE, clone.index, receipt(identity), 5.0)
+    for name in ("n1", "n2"):
+        checker.on_performed(host, acknowledgement(["n0", name]), 5.0)
+        assert checker.acknowledged[JOB + bytes(4)].keepers[1] == (clone.index, identity)
+    checker.on_input(host, MESSAGE, keeper.index, receipt(identity), 5.0)
+    with pytest.raises(Violation, match="nothing is on the disk of n1"):
+        checker.on_performed(host, acknowledgement(["n0", "n1"]), 5.0)
+
+
 def test_s7_a_copy_goes_with_a_tombstone_only() -> None:
     cluster, truth = mesh()
     checker = RecordChecker(truth)
