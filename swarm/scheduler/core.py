@@ -6,8 +6,8 @@ answered, at most `collect_s`, adopts what runs and what is held, and only then 
 forgets everything. Facts that arrive while it collects are held back and taken successes first, so that
 the outcome does not depend on their order.
 
-Timers: the end of the collection; reports asked again; retries whose back-off is over; ended jobs that
-expire; sessions whose client is gone. Invariants J1 to J5 are those of `jobs`, and
+Timers: the end of the collection; reports asked again, each time later; retries whose back-off is over;
+ended jobs that expire; sessions whose client is gone. Invariants J1 to J5 are those of `jobs`, and
 
 K1 Only a leader has jobs, workers or watches.
 K2 An attempt counted at a worker runs in its job on that node, and the other way round.
@@ -64,8 +64,6 @@ from swarm.wire.messages import (
 )
 
 FACTS_FLUSH_S: Final = 0.1
-REPORT_RETRY_S: Final = 1.0
-LINK_PAUSE_S: Final = 0.1
 SILENT_MAX_S: Final = 3.0
 QUESTIONS_MAX: Final = 10_000
 
@@ -144,22 +142,16 @@ class Scheduler:
     def on_link_lost(self, node: NodeId, now: float) -> None:
         """Take that the stream to a node broke: orders on it are lost, so ask what arrived."""
         if self.is_leading and node in self.dispatcher.workers and node != self._me:
-            worker = self.dispatcher.workers[node]
-            if worker.has_reported:
-                worker.silent_since = now
-            worker.has_reported = False
-            if not self._timers.is_set(_TIMER_REPORT, node):
-                self._timers.set(_TIMER_REPORT, node, now + LINK_PAUSE_S)
+            again_at = self.dispatcher.workers[node].lose_stream(now)
+            self._timers.set(_TIMER_REPORT, node, again_at)
 
     def _ask_report(self, node: NodeId, now: float) -> None:
-        worker = self.dispatcher.workers[node]
         self._report_request += 1
-        worker.has_reported = False
-        worker.report_request = self._report_request
+        again_at = self.dispatcher.workers[node].ask(self._report_request, now)
         unended = [job.job for job in self.jobs.values() if not job.verdict]
         self._effects.extend(ask_for_ends(unended, [node], self._me))
         self._effects.append(Message(node, REPORT_WANTED, [self._report_request]))
-        self._timers.set(_TIMER_REPORT, node, now + REPORT_RETRY_S)
+        self._timers.set(_TIMER_REPORT, node, again_at)
 
     def _lose(self, node: NodeId, now: float) -> None:
         worker = self.dispatcher.remove_worker(node)
@@ -322,7 +314,7 @@ class Scheduler:
 
     def _take_inventory(self, sender: NodeId, body: Body, now: float) -> None:
         worker = self.dispatcher.workers.get(sender)
-        if worker is None or body.take_int() != worker.report_request or worker.has_reported:
+        if worker is None or not worker.has_asked(body.take_int()):
             self.counts["late"] += 1
             return
         attempts, copies = attempts_untrusted(sender, body), copies_untrusted(sender, body)

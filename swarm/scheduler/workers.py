@@ -9,6 +9,11 @@ from swarm.scheduler.config import SchedulerConfig
 from swarm.wire.job_part import TaskOptions
 
 SCRIPTS_MAX: Final = 8
+ASK_FIRST_S: Final = 1.0
+ASK_MAX_S: Final = 8.0
+"""Pauses between two questions for a report double from the first to this. An answer is all that a node knows
+of all jobs, megabytes perhaps, and while a stream stalls every answer waits behind the one before."""
+LINK_PAUSE_S: Final = 0.1
 
 
 @final
@@ -28,7 +33,11 @@ class Worker:
         has_reported: whether its inventory under the present ballot is here; it gets no orders before.
         silent_since: when the stream to it broke, while it has not reported since. A node may be alive for
             all others and out of reach for the leader alone.
-        report_request: the number that its inventory must echo.
+        reports_from: the first question whose answer counts: since then nothing was ordered and no stream
+            broke; 0 for the next one.
+        report_request: the last question.
+        asked_at: when it was asked.
+        ask_at: when it is asked again, while it has not reported.
         is_draining: whether it is about to leave.
         retract_open: whether a RETRACT is unanswered.
         retract_at: earliest time of the next one.
@@ -51,7 +60,10 @@ class Worker:
         self.memory = 0
         self.has_reported = False
         self.silent_since = 0.0
+        self.reports_from = 0
         self.report_request = 0
+        self.asked_at = 0.0
+        self.ask_at = 0.0
         self.is_draining = False
         self.retract_open = False
         self.retract_at = 0.0
@@ -72,6 +84,35 @@ class Worker:
         if isinstance(tags, list):
             self.tags = [tag for tag in tags if isinstance(tag, str)]
         self.is_draining = facts.get("draining") is True
+
+    def ask(self, request: int, now: float) -> float:
+        """Note that it is asked for a report, by a number > 0; return when to ask again."""
+        wait_s = ASK_FIRST_S
+        if self.reports_from == 0:
+            self.reports_from = request
+        else:
+            wait_s = min(2 * (self.ask_at - self.asked_at), ASK_MAX_S)
+        self.has_reported = False
+        self.report_request = request
+        self.asked_at = now
+        self.ask_at = now + wait_s
+        return self.ask_at
+
+    def lose_stream(self, now: float) -> float:
+        """Note that the stream to it broke, with orders and reports perhaps; return when to ask again."""
+        again_at = now + LINK_PAUSE_S
+        if self.has_reported:
+            self.silent_since = now
+        else:
+            again_at = min(self.ask_at, max(again_at, self.asked_at + ASK_FIRST_S))
+        self.has_reported = False
+        self.reports_from = 0
+        self.ask_at = again_at
+        return again_at
+
+    def has_asked(self, request: int) -> bool:
+        """Return whether a report that answers a question is wanted."""
+        return not self.has_reported and 0 < self.reports_from <= request <= self.report_request
 
     def why_unfit(self, options: TaskOptions) -> str:
         """Return why this node could never run a task with these options, "" when it could."""

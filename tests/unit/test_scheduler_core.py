@@ -320,17 +320,48 @@ def test_no_orders_before_the_report() -> None:
     assert {given.node for given in env.take_given(2)} == {ONE}
 
 
-def test_a_silent_node_is_asked_again() -> None:
+def test_a_silent_node_is_asked_again_and_each_time_later() -> None:
+    """Its answers may wait in a stream that stalls, and each is everything that it knows."""
     env = SchedulerEnv()
     env.join(ONE, is_reporting=False)
-    first = env.take(REPORT_WANTED, ONE)
-    env.wait(1.0)
-    second = env.take(REPORT_WANTED, ONE)
-    assert len(first) == len(second) == 1
-    assert first != second
-    env.receive(ONE, INVENTORY, [*first[0], [], []])
-    assert env.core.counts["late"] == 1, "the answer to an older question"
-    env.receive(ONE, INVENTORY, [*second[0], [], []])
+    env.wait(60.0)
+    asked = env.take(REPORT_WANTED, ONE)
+    assert len(asked) == len({body[0] for body in asked}) == 4 + 6, "at 0, 1, 3, 7 s, then every 8 s"
+
+
+def test_the_answer_to_an_earlier_question_counts() -> None:
+    """Where a report takes longer than the pause between two questions, no answer would count else."""
+    env = SchedulerEnv()
+    env.join(ONE, is_reporting=False)
+    env.wait(3.0)
+    asked = [body[0] for body in env.take(REPORT_WANTED, ONE)]
+    assert len(asked) == 3
+    env.receive(ONE, INVENTORY, [asked[1], [], []])
+    assert env.core.dispatcher.workers[ONE].has_reported
+    env.receive(ONE, INVENTORY, [asked[2], [], []])
+    assert env.core.counts["late"] == 1
+    env.wait(60.0)
+    env.check_empty()
+
+
+def test_no_answer_counts_to_a_question_before_a_link_broke() -> None:
+    env = SchedulerEnv()
+    env.join(ONE, is_reporting=False)
+    env.wait(8.0)
+    asked = [body[0] for body in env.take(REPORT_WANTED, ONE)]
+    assert len(asked) == 4, "the next one would be asked at 15 s"
+    env.core.on_link_lost(ONE, env.now)
+    env.wait(0.2)
+    again = [body[0] for body in env.take(REPORT_WANTED, ONE)]
+    assert len(again) == 1
+    for number in asked:
+        env.receive(ONE, INVENTORY, [number, [], []])
+    assert env.core.counts["late"] == 4
+    env.core.on_link_lost(ONE, env.now)
+    env.wait(0.5)
+    assert env.take(REPORT_WANTED, ONE) == [], "whoever cannot be dialled is asked once in a second"
+    env.wait(0.5)
+    env.report(ONE)
     assert env.core.dispatcher.workers[ONE].has_reported
 
 
@@ -405,8 +436,8 @@ def test_malformed_messages_are_counted_and_dropped(kind: int, body: list[object
     env = SchedulerEnv(2)
     env.join(TWO, is_reporting=False)
     env.take(REPORT_WANTED)
-    env.core.dispatcher.workers[ONE].has_reported = False
-    env.core.dispatcher.workers[ONE].report_request = 1
+    env.core.dispatcher.workers[ONE].lose_stream(env.now)
+    env.core.dispatcher.workers[ONE].ask(1, env.now)
     env.receive(ONE, kind, body)
     assert env.core.counts["malformed"] == 1
     env.check_empty()
