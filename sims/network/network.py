@@ -323,6 +323,10 @@ class Network:
         self._last_arrival[way] = when
         return when
 
+    def all_arrived_s(self) -> float:
+        """Return when everything that was sent on streams so far has arrived, 0 before anything was."""
+        return max(self._last_arrival.values(), default=0.0)
+
     def end_s(self, source: int, target: int, now: float) -> float:
         """Return when the end of the stream from `source` to `target` is heard: behind what was sent."""
         way = source * self._count + target

@@ -23,6 +23,9 @@ JOBS_LIMIT_S: Final = 400.0
 DETECTION_LIMIT_S: Final = 14.0
 CANCEL_LIMIT_S: Final = 1.0
 IDLE_BYTES_PER_NODE_S: Final = 8000.0
+HELD_UP_S: Final = 1.0
+HELD_UP_LIMIT_S: Final = 60.0
+"""A message that needs longer waits on a stream for what was lost there, and longer than that none does."""
 STEP_S: Final = 0.5
 
 EXCUSES: Final = {
@@ -234,9 +237,16 @@ def _judge_consistency(trial: Trial, client: SimulatedClient) -> None:
 
 
 def _judge_quiet(trial: Trial, core: list[Host]) -> None:
-    """L4, L5, E3, E4: nobody else leads, traffic falls, nothing runs or waits any more."""
+    """L4, L5, E3, E4: nobody else leads, traffic falls, nothing runs or waits any more.
+
+    Something happens as long as a stream holds messages up for what was lost on it: a leader that lacks a
+    node's report asks for it again, and each is everything that the node knows.
+    """
     cluster = trial.cluster
     trial.step(_latest_trouble(trial) + 12.0)
+    limit_s = cluster.engine.now + HELD_UP_LIMIT_S
+    while cluster.network.all_arrived_s() > cluster.engine.now + HELD_UP_S and cluster.engine.now < limit_s:
+        trial.step(cluster.engine.now + STEP_S)
     ballots = {host.node.election.ballot() for host in core if host.node is not None}
     network = cluster.network
     sent = [network.sent_bytes[host.index] + network.stream_bytes[host.index] for host in core]

@@ -93,3 +93,12 @@ def test_streams_stay_in_order() -> None:
 def test_impossible_networks_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         NetworkConfig(**settings)
+
+
+def test_what_is_lost_on_a_stream_holds_up_what_follows_and_the_network_says_for_how_long() -> None:
+    net = network(loss=0.5)
+    assert net.all_arrived_s() == 0.0
+    arrivals = [net.arrival_s(0, 1, 0.0, 100) for _ in range(20)]
+    assert arrivals == sorted(arrivals)
+    other = net.arrival_s(1, 0, 0.0, 100)
+    assert net.all_arrived_s() == max(arrivals[-1], other)
