@@ -56,6 +56,10 @@ class RecordChecker(Checker):
         self.ended: dict[bytes, float] = {}
         self._lost_rows: dict[tuple[int, bytes], bool] = {}
         self._receipts: dict[tuple[int, bytes], dict[int, bytes]] = {}
+        self._identities: dict[tuple[int, bytes], bool] = {}
+
+    def on_boot(self, host: Host, now: float) -> None:
+        self._identities[(host.index, host.node_id)] = True
 
     def lose(self, index: int) -> None:
         """Take that a fault destroyed or damaged what a disk held: its copies are excused."""
@@ -116,7 +120,7 @@ class RecordChecker(Checker):
         self.acknowledged[key] = Acknowledged(key, keepers)
 
     def _twin_of(self, host: Host, key: bytes, keeper: Host) -> tuple[int, bytes] | None:
-        """Return who answered a host under an identity that a keeper shared, and under which identity.
+        """Return who answered a host under an identity that a keeper shares or shared, and which that is.
 
         None when that is the keeper itself, as it still is.
         """
@@ -125,7 +129,7 @@ class RecordChecker(Checker):
             identity = receipts[keeper.index]
             return (keeper.index, identity) if identity != keeper.node_id else None
         for source, identity in receipts.items():
-            if identity == keeper.node_id:
+            if identity == keeper.node_id or (keeper.index, identity) in self._identities:
                 return (source, identity)
         return None
 

@@ -6,7 +6,7 @@ import msgpack
 
 from sims.checkers.base import Truth
 from sims.cluster import Cluster, simple_cluster
-from swarm.core.effects import Effect, ExecutorTask, Persist, RunTasks, SendMessage, SendPacket
+from swarm.core.effects import Effect, ExecutorTask, Persist, RunTasks, SendMessage, SendPacket, SendToClient
 
 JOB = b"j" * 10
 ADDRESS = ("10.0.0.2", 7117)
@@ -49,3 +49,7 @@ def stand(truth: Truth, index: int) -> None:
 
 def assign(peer: bytes, attempt: int, task: int = 0) -> Effect:
     return SendMessage(peer, [ADDRESS], frame(61, (3, b"a" * 16), [[[JOB, task, attempt]]]))
+
+
+def acknowledgement(names: list[str]) -> Effect:
+    return SendToClient(1, frame(81, (1, b""), [1, JOB, 0, names]))

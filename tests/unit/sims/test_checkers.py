@@ -14,7 +14,19 @@ from sims.cluster import Cluster
 from sims.observer import MESSAGE, PACKET
 from swarm.core.effects import Effect, Erase, Notify, Persist, SendMessage, SendPacket, SendToClient
 from swarm.core.ids import short
-from tests.unit.sims.checker_samples import ADDRESS, HIGH, JOB, LOW, frame, mesh, order, packet, runs, stand
+from tests.unit.sims.checker_samples import (
+    ADDRESS,
+    HIGH,
+    JOB,
+    LOW,
+    acknowledgement,
+    frame,
+    mesh,
+    order,
+    packet,
+    runs,
+    stand,
+)
 
 
 def vote(counter: int) -> Effect:
@@ -286,10 +298,6 @@ def test_d2_reaches_back_to_the_first_accusation_and_looks_at_single_ways() -> N
         checker.on_effects(cluster.hosts[0], said(cluster, "member_dead", 1, 9), 80.0)
 
 
-def acknowledgement(names: list[str]) -> Effect:
-    return SendToClient(1, frame(81, (1, b""), [1, JOB, 0, names]))
-
-
 def test_s6_what_is_acknowledged_is_on_the_disks_that_are_named() -> None:
     cluster, truth = mesh()
     checker = RecordChecker(truth)
@@ -333,30 +341,6 @@ def test_s6_a_copy_that_came_back_excuses_nothing_any_more() -> None:
         host.disk.tables["parts"] = {}
     with pytest.raises(Violation, match="is on no disk"):
         checker.look(6.0)
-
-
-def receipt(identity: bytes) -> bytes:
-    """A RECORD_STORED of the part that is acknowledged, from a node with an identity."""
-    return frame(51, (1, b""), [1, JOB, 0, True], identity)
-
-
-def test_s6_a_copy_that_a_clone_answered_for_went_with_the_clone() -> None:
-    cluster, truth = mesh()
-    checker = RecordChecker(truth)
-    host, keeper, clone = cluster.hosts
-    host.disk.tables["parts"] = {JOB + bytes(4): b"part"}
-    identity = keeper.node_id
-    checker.on_input(host, MESSAGE, clone.index, receipt(identity), 5.0)
-    with pytest.raises(Violation, match="nothing is on the disk of n1"):
-        checker.on_performed(host, acknowledgement(["n0", "n1"]), 5.0)
-    truth.cloned[identity] = True
-    checker.on_input(host, MESSAGE, clone.index, receipt(identity), 5.0)
-    for name in ("n1", "n2"):
-        checker.on_performed(host, acknowledgement(["n0", name]), 5.0)
-        assert checker.acknowledged[JOB + bytes(4)].keepers[1] == (clone.index, identity)
-    checker.on_input(host, MESSAGE, keeper.index, receipt(identity), 5.0)
-    with pytest.raises(Violation, match="nothing is on the disk of n1"):
-        checker.on_performed(host, acknowledgement(["n0", "n1"]), 5.0)
 
 
 def test_s7_a_copy_goes_with_a_tombstone_only() -> None:
