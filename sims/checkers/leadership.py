@@ -221,7 +221,12 @@ class LeadershipChecker(Checker):
         self._check_stall(host, ballot, now)
 
     def _check_stall(self, host: Host, ballot: Ballot, now: float) -> None:
-        """A leader that stood still for longer than its lease must have stopped to lead."""
+        """A leader that stood still for longer than its lease must have stopped to lead.
+
+        What a starved process had to say before it stood still may leave seconds after.
+        """
+        if host.index in self.truth.starving:
+            return
         lease_s = host.settings.election.lease_s
         led_at = self._beat_at.setdefault((ballot, host.index), now)
         begin_s, end_s = self.truth.stalls.get(host.index, (0.0, 0.0))

@@ -230,7 +230,9 @@ class KeyService:
         old = self.invitation
         self.invitation = Invitation(effect.primary, None, self._mesh, old.addresses, effect.number)
         names = [keys.fingerprint.hex() for keys in opening]
-        self._log.event("keys_used", {"primary": names[0], "open": names, "returning": len(effect.returning)})
+        if len(names) > 1 or effect.returning or effect.primary != old.secret:
+            returned = len(effect.returning)
+            self._log.event("keys_used", {"primary": names[0], "open": names, "returning": returned})
 
     def _keys_of(self, secret: bytes) -> MeshKeys:
         keys = self._made.get(secret)

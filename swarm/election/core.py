@@ -429,9 +429,7 @@ class Election:
     def _on_beat_due(self, now: float) -> None:
         attendance = self._seat.attendance
         assert attendance is not None, "only a leader beats"
-        if now - attendance.beat_at > self._config.lease_s:
-            self._stop_leading("clock_gap", now)
-        elif not attendance.has_quorum(self._config.lease_s, now):
+        if not attendance.has_quorum(self._config.lease_s, now):
             self._stop_leading("quorum_lost", now)
         else:
             attendance.advance(now)
@@ -477,6 +475,10 @@ class Election:
     def _advance(self, now: float) -> None:
         assert now >= self._now, "time never falls"
         self._now = now
+        attendance = self._seat.attendance
+        if attendance is not None and now - attendance.beat_at > self._config.lease_s:
+            self._stop_leading("clock_gap", now)
+            self._publish()
 
     def _set_lease(self, now: float) -> None:
         """Trust the leader for a lease from now."""

@@ -333,8 +333,9 @@ def test_foreground(homes: Callable[[str], Path]) -> None:
     command = [sys.executable, "-m", "swarm.daemon", *options.to_arguments()]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert json.loads(process.stderr.readline())["event"] == "daemon_ready"
+        first = json.loads(process.stderr.readline())["event"]
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(10) == 130
+    assert first == "daemon_ready"
     assert "daemon_stopped" in rest

@@ -19,6 +19,7 @@ from tests.unit.election_bench import (
     C,
     D,
     E,
+    address_of,
     candidate,
     follower,
     leader,
@@ -242,6 +243,24 @@ def test_a_gap_nobody_mentioned_ends_leadership_too() -> None:
     assert bench.core.is_leader()
     bench.now += 60.0
     bench.core.handle_deadline(bench.now)
+    assert not bench.core.is_leader()
+
+
+@pytest.mark.parametrize("first", ["council", "stamp", "beat reply"])
+def test_nothing_is_done_as_a_leader_after_a_gap(first: str) -> None:
+    """Whatever waited in the sockets comes before the timers: it finds no leader any more."""
+    bench = leader()
+    led = bench.core.ballot()
+    bench.now += CONFIG.lease_s + 1.0
+    if first == "council":
+        bench.core.on_council([*COUNCIL[:2], (E, address_of(E))], bench.now)
+    elif first == "stamp":
+        bench.stamp(C, (1, B), 1)
+    else:
+        bench.receive(C, BEAT_REPLY, [*led, 1])
+    effects = bench.take()
+    assert LeaderChanged(led, NO_NODE) in effects
+    assert not [effect for effect in effects if isinstance(effect, Packet)]
     assert not bench.core.is_leader()
 
 
