@@ -18,6 +18,7 @@ ARGS ?=
 SEEDS ?= 50
 SOAK_SEEDS ?= 20000
 RUNS ?= 30
+FUZZ_SECONDS ?= 600
 WORK := .build
 
 ROOT := $(CURDIR)
@@ -39,7 +40,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
-	calibrate bench soak endure planted clean
+	calibrate bench soak endure planted fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -164,6 +165,11 @@ soak: $(VENV)/.swarm  ## SOAK_SEEDS random trials; goes on where it stopped, kee
 	@mkdir -p $(WORK)/soak
 	env -u PYTHONPATH $(BIN)/python -P -m sims.soak --seeds $(SOAK_SEEDS) \
 		--state $(WORK)/soak/state.json --keep $(WORK)/soak/failed
+
+fuzz: $(PURE)/.dev $(PURE)/.swarm  ## every decoder, FUZZ_SECONDS in all; keeps inputs that are finds
+	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK)/fuzz && cp -R tests $(RUN)
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(PURE_BIN)/python -P -W error -m tests.fuzz \
+		--seconds $(FUZZ_SECONDS) --keep $(abspath $(WORK))/fuzz/finds $(ARGS)
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) $(PURE) $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -298,15 +298,24 @@ def _read_document(path: Path) -> object:
 
             return tomllib.loads(data.decode())
         if path.suffix == ".gz":
-            import gzip
-
-            data = gzip.decompress(data)
+            data = _unzipped(data)
         import json
 
         return json.loads(data)
     except (ValueError, OSError, EOFError, RecursionError) as error:
         kind = "TOML" if path.suffix == ".toml" else "JSON"
         raise ConfigError(f"{path} is no {kind}: {error}") from None
+
+
+def _unzipped(data: bytes) -> bytes:
+    """Return what a gzip file holds; ValueError, OSError or EOFError when it is none."""
+    import gzip
+    import zlib
+
+    try:
+        return gzip.decompress(data)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
 
 
 def _list(value: Any) -> list[Any]:

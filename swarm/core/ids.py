@@ -73,10 +73,16 @@ def object_path(name: ObjectName) -> str:
 def parse_object_path(text: str) -> ObjectName:
     """Return the object name whose :func:`object_path` is `text`.
 
+    An object has one name, either case: ``007`` is no number here, for files would lie under other names than
+    those by which they are looked for.
+
     Raises:
         ValueError: `text` is not of that form.
     """
     parts = text.split(".")
     if len(parts) != 3 or not parts[1].isdecimal() or not parts[2].isdecimal():
         raise ValueError(f"{text!r} is not an object name (job.task.output)")
-    return (parse_short(parts[0], JOB_ID_SIZE), int(parts[1]), int(parts[2]))
+    name = (parse_short(parts[0], JOB_ID_SIZE), int(parts[1]), int(parts[2]))
+    if object_path(name) != text.lower():
+        raise ValueError(f"{text!r} is another spelling of the object name {object_path(name)}")
+    return name

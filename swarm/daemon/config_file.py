@@ -258,7 +258,7 @@ def _add_file(source: _Source, file: Path) -> None:
         return
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is no TOML: {error}") from None
     for key, value in values.items():
         setting = key.replace("-", "_")

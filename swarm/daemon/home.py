@@ -173,6 +173,6 @@ def read_json_file(path: Path) -> dict[str, Any] | None:
 
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

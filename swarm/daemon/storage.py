@@ -38,6 +38,17 @@ _ROWS_PER_INSERT: Final = (200, 20, 1)
 _SELECT: Final = "SELECT tab, key, value, crc FROM rows ORDER BY tab, key"
 _SALVAGE: Final = "SELECT rowid, tab, key, value, crc FROM rows NOT INDEXED ORDER BY rowid "
 
+_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's calls raise; the second when a message quotes bytes of a damaged file."""
+_DAMAGE: Final = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_ERROR,
+)
+"""Codes that mean a damaged file; the last one because our statements are right for what we write."""
+
 
 def row_checksum(table: str, key: bytes, value: bytes) -> int:
     """Return the CRC-32 of a row; the length of the key is part of it, so that bytes cannot move over."""
@@ -84,7 +95,7 @@ class Journal:
         except OSError as error:
             self._disconnect()
             raise StorageError(f"cannot write the journal {self._path}: {error.strerror}") from None
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             if not _is_damage(error):
                 self._disconnect()
                 raise StorageError(self._explain(error)) from None
@@ -107,8 +118,8 @@ class Journal:
             connection.execute("BEGIN IMMEDIATE")
             _perform(connection, writes)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
+        except _FAILURES as error:
+            with contextlib.suppress(*_FAILURES):
                 connection.execute("ROLLBACK")
             raise StorageError(self._explain(error)) from None
         self.commit_count += 1
@@ -118,7 +129,7 @@ class Journal:
     def close(self) -> None:
         """Bring everything into the main file and close it; nothing is raised."""
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_FAILURES):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._disconnect()
 
@@ -132,6 +143,7 @@ class Journal:
         except sqlite3.Error as error:
             raise StorageError(self._explain(error)) from None
         self._connection = connection
+        connection.text_factory = bytes  # a flipped bit makes text that is none: no error, but damage
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=1000")
@@ -145,15 +157,16 @@ class Journal:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_FAILURES):
                 self._connection.close()
         self._connection = None
 
     def _load(self) -> Loaded:
         assert self._connection is not None, "loading needs an open database"
         verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict is None or verdict[0] != "ok":
-            return self._rescue("not a sound database" if verdict is None else str(verdict[0]))
+        if verdict is None or verdict[0] != b"ok":
+            told = b"not a sound database" if verdict is None else verdict[0]
+            return self._rescue(told.decode("utf-8", "replace"))
         rows: list[Row] = []
         bad_count = 0
         for fields in self._connection.execute(_SELECT):
@@ -177,7 +190,7 @@ class Journal:
                 if source.exists():
                     os.replace(source, aside.with_name(aside.name + suffix))
             self._connection = self._connect()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *_FAILURES) as error:
             raise StorageError(f"cannot replace the damaged journal {self._path}: {error}") from None
         self.commit([Persist(table, key, value, True) for table, key, value in rows], durable=True)
         told = f"the journal was damaged ({damage}); it was moved to {aside}, {len(rows)} rows were saved"
@@ -193,7 +206,7 @@ class Journal:
         if self._connection is None:
             return [], 0
         for order in ("ASC", "DESC"):
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_FAILURES):
                 for number, *fields in self._connection.execute(_SALVAGE + order):
                     row = _checked(tuple(fields))
                     if row is None:
@@ -202,7 +215,7 @@ class Journal:
                         good[(row[0], row[1])] = row[2]
         return [(table, key, good[(table, key)]) for table, key in sorted(good)], len(bad)
 
-    def _explain(self, error: sqlite3.Error) -> str:
+    def _explain(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return f"no space left for the journal {self._path}: free some space on that disk"
@@ -256,15 +269,19 @@ def _prefix_end(prefix: bytes) -> bytes | None:
 
 
 def _checked(fields: tuple[object, ...]) -> Row | None:
-    table, key, value, checksum = fields
-    if not isinstance(table, str) or not isinstance(key, bytes) or not isinstance(value, bytes):
+    name, key, value, checksum = fields
+    if not isinstance(name, bytes) or not isinstance(key, bytes) or not isinstance(value, bytes):
+        return None
+    try:
+        table = name.decode("utf-8")
+    except UnicodeDecodeError:
         return None
     return (table, key, value) if checksum == row_checksum(table, key, value) else None
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
+    return isinstance(error, UnicodeDecodeError) or code in _DAMAGE
 
 
 def _sync_directory(directory: Path) -> None:

@@ -45,6 +45,8 @@ from swarm.wire.messages import CLIENT_HELLO, HELLO
 
 SECONDS_DEFAULT: Final = 7.0
 """Longer than the longest pause between two hellos of one node."""
+TIME_MAX_S: Final = 2.0**40
+"""Clocks are not believed beyond this."""
 _CALL_TIMES_S: Final = (0.0, 0.3, 0.5, 0.7)
 _ASK_PAUSES_S: Final = (0.3, 0.5, 0.9)
 _QUIET_S: Final = 0.2
@@ -306,11 +308,11 @@ class Prober:
             elif not isinstance(event, (h11.Response, h11.InformationalResponse)):
                 return
         peer.round_trip_s = time.monotonic() - began
-        told: dict[str, Any] = json.loads(body)
-        if isinstance(told.get("time"), (int, float)):
-            peer.skew_s = float(told["time"]) - (began_at + peer.round_trip_s / 2)
-        if isinstance(told.get("name"), str) and not peer.state:
-            peer.name = told["name"]
+        name, told_s = health_untrusted(body)
+        if told_s is not None:
+            peer.skew_s = told_s - (began_at + peer.round_trip_s / 2)
+        if name and not peer.state:
+            peer.name = name
 
     # The router
 
@@ -354,6 +356,24 @@ def _forbid_fragments(sockets: NodeSockets) -> None:
         for family, level, option, value in _DONT_FRAGMENT:
             if sock.family == family:
                 sock.setsockopt(level, option, value)
+
+
+def health_untrusted(body: bytes) -> tuple[str, float | None]:
+    """Return (name, clock in seconds) that a node tells of itself, "" and None for what it does not tell.
+
+    Raises:
+        DecodeError: it tells no JSON object.
+    """
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"an answer that is no JSON: {error}") from None
+    if not isinstance(told, dict):
+        raise DecodeError("an answer that is no JSON object")
+    name, told_s = told.get("name"), told.get("time")
+    if not isinstance(told_s, (int, float)) or not 0 <= told_s < TIME_MAX_S:
+        told_s = None
+    return name if isinstance(name, str) else "", told_s
 
 
 def _discovery_error() -> str:

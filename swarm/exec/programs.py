@@ -103,7 +103,10 @@ def run_script(payload: bytes, job: str, folder: Path, writer: OutputWriter, str
         _write(_inside(folder, path), data if isinstance(data, bytes) else str(data).encode())
     script = _inside(folder, name)
     _write(script, source.encode())
-    args = [str(word) for word in order.get("args") or []]
+    words = order.get("args") or []
+    if not isinstance(words, list):
+        raise _wrong("'args' of a script are a list")
+    args = [str(word) for word in words]
     variables = {key: str(value) for key, value in _text_map(order, "env").items()}
     environment = {**os.environ, **_script_variables, **variables, "SWARM_JOB": job}
     argv = [sys.executable, "-u", name, *args]
@@ -118,14 +121,16 @@ class _ProgramOrder:
     """A checked payload of a program."""
 
     def __init__(self, order: dict[str, Any], output_count: int) -> None:
-        self.argv: list[Any] = order.get("argv") or []
-        if not self.argv:
+        argv = order.get("argv") or []
+        if not isinstance(argv, list) or not argv:
             raise _wrong("a program without argv")
-        self.inputs: dict[str, int] = _text_map(order, "inputs")
-        self.outputs: dict[str, int] = _text_map(order, "outputs")
-        self.stdin: int | None = order.get("stdin")
+        self.argv: list[Any] = argv
+        self.inputs = _index_map(order, "inputs")
+        self.outputs = _index_map(order, "outputs")
+        self.stdin = None if order.get("stdin") is None else _index(order["stdin"], "stdin")
         by_default = None if 0 in self.outputs.values() else 0
-        self.stdout: int | None = order.get("stdout", by_default)
+        stdout = order.get("stdout", by_default)
+        self.stdout = None if stdout is None else _index(stdout, "stdout")
         self.environment = {key: str(value) for key, value in _text_map(order, "env").items()}
         self.is_shell = bool(order.get("shell"))
         self.is_python = bool(order.get("python"))
@@ -157,6 +162,16 @@ def _text_map(order: dict[str, Any], key: str) -> dict[str, Any]:
     value = order.get(key) or {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise _wrong(f"{key!r} of a program is a map with text keys")
+    return value
+
+
+def _index_map(order: dict[str, Any], key: str) -> dict[str, int]:
+    return {name: _index(value, key) for name, value in _text_map(order, key).items()}
+
+
+def _index(value: object, what: str) -> int:
+    if not isinstance(value, int):
+        raise _wrong(f"{what!r} of a program is the number of an input or output, not {value!r}")
     return value
 
 
@@ -230,7 +245,7 @@ def _word(item: Any, places: dict[int, Path], inputs: list[TaskInput], folder: P
     if isinstance(item, str):
         return item
     if isinstance(item, dict) and set(item) == {"input"}:
-        place = _place(item["input"], places, inputs, folder)
+        place = _place(_index(item["input"], "argv"), places, inputs, folder)
         return f"./{place.relative_to(folder)}"
     raise _wrong(f"an item of argv is text or {{'input': index}}, not {item!r}")
 

@@ -162,7 +162,7 @@ class ObjectClient:
         self._counts["put"] += 1
         try:
             digest = bytes.fromhex(json.loads(body)["digest"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ConnectionLost(f"{address[0]} gave no usable answer to an object") from None
         if isinstance(data, bytes) and digest != digest_of(data):
             raise ConnectionLost(f"{address[0]} received other bytes than were sent")

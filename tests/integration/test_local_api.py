@@ -343,9 +343,16 @@ def test_loopback_with_a_token_where_the_path_is_too_long(tmp_path: Path) -> Non
                 except ConnectionResetError:
                     return b""
 
-        for greeting in (b"", b'{"token": "guess"}', b"[]", b'{"token": 5}', b'{"id": 1, "op": "ping"}'):
+        for greeting in (
+            b"",
+            b'{"token": "guess"}',
+            b"[]",
+            b'{"token": 5}',
+            b'{"token": "\\ud800"}',
+            b'{"id": 1, "op": "ping"}',
+        ):
             assert await trio.to_thread.run_sync(guess, greeting) == b""
-        assert desk.api.statistics()["refused"] == 5
+        assert desk.api.statistics()["refused"] == 6
         good = json.dumps({"token": address["token"]}).encode()
         assert b'"ok":true' in await trio.to_thread.run_sync(guess, good)
 

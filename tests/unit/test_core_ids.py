@@ -44,6 +44,10 @@ def test_object_names_are_read_back(job: bytes, task: int, output: int) -> None:
         f"{short(bytes(10))}.-1.0",
         f"{short(bytes(16))}.1.0",
         "a.1.0.0",
+        f"{short(bytes(10))}.01.0",
+        f"{short(bytes(10))}.1.00",
+        f"{short(bytes(10))}.\u0661.0",
+        f" {short(bytes(10))}.1.0",
     ],
 )
 def test_what_is_no_object_name_is_refused(text: str) -> None:

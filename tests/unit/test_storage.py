@@ -218,6 +218,43 @@ def test_checksum_covers_every_part_of_a_row() -> None:
     assert len({row_checksum(*row) for row in rows}) == 4
 
 
+def test_a_flipped_bit_in_the_name_of_a_table_is_noticed_and_the_rest_saved(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("good", b"k", b"v"), put("TABLENAME", b"k", b"v")], durable=True)
+    journal.close()
+    # Both copies, the row's and the index's, so that only reading it tells that this is no text.
+    path.write_bytes(path.read_bytes().replace(b"TABLENAME", b"TABLE\xceAME"))
+    damaged = Journal(path)
+    loaded = damaged.open()
+    damaged.close()
+    assert loaded.rows == [("good", b"k", b"v")]
+    assert loaded.lost_count == 1
+    assert rows_of(path) == [("good", b"k", b"v")]
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        (b"CREATE TABLE rows", b"CREATE TA\xec\xc1E rows"),  # a message quotes it, and is no text then
+        (b"crc INTEGER", b"crd INTEGER"),  # as if it were the table of somebody else
+    ],
+)
+def test_a_flipped_bit_in_the_layout_is_damage(tmp_path: Path, there: bytes, here: bytes) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.commit([put("a", b"k", b"v")], durable=True)
+    journal.close()
+    data = path.read_bytes()
+    assert there in data
+    path.write_bytes(data.replace(there, here))
+    damaged = Journal(path)
+    assert damaged.open().damage
+    damaged.commit([put("a", b"new", b"v")], durable=True)
+    damaged.close()
+    assert ("a", b"new", b"v") in rows_of(path)
+
+
 def test_rows_of_a_foreign_kind_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = opened(path)
