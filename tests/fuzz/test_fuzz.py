@@ -28,7 +28,7 @@ from tests.fuzz.mutation import JSON, MSGPACK, Mutator
 from tests.fuzz.target import Act, Target, Traffic, plain
 from tests.fuzz.targets import TARGETS
 
-SLOW = ("journal-file", "journal-rows", "leader", "node")
+SLOW = ("pairing-attempt", "journal-file", "journal-rows", "leader", "node")
 ROOT = Path(os.environ.get("SWARM_REPOSITORY", TESTS.parent))
 
 
