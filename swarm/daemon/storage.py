@@ -206,7 +206,7 @@ class Journal:
         if self._connection is None:
             return [], 0
         for order in ("ASC", "DESC"):
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(MemoryError, *_FAILURES):  # a torn row may claim any size
                 for number, *fields in self._connection.execute(_SALVAGE + order):
                     row = _checked(tuple(fields))
                     if row is None:
