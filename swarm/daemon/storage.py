@@ -40,6 +40,9 @@ _SALVAGE: Final = "SELECT rowid, tab, key, value, crc FROM rows NOT INDEXED ORDE
 
 _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's calls raise; the second when a message quotes bytes of a damaged file."""
+_VERSIONS_AT: Final = 18
+_VERSIONS_END: Final = 20
+_FORMAT_VERSION_MAX: Final = 2
 _DAMAGE: Final = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -96,7 +99,7 @@ class Journal:
             self._disconnect()
             raise StorageError(f"cannot write the journal {self._path}: {error.strerror}") from None
         except _FAILURES as error:
-            if not _is_damage(error):
+            if not _is_damage(error) and not _is_of_the_future(self._path):
                 self._disconnect()
                 raise StorageError(self._explain(error)) from None
             return self._rescue(str(error))
@@ -282,6 +285,17 @@ def _checked(fields: tuple[object, ...]) -> Row | None:
 def _is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return isinstance(error, UnicodeDecodeError) or code in _DAMAGE
+
+
+def _is_of_the_future(path: Path) -> bool:
+    """Return whether the head names a file format that SQLite would read and not write: we never made that.
+
+    Source: "Database File Format" of SQLite, §1.3.3.
+    """
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(_VERSIONS_END)
+        return len(head) == _VERSIONS_END and max(head[_VERSIONS_AT:]) > _FORMAT_VERSION_MAX
+    return False
 
 
 def _sync_directory(directory: Path) -> None:

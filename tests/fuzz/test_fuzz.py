@@ -100,6 +100,7 @@ def test_what_was_found_once_is_refused(name: str, data: bytes) -> None:
     "find",
     [
         (18, b"\xff\xff"),  # a version of the file format that is not there yet
+        (18, b"\xcb\x01"),  # one that may be read and not written
         (44, b"\x00\x00\x00\xff"),
         (56, b"\x00\x00\x00\x03"),  # text in another encoding
     ],
