@@ -82,6 +82,7 @@ class Journal:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._is_full_sync = False
+        self._is_sound = False
         self.commit_count = 0
         self.durable_count = 0
         self.row_count = 0
@@ -103,6 +104,10 @@ class Journal:
                 self._disconnect()
                 raise StorageError(self._explain(error)) from None
             return self._rescue(str(error))
+        except MemoryError:
+            if self._is_sound:
+                raise  # it is large, and there is no memory
+            return self._rescue("a size in it is beyond all memory")
 
     def commit(self, writes: list[Write], durable: bool) -> None:
         """Perform `writes` in order, all or none; when `durable`, they are on disk when this returns.
@@ -132,7 +137,7 @@ class Journal:
     def close(self) -> None:
         """Bring everything into the main file and close it; nothing is raised."""
         if self._connection is not None:
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(MemoryError, *_FAILURES):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._disconnect()
 
@@ -160,7 +165,7 @@ class Journal:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(MemoryError, *_FAILURES):
                 self._connection.close()
         self._connection = None
 
@@ -170,6 +175,7 @@ class Journal:
         if verdict is None or verdict[0] != b"ok":
             told = b"not a sound database" if verdict is None else verdict[0]
             return self._rescue(told.decode("utf-8", "replace"))
+        self._is_sound = True
         rows: list[Row] = []
         bad_count = 0
         for fields in self._connection.execute(_SELECT):
