@@ -15,6 +15,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PURE ?= $(VENV)-pure
 ARGS ?=
+ARM64 ?= 1
+PYTHONS ?= python3.11 python3.12 python3.13
 SEEDS ?= 50
 SOAK_SEEDS ?= 20000
 RUNS ?= 30
@@ -40,7 +42,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
-	calibrate bench soak endure planted fuzz clean
+	calibrate bench soak endure planted fuzz versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -154,6 +156,14 @@ calibrate: $(VENV)/.dev $(VENV)/.swarm  ## RUNS of one scenario in namespaces be
 	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK)/calibration && cp -R tests examples $(RUN)
 	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.netns.calibration \
 		--repetitions $(RUNS) --out $(abspath $(WORK))/calibration
+
+# Environments are made when missing, from the package indices of Python and Debian; ARM64=0 leaves out the userland.
+versions: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.swarm  ## one mesh of PYTHONS and an emulated arm64 userland (as root)
+	@$(BIN)/python tools/versions.py --work $(WORK)/versions --wheels $(WHEELS)/pure \
+		$(if $(filter 0,$(ARM64)),--no-arm64) $(PYTHONS) -- $(MAKE) mixed
+
+mixed: $(VENV)/.dev $(VENV)/.swarm  ## the tests of `make versions` alone, in its environments
+	$(call run_tests,,$(BIN),tests/netns/test_versions.py)
 
 e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
 	$(call run_tests,1,$(BIN),tests -m e2e)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import trio
 import trio.testing
@@ -12,6 +13,7 @@ import trio.testing
 from swarm.core.effects import Effect, FetchObject, LeaveFinished, RecallTasks, RunTasks, SendPacket
 from swarm.core.errors import StorageError
 from swarm.core.ids import Address, NodeId, ObjectName
+from swarm.daemon import driver
 from swarm.daemon.clock import Watch
 from swarm.daemon.driver import Driver
 from swarm.daemon.json_text import from_json
@@ -177,10 +179,17 @@ class NotedJournal(Journal):
         self.commits: list[tuple[list[Write], bool]] = []
         self.failures = 0
         self.gate: trio.Event | None = None
+        self._is_at_gate = False
+
+    def is_held(self) -> bool:
+        """Return whether a commit stands before the closed gate."""
+        return self._is_at_gate and self.gate is not None and not self.gate.is_set()
 
     def commit(self, writes: list[Write], durable: bool) -> None:
         if self.gate is not None:
+            self._is_at_gate = True
             trio.from_thread.run(self.gate.wait)
+            self._is_at_gate = False
         if self.failures:
             self.failures -= 1
             raise StorageError("no space left for the journal")
@@ -214,8 +223,29 @@ Scenario = Callable[[Bench], Awaitable[None]]
 
 
 def play(path: Path, scenario: Scenario, recorder: Recorder | None = None) -> Bench:
-    """Run a scenario beside the driver, under a clock that skips waits."""
+    """Run a scenario beside the driver, under a clock that skips waits, but not those for commits."""
     bench: list[Bench] = []
+
+    async def in_thread(commit: Callable[[], None]) -> None:
+        failure: StorageError | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_clock)
+            try:
+                await trio.to_thread.run_sync(commit)
+            except StorageError as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def stop_clock() -> None:
+        """Be busy while a commit is: the clock skips when all tasks wait, and a thread may be starved."""
+        gate = bench[0].journal.gate
+        while not bench[0].journal.is_held():
+            await trio.lowlevel.checkpoint()
+        if gate is not None:
+            await gate.wait()
+            await stop_clock()
 
     async def main() -> None:
         bench.append(Bench(path, recorder))
@@ -227,7 +257,8 @@ def play(path: Path, scenario: Scenario, recorder: Recorder | None = None) -> Be
         bench[0].journal.close()
         bench[0].log.close()
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    with mock.patch.object(driver, "_in_thread", in_thread):
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
     return bench[0]
 
 

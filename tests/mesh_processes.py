@@ -104,10 +104,12 @@ class Host:
     Attributes:
         folder: a short one, because the paths of Unix sockets have to be; gone after :meth:`close`.
         nodes: those that were started here.
+        python: the interpreter that has swarm here.
     """
 
-    def __init__(self, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, prefix: Sequence[str] = (), python: str = sys.executable) -> None:
         self.prefix = list(prefix)
+        self.python = python
         self.folder = Path(tempfile.mkdtemp(prefix="swt"))
         self.nodes: list[Node] = []
         self._programs: list[subprocess.Popen[str]] = []
@@ -136,7 +138,7 @@ class Host:
 
     def swarm(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start the command `swarm` here, in a home without a node."""
-        return self.spawn(sys.executable, "-m", "swarm", *words, environment=environment)
+        return self.spawn(self.python, "-m", "swarm", *words, environment=environment)
 
     def close(self) -> None:
         """Kill whatever still runs here and remove its files."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.mesh_processes import Host, Node, agreed_leader, wait_for
 
@@ -34,6 +35,19 @@ BLOCKED = {
     "udp": "meta l4proto udp udp dport { 7117, 7118 }",
 }
 """What :meth:`NamespaceHost.block` can drop of what comes in."""
+
+
+ENTER = """
+root=$1 folder=$2; shift 2
+mkdir -p "$root$folder"
+mount --bind "$folder" "$root$folder"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+exec chroot "$root" env -C "$folder" "$@"
+"""
+"""Enters another userland with the folder of the host at its own path. `ip netns exec` has made a mount
+namespace, so all that is mounted goes with the last process inside."""
 
 
 def ip(*arguments: str) -> None:
@@ -63,19 +77,36 @@ class NamespaceHost(Host):
     Attributes:
         namespace: its name.
         address: its IPv4 address.
+        root: of the userland in which programs are spawned, "" for this machine's own.
     """
 
-    def __init__(self, namespace: str, address: str) -> None:
-        super().__init__(["ip", "netns", "exec", namespace])
+    def __init__(self, namespace: str, address: str, python: str = sys.executable, root: str = "") -> None:
+        super().__init__(["ip", "netns", "exec", namespace], python)
         self.namespace = namespace
         self.address = address
+        self.root = root
+        self._network_prefix = list(self.prefix)
+        if root:
+            self.prefix += ["sh", "-ec", ENTER, "enter", root, str(self.folder)]
 
     def run(self, *command: str, text: str = "") -> str:
-        """Run a command inside and return its output."""
+        """Run a command of this machine inside and return its output."""
         done = subprocess.run(
-            [*self.prefix, *command], check=True, capture_output=True, timeout=20, text=True, input=text
+            [*self._network_prefix, *command],
+            check=True,
+            capture_output=True,
+            timeout=20,
+            text=True,
+            input=text,
         )
         return done.stdout
+
+    def close(self) -> None:
+        """Also remove the place of the folder in the other userland."""
+        super().close()
+        if self.root:
+            with contextlib.suppress(OSError):
+                Path(f"{self.root}{self.folder}").rmdir()
 
     def deafen(self) -> None:
         """Drop multicast and broadcast datagrams that come here."""
@@ -120,11 +151,16 @@ class Lab:
             self.close()
             raise
 
-    def host(self) -> NamespaceHost:
-        """Return a new namespace on the bridge, with an IPv4 and an IPv6 link-local address."""
+    def host(self, python: str = sys.executable, root: str = "") -> NamespaceHost:
+        """Return a new namespace on the bridge, with an IPv4 and an IPv6 link-local address.
+
+        Args:
+            python: the interpreter that has swarm there.
+            root: of the userland in which its programs run, "" for this machine's own.
+        """
         number = len(self.hosts)
         name, end = f"{self._tag}h{number}", f"{self._tag}v{number}"
-        made = NamespaceHost(name, f"10.93.0.{number + 1}")
+        made = NamespaceHost(name, f"10.93.0.{number + 1}", python, root)
         self.hosts.append(made)
         ip("netns", "add", name)
         ip("-n", name, "link", "set", "lo", "up")

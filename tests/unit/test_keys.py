@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swarm.core.errors import ConfigError, RemoteProtocolError, StorageError
@@ -22,6 +22,7 @@ from swarm.net.keys import ALPN_SWARM, LABELS, ROLE_CLIENT, ROLE_NODE, MeshKeys,
 
 SECRET = bytes(range(32))
 KEY = NodeKey(bytes(32))
+LEAF = MeshKeys(SECRET).node_credentials(KEY).certificate
 
 
 def test_an_identity_is_kept_private_and_comes_back(tmp_path: Path) -> None:
@@ -146,11 +147,13 @@ def test_any_bytes_as_certificate_raise_one_error_only(data: bytes) -> None:
         certificates.identity_in_untrusted(data)
 
 
-@given(st.data())
-def test_a_damaged_certificate_raises_one_error_only(data: st.DataObject) -> None:
-    der = bytearray(MeshKeys(SECRET).node_credentials(KEY).certificate)
-    position = data.draw(st.integers(0, len(der) - 1))
-    der[position] ^= data.draw(st.integers(1, 255))
+# TLS has checked the signature of what a peer shows; where a library would warn, it may.
+@pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
+@example(position=15, change=128)
+@given(st.integers(0, len(LEAF) - 1), st.integers(1, 255))
+def test_a_damaged_certificate_raises_one_error_only(position: int, change: int) -> None:
+    der = bytearray(LEAF)
+    der[position] ^= change
     with contextlib.suppress(RemoteProtocolError):
         certificates.identity_in_untrusted(bytes(der))
 
