@@ -23,6 +23,9 @@ T = TypeVar("T")
 KNOWN_LISTED_MAX = 24
 _LIST = re.compile(r"(?:\w+\.)*(?:tuple|Sequence)\[")
 
+NOT_IN_FILES = ("fact_bands",)
+"""Settings that are more than a plain value or a list of them: only Python can state these."""
+
 _NAMES = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -39,7 +42,7 @@ def bind(kind: type[T], table: Mapping[str, object], path: Path, source: Source,
     Raises:
         ScenarioError: an unknown key, a value of another type, or one that the dataclass refuses.
     """
-    fields = {key_of(field): field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = {key_of(field): field for field in fields_of(kind)}
     check_keys(table, list(fields), path, source)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -69,6 +72,11 @@ def check_keys(table: Mapping[str, object], known: list[str], path: Path, source
             listed = ", ".join(known) if len(known) <= KNOWN_LISTED_MAX else "listed in docs/SCENARIOS.md"
             cure = f"did you mean {close[0]!r}?" if close else f"known are {listed}"
             source.refuse((*path, key), f"unknown key {path_text((*path, key))!r}; {cure}")
+
+
+def fields_of(kind: type) -> list[dataclasses.Field[Any]]:
+    """Return those fields of a dataclass that files can state, in order."""
+    return [field for field in dataclasses.fields(kind) if field.name not in NOT_IN_FILES]
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:

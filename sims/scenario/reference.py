@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sims.network import NetworkConfig
 from sims.network.config import LATENCY_MODELS, TOPOLOGIES
-from sims.scenario.binding import default_of, is_required, key_of, types_of
+from sims.scenario.binding import default_of, fields_of, is_required, key_of, types_of
 from sims.scenario.faults import KINDS, NONE, Fault
 from sims.scenario.mesh import HostGroup
 from sims.scenario.model import Scenario
@@ -84,7 +84,7 @@ def table(name: str) -> str:
     kind, chosen = CLASSES[name]
     meanings = attribute_texts(docstring_of(kind))
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for field in dataclasses.fields(kind):
+    for field in fields_of(kind):
         if chosen and field.name not in chosen:
             continue
         default = "needed" if is_required(field) else _default_text(field)

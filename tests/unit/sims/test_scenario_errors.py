@@ -415,6 +415,10 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
         read_scenario(tmp_path / "latin.toml")
 
 
+def test_what_only_python_can_state_is_no_key(tmp_path: Path) -> None:
+    assert "unknown key 'gossip.fact_bands'" in refused("[gossip]\nfact_bands = ['load']", tmp_path)
+
+
 def test_an_unknown_name_lists_the_stored_scenarios() -> None:
     with pytest.raises(ScenarioError, match=r"hoome: there is no such file, .*stored are .*home"):
         read_scenario("hoome")
