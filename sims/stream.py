@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from swarm.core.ids import NodeId
+
 NEVER: Final = float("inf")
 
 
@@ -17,8 +19,10 @@ class Stream:
     Attributes:
         opener: the host that dials.
         opener_epoch: which start of it.
+        opener_id: its identity; the host may have another one later, and the stream is lost under this one.
         target: the host that is dialled.
         target_epoch: which start of it has answered, -1 before.
+        target_id: whom the opener dialled there.
         is_open: whether both ends can send; before, messages of the opener wait in `waiting`.
         is_agreed: closed in agreement, so that what is under way still arrives.
         used_s: when something was last sent or arrived.
@@ -27,10 +31,20 @@ class Stream:
         silent_s: since when the network was seen not to carry it, infinity while it does.
     """
 
-    def __init__(self, opener: int, opener_epoch: int, target: int, now: float) -> None:
+    def __init__(
+        self,
+        opener: int,
+        opener_epoch: int,
+        opener_id: NodeId,
+        target: int,
+        target_id: NodeId,
+        now: float,
+    ) -> None:
         self.opener: Final = opener
         self.opener_epoch: Final = opener_epoch
+        self.opener_id: Final = opener_id
         self.target: Final = target
+        self.target_id: Final = target_id
         self.target_epoch = -1
         self.is_open = False
         self.is_agreed = False
@@ -43,6 +57,10 @@ class Stream:
     def epoch_of(self, host: int) -> int:
         """Return which start of one of its two hosts the stream belongs to."""
         return self.opener_epoch if host == self.opener else self.target_epoch
+
+    def identity_of(self, host: int) -> NodeId:
+        """Return under which identity one of its two hosts is at its end."""
+        return self.opener_id if host == self.opener else self.target_id
 
 
 @final

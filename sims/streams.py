@@ -71,7 +71,9 @@ class Streams:
         stream = host.links.get(target)
         if self.hosts[target].node_id != effect.peer:
             self._tell_stranger(now, host, self.hosts[target], effect.peer)
-        elif stream is None:
+        elif stream is None or stream.identity_of(target) != effect.peer:
+            if stream is not None:
+                self._give_up(now, host, stream, target)
             self._dial(now, host, target, effect)
         elif stream.is_open:
             self._send_on(now, host, self.hosts[target], stream, effect.payload)
@@ -94,6 +96,13 @@ class Streams:
             when = now + self._round_trip_s(host, peer)
         arrival = Arrival(host.epoch, peer.index, note)
         self.engine.schedule(when, kinds.LINK_LOST, host.index, arrival, node_id)
+
+    def _give_up(self, now: float, host: Host, stream: Stream, target: int) -> None:
+        """Let a host lose its end of a stream to who was at a target before: another node answers there."""
+        host.links.pop(target)
+        host.stuck.pop(target, None)
+        arrival = Arrival(host.epoch, target, SILENT_NOTE)
+        self.engine.schedule(now, kinds.LINK_LOST, host.index, arrival, stream.identity_of(target))
 
     def _send_on(self, now: float, host: Host, peer: Host, stream: Stream, payload: bytes) -> None:
         held_up = host.stuck.get(peer.index)
@@ -127,7 +136,7 @@ class Streams:
     # Opening
 
     def _dial(self, now: float, host: Host, target: int, effect: SendMessage) -> None:
-        stream = Stream(host.index, host.epoch, target, now)
+        stream = Stream(host.index, host.epoch, host.node_id, target, effect.peer, now)
         stream.waiting.append(effect.payload)
         host.links[target] = stream
         begin = max(now, host.failed_dials.get(target, -REDIAL_GAP_S) + REDIAL_GAP_S)
@@ -192,7 +201,7 @@ class Streams:
             # A new process dials: the other end of the older stream is gone, whatever it looks like.
             peer.stuck.pop(host.index, None)
             arrival = Arrival(peer.epoch, host.index, SILENT_NOTE)
-            self.engine.schedule(now, kinds.LINK_LOST, peer.index, arrival, host.node_id)
+            self.engine.schedule(now, kinds.LINK_LOST, peer.index, arrival, older.identity_of(host.index))
         elif older is not None:
             crossing = peer.stuck.pop(host.index, [])
         stream.is_open = True
@@ -254,7 +263,8 @@ class Streams:
         """Let a host learn at a time that its end of a stream is gone, if it holds it still."""
         self._has_doubt = True
         arrival = Arrival(host.epoch, peer.index, note, stream)
-        self.engine.schedule(when, kinds.LINK_LOST, host.index, arrival, peer.node_id)
+        identity = stream.identity_of(peer.index)
+        self.engine.schedule(when, kinds.LINK_LOST, host.index, arrival, identity)
 
     def _lets_go(self, now: float, host: Host, arrival: Arrival) -> bool:
         """Take the end of a stream from a host; return whether that is news to it."""

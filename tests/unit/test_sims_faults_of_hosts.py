@@ -8,6 +8,7 @@ import pytest
 
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster, simple_cluster
+from sims.disk import DESTROYED
 from sims.host import Host
 from sims.observer import PACKET, Observer
 from swarm.core.effects import Effect, ExecutorTask, SendMessage
@@ -299,3 +300,23 @@ def test_what_a_node_says_of_itself_reaches_the_others() -> None:
         assert member is not None
         assert member.facts["load"] == 7
         assert member.facts["speed"] == 1.0
+
+
+def test_a_stream_is_lost_under_the_identity_that_was_dialled() -> None:
+    """A host that has a new identity is another node: nobody has a stream to that one yet."""
+    cluster = mesh(3)
+    leader = next(host for host in cluster.hosts if host.node is not None and host.node.scheduler.is_leading)
+    other = cluster.hosts[(leader.index + 1) % 3]
+    assert leader.node is not None
+    before = other.node_id
+    cluster._perform(leader, [SendMessage(before, [other.address], b"\x96")])
+    run_for(cluster, 0.5)
+    assert leader.links[other.index].identity_of(other.index) == before
+    cluster.kill(other.index, power=True, disk=DESTROYED)
+    cluster.start(other.index, [leader.index])
+    assert other.node_id != before
+    assert leader.node.scheduler.dispatcher.workers[before].has_reported
+    cluster._perform(leader, [SendMessage(other.node_id, [other.address], b"\x96")])
+    run_for(cluster, 0.05)
+    assert not leader.node.scheduler.dispatcher.workers[before].has_reported
+    assert leader.links[other.index].identity_of(other.index) == other.node_id

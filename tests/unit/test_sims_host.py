@@ -109,7 +109,7 @@ def test_a_start_forgets_the_process_but_not_the_disk() -> None:
     one = host()
     one.boot()
     one.store[JOB, 0, 0] = (b"d", 1)
-    one.links[3] = Stream(0, 1, 3, 0.0)
+    one.links[3] = Stream(0, 1, b"a" * 16, 3, b"d" * 16, 0.0)
     one.executors[0] = Executor()
     one.is_blocked = True
     one.disk.write(Persist("t", b"a", b"1", True))
