@@ -1,8 +1,9 @@
-"""Membership measured on real networks of namespaces, beside Serf: ``python -m tests.bench.membership --out FILE``.
+"""Membership on real networks of namespaces, beside Serf: ``python -m tests.bench.membership --out FILE``.
 
 Needs root, iproute2 and nftables; Serf is Debian's package `serf`, and without it only swarm is measured.
-Every session is a fresh group of agents, each in a namespace of its own; sessions of both systems take turns, one at
-a time. FILE is written after each, and a later call goes on where the file ends. Progress is on stderr.
+Every session is a fresh group of agents, each in a namespace of its own; sessions of both systems take turns,
+one at a time. FILE is written after each, and a later call goes on where the file ends. Progress is on
+stderr.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from tests.netns.lab import why_not
 Tell = Callable[[str, Figures], None]
 
 SESSIONS = ("whole", "heal", "merge", "deaf", "clone", "outsider")
+CODE_TERMINATED = 128 + signal.SIGTERM
 SMALL_NODES = 5
 CLONE_NODES = 3
 
@@ -171,6 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
         loss_s=options.loss_seconds,
         kills=options.kills,
     )
+    # A group is taken apart by the ends of its contexts: a plain SIGTERM would leave namespaces and daemons.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(CODE_TERMINATED))
     failed = 0
     for number, session in enumerate(waiting, 1):
         print(f"[{number}/{len(waiting)}] {session}", file=sys.stderr, flush=True)
@@ -186,7 +191,9 @@ def _keep(session: Session, extent: Extent, kept: Kept) -> bool:
 
     def tell(what: str, figures: Figures) -> None:
         shown = [f"{key} {'-' if value is None else format(value, '.4g')}" for key, value in figures.items()]
-        print(f"  {time.monotonic() - begin_s:6.1f} s  {what}: {', '.join(shown)}", file=sys.stderr, flush=True)
+        print(
+            f"  {time.monotonic() - begin_s:6.1f} s  {what}: {', '.join(shown)}", file=sys.stderr, flush=True
+        )
         for metric, value in figures.items():
             limit = LIMITS_S.get(metric.removeprefix("deaf_"), 0.0)
             rows.append(Row(**vars(session), metric=metric, value=value, limit=limit))
@@ -216,7 +223,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--only", default=",".join(SESSIONS), help=f"sessions, of {','.join(SESSIONS)} (default: all)"
     )
     parser.add_argument("--systems", default="swarm,serf", help="of swarm,serf (default: both)")
-    parser.add_argument("--kills", type=int, default=3, help="killed, and made silent, in a session (default 3)")
+    parser.add_argument(
+        "--kills", type=int, default=3, help="killed, and made silent, in a session (default 3)"
+    )
     parser.add_argument("--settle-seconds", type=float, default=10.0, help="rest after forming (default 10)")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="of counting bytes (default 60)")
     parser.add_argument("--pause-seconds", type=float, default=30.0, help="of SIGSTOP and sleep (default 30)")

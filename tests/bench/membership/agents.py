@@ -1,9 +1,9 @@
 """An agent of either system under test: started, killed, paused, and read by the log that it writes.
 
-Both systems write a line when they change their mind about a member, and both files are read by the harness as
-they grow, stamped with the harness's own clock. For Serf that is the earliest word there is: its event stream
-holds events back for a second to bundle them (`CoalescePeriod`), its log does not. So the comparison is in
-Serf's favour where it is not equal.
+Both systems write a line when they change their mind about a member, and both files are read by the harness
+as they grow, stamped with the harness's own clock. For Serf that is the earliest word there is: its event
+stream holds events back for a second to bundle them (`CoalescePeriod`), its log does not. So the comparison
+is in Serf's favour where it is not equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network of the benchmark: a lab whose hosts can be cut, unplugged, deafened, and made to lose packets."""
+"""The network of the benchmark: a lab whose hosts can be cut off, unplugged and made to lose packets."""
 
 from __future__ import annotations
 

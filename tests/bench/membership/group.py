@@ -71,9 +71,10 @@ class Group:
         self._failure: BaseException | None = None
         self._reader = threading.Thread(target=self._read, name="sightings", daemon=True)
         try:
-            hosts = [self.field.host() for _ in range(count)]
+            for _ in range(count):
+                self.field.host()
             key, invitation = os.urandom(32), new_invitation("bench")
-            for number, host in enumerate(hosts):
+            for number in range(count):
                 self.agents[f"a{number}"] = self._made(f"a{number}", number, key, invitation)
             if system.is_serf and not system.by_seed:
                 self.field.route_multicast()

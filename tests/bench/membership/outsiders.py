@@ -19,8 +19,8 @@ _ROUNDS = 7
 def refusal_costs() -> dict[str, float | None]:
     """Return {metric: figure}: microseconds to refuse what is not of the mesh, and what is heard again.
 
-    The cheap ways out come first, so three strangers are tried: noise, a datagram of another mesh, and one that
-    knows the tag of ours but not its key.
+    The cheap ways out come first, so three strangers are tried: noise, a datagram of another mesh, and one
+    that knows the tag of ours but not its key.
     """
     keys, others = MeshKeys(os.urandom(16)), MeshKeys(os.urandom(16))
     receiver = Sealer(keys, os.urandom(16))

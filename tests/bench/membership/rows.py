@@ -61,11 +61,10 @@ def summary(rows: Sequence[Row]) -> Summary | None:
         return None
     values = sorted(float("inf") if row.value is None else row.value for row in rows)
     middle = statistics.median(values)
-    return Summary(
-        *[None if value == float("inf") else value for value in (middle, values[0], values[-1])],
-        len(values),
-        max(row.limit for row in rows),
-    )
+    median, least, most = [
+        None if value == float("inf") else value for value in (middle, values[0], values[-1])
+    ]
+    return Summary(median, least, most, len(values), max(row.limit for row in rows))
 
 
 def chosen(rows: Iterable[Row], **wanted: object) -> list[Row]:

@@ -1,7 +1,7 @@
 """What agents say of each other, and the arithmetic on it: who knew what, and when.
 
-A *sighting* is one change of one judge's mind about one member, at the harness's own clock. Everything here is
-pure, so that the figures of the benchmark can be tested without a network.
+A *sighting* is one change of one judge's mind about one member, at the harness's own clock. Everything here
+is pure, so that the figures of the benchmark can be tested without a network.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def first_times(
     states: Sequence[str],
     begin_s: float,
 ) -> list[float]:
-    """Return, for each pair that came to one of `states` after `begin_s`, after how many seconds; ascending."""
+    """Return after how many seconds each pair came to one of `states`; ascending."""
     found: dict[tuple[str, str], float] = {}
     wanted = pairs_of(judges, members)
     for sighting in sightings:
@@ -108,7 +108,7 @@ def verdicts(
     begin_s: float,
     end_s: float,
 ) -> list[Sighting]:
-    """Return the sightings of `state` in [begin_s, end_s) of these members by these judges, one of each judge."""
+    """Return the sightings of `state` in [begin_s, end_s) of these members by these judges."""
     wanted = pairs_of(judges, members)
     return [
         sighting
