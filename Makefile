@@ -42,7 +42,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
-	calibrate bench soak endure planted fuzz versions mixed clean
+	calibrate bench membership soak endure planted fuzz versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -170,6 +170,16 @@ e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
 
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
 	$(call run_tests,1,$(BIN),tests -m bench -s)
+
+# Goes on where it was interrupted, as long as the sources are the same. ARGS goes to the part with real nodes.
+MEASURED := $(ROOT)/$(WORK)/membership
+membership: $(VENV)/.dev $(VENV)/.swarm  ## membership beside Serf in namespaces (as root, an hour) and in the simulator
+	@rm -rf $(RUN) && mkdir -p $(RUN) $(MEASURED) && cp -R tests examples $(RUN)
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.bench.membership \
+		--out $(MEASURED)/real.json $(ARGS)
+	env -u PYTHONPATH $(BIN)/python -P -m sims.lab.membership --out $(MEASURED)/simulated.json
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.bench.membership.report \
+		--real $(MEASURED)/real.json --simulated $(MEASURED)/simulated.json --plots $(MEASURED)/plots
 
 soak: $(VENV)/.swarm  ## SOAK_SEEDS random trials; goes on where it stopped, keeps shrunk cases that fail
 	@mkdir -p $(WORK)/soak

@@ -3,7 +3,7 @@
 Four experiments: *growth* (`sims.lab.growth.grow`) for meshes of 10 to 2,000 nodes, *rumours* among 500 at a
 loss of 5 %, *loss* of 30 % for ten minutes among 20, and *starved* members under plain SWIM and under swarm's
 settings (`sims.lab.detection.false_positives`). FILE (JSON) is written after every run, and a later call with
-the same FILE goes on where it ends. ``--plots FOLDER`` draws the curves.
+that FILE and the same sources goes on where it ends. ``--plots FOLDER`` draws the curves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sims.lab.detection import false_positives
 from sims.lab.figures import new_axes, save_figure
 from sims.lab.growth import endure, grow
 from sims.progress import Progress
+from sims.soak_state import sources_digest
 from sims.whole_files import write_whole
 
 Row = dict[str, Any]
@@ -141,7 +142,8 @@ def main() -> int:
     unknown = [name for name in names if name not in EXPERIMENTS]
     if unknown or options.seeds < 1 or options.processes < 1:
         parser.error(f"--only takes {', '.join(EXPERIMENTS)}; --seeds and --processes are at least 1")
-    rows = load(options.out)
+    sources = sources_digest()
+    rows = load(options.out, sources)
     wanted = cases(names, sizes, options.seeds)
     done = [{key: value for key, value in row.items() if key != "result"} for row in rows]
     missing = [case for case in wanted if case not in done]
@@ -150,7 +152,7 @@ def main() -> int:
         futures = [pool.submit(run_case, case) for case in missing]
         for future in as_completed(futures):
             rows.append(future.result())
-            write_whole(options.out, json.dumps({"rows": rows}, indent=1) + "\n")
+            write_whole(options.out, json.dumps({"sources": sources, "rows": rows}, indent=1) + "\n")
             progress.show(False)
     if options.plots is not None and results(rows, "growth"):
         options.plots.mkdir(parents=True, exist_ok=True)
@@ -160,12 +162,22 @@ def main() -> int:
     return 0
 
 
-def load(path: Path) -> list[Row]:
-    """Return the runs that a file holds, none when it is missing."""
+def load(path: Path, sources: str = "") -> list[Row]:
+    """Return the runs that a file holds, none when it is missing.
+
+    Args:
+        path: of the file.
+        sources: digest of the sources; runs of others do not count and are put aside as ``<name>.before``. ""
+            takes any.
+    """
     if not path.exists():
         return []
-    held: dict[str, list[Row]] = json.loads(path.read_text(encoding="utf-8"))
-    return held["rows"]
+    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if sources and held["sources"] != sources:
+        path.replace(path.with_suffix(".before"))
+        return []
+    rows: list[Row] = held["rows"]
+    return rows
 
 
 def plot_load(rows: Sequence[Row], path: Path) -> None:

@@ -197,13 +197,16 @@ def test_figures_as_text() -> None:
 def test_a_file_is_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "real.json"
     session = {"session": "whole", "system": "swarm", "nodes": 20, "round": 0}
-    first = Kept(path, {"cores": 2})
+    first = Kept(path, {"cores": 2, "sources": "1"})
     assert not first.has(session)
     first.add(session, {"seconds": 3.0}, [row(1.0)])
-    second = Kept(path, {"cores": 4})
+    second = Kept(path, {"cores": 4, "sources": "1"})
     assert second.has(session)
     assert not second.has({**session, "round": 1})
     assert load_rows(path) == [row(1.0)]
+    assert not Kept(path, {"sources": "2"}).has(session), "figures of two states of the code are not mixed"
+    assert load_rows(path) == []
+    assert load_rows(path.with_suffix(".before")) == [row(1.0)]
 
 
 def test_rows_are_chosen_by_any_field() -> None:

@@ -39,6 +39,8 @@ LIMITS_S = {
     "loss_healed_s": 120.0,
     "merged_s": 120.0,
     "merged_leader_s": 120.0,
+    "met_s": 120.0,
+    "met_leader_s": 120.0,
     "clones_apart_s": 60.0,
 }
 """How long each figure is waited for."""
@@ -256,6 +258,23 @@ def merge(group: SplitGroup) -> Figures:
     figures: Figures = {"merged_s": group.wait_all(LISTED, begin_s, LIMITS_S["merged_s"])}
     if not group.system.is_serf:
         figures["merged_leader_s"] = group.wait_leader(begin_s, LIMITS_S["healed_leader_s"])
+    return figures
+
+
+def meet_from_alone(run: Run) -> Figures:
+    """Start all on ports that reach nobody, then let them reach each other at once; when do all list all?
+
+    Nobody has a head start here, as those have who start while others still load their programs.
+    """
+    group = run.group
+    group.field.isolate_all(True)
+    group.start()
+    time.sleep(run.extent.settle_s)
+    begin_s = time.monotonic()
+    group.field.isolate_all(False)
+    figures: Figures = {"met_s": group.wait_all(LISTED, begin_s, LIMITS_S["met_s"])}
+    if not group.system.is_serf:
+        figures["met_leader_s"] = group.wait_leader(begin_s, LIMITS_S["met_leader_s"])
     return figures
 
 

@@ -44,6 +44,11 @@ class Field(Lab):
         self._batch([f"link set {self._ends[at]} master {BRIDGES[0]}" for at in self._apart])
         self._apart = []
 
+    def isolate_all(self, is_isolated: bool) -> None:
+        """Let no host reach another, or all again; their cables stay in."""
+        word = "on" if is_isolated else "off"
+        self._batch([f"link set {end} type bridge_slave isolated {word}" for end in self._ends])
+
     def plug(self, host: NamespaceHost) -> None:
         """Put a host's cable back."""
         self._batch([f"link set {self._ends[self.hosts.index(host)]} up"])

@@ -129,11 +129,10 @@ def filled(document: str, blocks: Mapping[str, str]) -> str:
         ValueError: the document has no such marks.
     """
     for name, text in blocks.items():
-        pattern = re.compile(BLOCK.format(name=re.escape(name)), re.DOTALL)
-        if not pattern.search(document):
+        found = re.search(BLOCK.format(name=re.escape(name)), document, re.DOTALL)
+        if found is None:
             raise ValueError(f"the document has no block <!-- {name} -->")
-        document = pattern.sub(lambda found, text=text: f"{found[1]}\n{text}\n{found[3]}", document)  # type:
-        ignore[misc]
+        document = f"{document[: found.end(1)]}\n{text}\n{document[found.start(3) :]}"
     return document
 
 

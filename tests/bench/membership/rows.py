@@ -76,8 +76,9 @@ class Kept:
     """The file of a benchmark: written whole after every session, and gone on with when it is there.
 
     Args:
-        path: JSON, made when missing.
-        about: of the machine and the run; that of the last run stays.
+        path: JSON, made when missing. One of other sources is put aside as ``<name>.before``: figures of two
+            states of the code are not mixed.
+        about: of the machine, the versions and the sources.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
@@ -86,8 +87,11 @@ class Kept:
         self.sessions: list[dict[str, Any]] = []
         if path.exists():
             held = json.loads(path.read_text(encoding="utf-8"))
-            self.rows = [Row(**row) for row in held["rows"]]
-            self.sessions = list(held["sessions"])
+            if about and held["about"].get("sources") != about.get("sources"):
+                path.replace(path.with_suffix(".before"))
+            else:
+                self.rows = [Row(**row) for row in held["rows"]]
+                self.sessions = list(held["sessions"])
         self.about = about
 
     def has(self, session: dict[str, Any]) -> bool:

@@ -100,6 +100,12 @@ def test_the_command_goes_on_where_its_file_ends(tmp_path: Path, monkeypatch: py
     rows = json.loads(out.read_text())["rows"]
     assert rows[0] == first[0]
     assert [row["nodes"] for row in rows] == [4, 5]
+    other = json.dumps({"sources": "of another day", "rows": rows})
+    out.write_text(other)
+    monkeypatch.setattr(sys, "argv", [*words[:4], "4", *words[5:]])
+    assert membership.main() == 0
+    assert [row["nodes"] for row in membership.load(out)] == [4]
+    assert out.with_suffix(".before").read_text() == other
     assert sorted(path.name for path in plots.iterdir()) == [
         "membership_detection.svg",
         "membership_dissemination.svg",
