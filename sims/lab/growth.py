@@ -166,6 +166,58 @@ def grow(nodes: int, seed: int, loss: float = 0.0, rumours: int = 5, settings: s
 
 
 @dataclass(frozen=True, kw_only=True)
+class Division:
+    """What came of a cut through the middle; -1 stands for never.
+
+    Attributes:
+        nodes, seed: what decided it.
+        first_s: from the cut until somebody declares one of the other side dead.
+        known_s: until all of both sides know all that they lost.
+        healed_s: from the end of the cut until all list all and follow one leader.
+    """
+
+    nodes: int
+    seed: int
+    first_s: float
+    known_s: float
+    healed_s: float
+
+
+def divide(nodes: int, seed: int) -> Division:
+    """Cut a mesh into halves, wait until both know it and some time more, and let it heal.
+
+    Raises:
+        ConfigError: too few nodes.
+    """
+    if nodes < 2:
+        raise ConfigError(f"there is nothing to cut in a mesh of {nodes}; nodes is at least 2")
+    cluster = simple_cluster(nodes, f"divide:{nodes}:{seed}")
+    for index in range(nodes):
+        cluster.start(index)
+    assert cluster.wait_converged(JOIN_LIMIT_S) >= 0, "a quiet mesh finds together"
+    rng = Rng(f"divide:{nodes}:{seed}:when")
+    cluster.run_until(cluster.engine.now + SETTLE_S / 2 + rng.uniform(0.0, 5.0))
+    verdicts = Verdicts(cluster)
+    begin = cluster.engine.now
+    half = nodes // 2
+    cluster.network.partition([list(range(half)), list(range(half, nodes))])
+    pairs = 2 * half * (nodes - half)
+    while len(verdicts.dead) < pairs and cluster.engine.now < begin + DEATH_LIMIT_S:
+        cluster.run_until(cluster.engine.now + DEATH_STEP_S)
+    times = [now - begin for now, _, _ in verdicts.dead]
+    is_known = len({(judge, member) for _, judge, member in verdicts.dead}) == pairs
+    cluster.run_until(cluster.engine.now + PAUSE_S)
+    cluster.network.heal()
+    return Division(
+        nodes=nodes,
+        seed=seed,
+        first_s=min(times, default=-1.0),
+        known_s=max(times) if is_known else -1.0,
+        healed_s=cluster.wait_converged(DEATH_LIMIT_S),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lossy:
     """What came of packet loss; verdicts are counted once for each judge.
 

@@ -1,9 +1,10 @@
 """The curves of membership over size, and who is wronged: ``python -m sims.lab.membership --out FILE``.
 
-Four experiments: *growth* (`sims.lab.growth.grow`) for meshes of 10 to 2,000 nodes, *rumours* among 500 at a
-loss of 5 %, *loss* of 30 % for ten minutes among 20, and *starved* members under plain SWIM and under swarm's
-settings (`sims.lab.detection.false_positives`). FILE (JSON) is written after every run, and a later call with
-that FILE and the same sources goes on where it ends. ``--plots FOLDER`` draws the curves.
+Five experiments: *growth* (`sims.lab.growth.grow`) for meshes of 10 to 2,000 nodes, *rumours* among 500 at a
+loss of 5 %, *cuts* through the middle of up to 500, *loss* of 30 % for ten minutes among 20, and *starved*
+members under plain SWIM and under swarm's settings (`sims.lab.detection.false_positives`). FILE (JSON) is
+written after every run, and a later call with that FILE and the same sources goes on where it ends. ``--plots
+FOLDER`` draws the curves.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 from sims.lab.detection import false_positives
 from sims.lab.figures import new_axes, save_figure
-from sims.lab.growth import endure, grow
+from sims.lab.growth import divide, endure, grow
 from sims.progress import Progress
 from sims.soak_state import sources_digest
 from sims.whole_files import write_whole
@@ -32,6 +33,7 @@ SIZES: Final = (10, 20, 50, 100, 200, 500, 1000, 2000)
 LARGE_NODES: Final = 500
 """Meshes above this size run once for each seed below `LARGE_SEEDS`."""
 LARGE_SEEDS: Final = 2
+CUT_SIZES: Final = (2, 3, 5, 10, 20, 50, 100, 200, 500)
 RUMOUR_NODES: Final = 500
 RUMOUR_LOSS: Final = 0.05
 RUMOURS: Final = 20
@@ -44,6 +46,7 @@ STARVED_SETTINGS: Final = ("swim", "lifeguard", "swarm")
 EXPERIMENTS: Final[dict[str, Callable[..., Any]]] = {
     "growth": grow,
     "rumours": grow,
+    "cuts": divide,
     "loss": endure,
     "starved": false_positives,
 }
@@ -79,6 +82,8 @@ def cases(
                         "rumours": RUMOURS,
                     }
                 )
+            elif name == "cuts":
+                found += [{"experiment": name, "nodes": size, "seed": seed} for size in CUT_SIZES]
             elif name == "loss":
                 found.append(
                     {
@@ -110,13 +115,13 @@ def results(rows: Sequence[Row], experiment: str, **wanted: object) -> list[Row]
     return [row for row in found if all([row[key] == value for key, value in wanted.items()])]
 
 
-def medians_by_size(rows: Sequence[Row], field: str) -> list[tuple[int, float]]:
-    """Return (size, median of a field over runs) of the growth experiment.
+def medians_by_size(rows: Sequence[Row], field: str, experiment: str = "growth") -> list[tuple[int, float]]:
+    """Return (size, median of a field over runs) of an experiment.
 
     A field of several values counts with each. -1, never, counts as infinite.
     """
     values: dict[int, list[float]] = {}
-    for row in results(rows, "growth"):
+    for row in results(rows, experiment):
         value = row[field]
         listed = value if isinstance(value, (list, tuple)) else [value]
         values.setdefault(row["nodes"], []).extend([float("inf") if one < 0 else one for one in listed])

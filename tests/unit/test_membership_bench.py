@@ -21,7 +21,14 @@ from tests.bench.membership.goals import (
     number_text,
     starved_ratio,
 )
-from tests.bench.membership.report import beside_table, filled, goals_table, growth_table, starved_table
+from tests.bench.membership.report import (
+    beside_table,
+    cuts_table,
+    filled,
+    goals_table,
+    growth_table,
+    starved_table,
+)
 from tests.bench.membership.rows import Kept, Row, chosen, load_rows, summary
 from tests.bench.membership.sightings import (
     DEAD,
@@ -306,6 +313,17 @@ def test_curves_are_medians_by_size() -> None:
     ]
     line = growth_table(runs).splitlines()[2]
     assert line == "| 10 | 1 | 1 | 0.20 | never | 1 | 1 | 1 | 5 | 1 |"
+
+
+def test_cuts_by_size_show_the_worst_too() -> None:
+    rows = [
+        {
+            "experiment": "cuts",
+            "result": {"nodes": 2, "seed": seed, "first_s": 2.5, "known_s": 3.0, "healed_s": value},
+        }
+        for seed, value in enumerate((0.5, 1.5, -1.0))
+    ]
+    assert cuts_table(rows).splitlines()[2] == "| 2 | 2.50 | 3 | 1.50 | never |"
 
 
 def test_starved_members_by_settings() -> None:

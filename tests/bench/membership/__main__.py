@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sims.soak_state import sources_digest
+from swarm.core.errors import SwarmError
 from swarm.version import __version__, is_compiled
 from tests.bench.membership import experiments
 from tests.bench.membership.experiments import LIMITS_S, Extent, Figures, Run
@@ -209,7 +210,7 @@ def _keep(session: Session, extent: Extent, kept: Kept) -> bool:
 
     try:
         run_session(session, extent, tell)
-    except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+    except (AssertionError, OSError, RuntimeError, SwarmError, subprocess.SubprocessError) as error:
         print(f"  failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return False
     notes = {

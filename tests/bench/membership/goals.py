@@ -51,7 +51,9 @@ GOALS: tuple[Goal, ...] = (
     Goal(2, "`kill -9`: known to all others", 1.5, "s", "whole", "kill_known_s"),
     Goal(3, "cable pulled: known to all others", 6.0, "s", "whole", "silence_known_s"),
     Goal(4, "half cut off: all lost ones known to both sides", 10.0, "s", "whole", "cut_known_s"),
-    Goal(5, "verdicts on the living under loss of packets", 0, "", "whole", "loss_deaths", worst=True),
+    Goal(
+        5, "verdicts on the living while 30 % of packets are lost", 0, "", "whole", "loss_deaths", worst=True
+    ),
     Goal(7, "sent at rest, each, bytes/s on the cable", 600.0, "B/s", "whole", "idle_bytes_per_s"),
     Goal(10, "healed: all list all, n = 2", 5.0, "s", "heal", "healed_s", 2),
     Goal(10, "healed: all list all, n = 3", 5.0, "s", "heal", "healed_s", 3),
@@ -151,7 +153,7 @@ def judge_simulated(rows: Sequence[SimulatedRow]) -> list[Judged]:
         found.append(Judged(5, text, "0", {"swarm": str(dead)}, dead == 0))
     ratio = starved_ratio(runs)
     if ratio is not None:
-        shown = "none wronged" if ratio == float("inf") else f"{ratio:.1f} ×"
+        shown = "none wronged" if ratio == float("inf") else f"{ratio:.0f} ×"
         text = "simulated: fewer verdicts on the well than plain SWIM, 1 to 4 of 32 starved"
         found.append(Judged(6, text, "≥ 50 ×", {"swarm": shown}, ratio >= 50))
     load = dict(medians_by_size(runs, "bytes_per_node_s")).get(RUMOUR_NODES)

@@ -42,7 +42,7 @@ class System:
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System("swarm", "swarm, multicast", False, False),
+        System("swarm", "swarm", False, False),
         System("swarm-peer", "swarm, one address", False, True),
         System("serf", "Serf, one address", True, True),
         System("serf-mdns", "Serf, mDNS", True, False),

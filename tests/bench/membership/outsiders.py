@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from swarm.net.invitation import new_secret
 from swarm.net.keys import MeshKeys
 from swarm.net.seal import OVERHEAD_BYTES, BadSeal, Sealer
 
@@ -22,7 +23,7 @@ def refusal_costs() -> dict[str, float | None]:
     The cheap ways out come first, so three strangers are tried: noise, a datagram of another mesh, and one
     that knows the tag of ours but not its key.
     """
-    keys, others = MeshKeys(os.urandom(16)), MeshKeys(os.urandom(16))
+    keys, others = MeshKeys(new_secret()), MeshKeys(new_secret())
     receiver = Sealer(keys, os.urandom(16))
     friend, stranger = Sealer(keys, os.urandom(16)), Sealer(others, os.urandom(16))
     heard = friend.seal(_PAYLOAD)

@@ -41,7 +41,8 @@ BESIDE: tuple[tuple[str, str, str], ...] = (
     ("whole", "silence_first_s", "cable pulled: known to the first, s"),
     ("whole", "silence_healed_s", "cable put back: all list all, s"),
     ("whole", "stop_known_s", "SIGSTOP: dead for all, s"),
-    ("whole", "loss_suspicions", "suspicions under loss of packets, all judges"),
+    ("whole", "loss_watched_s", "how long 30 % of packets were lost, s"),
+    ("whole", "loss_suspicions", "suspicions under that loss of packets, all judges"),
     ("whole", "idle_bytes_most_per_s", "sent at rest by the one that sends most, B/s"),
     ("whole", "idle_cpu_percent", "processor at rest, % of a core"),
     ("whole", "held_mb", "memory, proportional, MB"),
@@ -99,9 +100,31 @@ def growth_table(simulated: Sequence[Mapping[str, Any]]) -> str:
     head = ["members", *[text for _, text in fields]]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for size in columns[0]:
-        cells = ["never" if column[size] == float("inf") else number_text(column[size]) for column in columns]
+        cells = [_or_never(column[size]) for column in columns]
         lines.append(f"| {size} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def cuts_table(simulated: Sequence[Mapping[str, Any]]) -> str:
+    """Return cuts through the middle by size: medians, and the worst of healing."""
+    runs = [dict(row) for row in simulated]
+    lines = [
+        "| members | first verdict, s | both sides know all, s | healed, s | worst, s |",
+        "|---|---|---|---|---|",
+    ]
+    first, known, healed = [
+        dict(medians_by_size(runs, field, "cuts")) for field in ("first_s", "known_s", "healed_s")
+    ]
+    for size in first:
+        times = [row["healed_s"] for row in results(runs, "cuts", nodes=size)]
+        worst = max(float("inf") if value < 0 else value for value in times)
+        values = (first[size], known[size], healed[size], worst)
+        lines.append(f"| {size} | {' | '.join(_or_never(value) for value in values)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _or_never(value: float) -> str:
+    return "never" if value == float("inf") else number_text(value)
 
 
 def starved_table(simulated: Sequence[Mapping[str, Any]]) -> str:
@@ -142,7 +165,7 @@ def plot_beside(rows: Sequence[Row], path: Path) -> None:
     goals = [goal for goal in GOALS if goal.unit == "s" and not goal.worst]
     shown = [goal for goal in goals if judge(goal, rows).is_met is not None][::-1]
     styles = (("swarm", "C0"), ("swarm-peer", "C0"), ("serf", "C1"), ("serf-mdns", "C2"))
-    labelled: set[str] = set()
+    labelled: set[str] = {"swarm-peer"}
     for place, goal in enumerate(shown):
         axes.plot([goal.at_most], [place], "k|", markersize=12, label="" if place else "goal")
         for system, colour in styles:
@@ -181,6 +204,8 @@ def main() -> int:
     blocks = {"goals": goals_table(rows, simulated), "beside": beside_table(rows)}
     if results(simulated, "growth"):
         blocks["growth"] = growth_table(simulated)
+    if results(simulated, "cuts"):
+        blocks["cuts"] = cuts_table(simulated)
     if results(simulated, "starved"):
         blocks["starved"] = starved_table(simulated)
     if options.document:

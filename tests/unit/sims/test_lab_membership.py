@@ -10,7 +10,7 @@ import pytest
 
 from sims.cluster import simple_cluster
 from sims.lab import membership
-from sims.lab.growth import SEAL_BYTES, STREAM_BYTES, Cable, datagram_bytes, endure, grow, hello_bytes
+from sims.lab.growth import SEAL_BYTES, STREAM_BYTES, Cable, datagram_bytes, divide, endure, grow, hello_bytes
 from sims.lab.membership import cases, medians_by_size, results, run_case
 from swarm.core.effects import SendHello, SendMessage, SendPacket
 from swarm.core.errors import ConfigError
@@ -45,6 +45,16 @@ def test_one_run_measures_load_rumours_and_deaths() -> None:
         assert 0 < half_s <= most_s <= all_s
     assert 0 < found.killed_first_s <= found.killed_all_s < found.silent_first_s
     assert 0 < found.silent_suspect_s < found.silent_first_s <= found.silent_all_s
+
+
+@pytest.mark.parametrize("nodes", [2, 7])
+def test_a_cut_is_known_to_both_sides_and_heals(nodes: int) -> None:
+    found = divide(nodes, 1)
+    assert found == divide(nodes, 1)
+    assert 0 < found.first_s <= found.known_s < 20
+    assert 0 <= found.healed_s < 10
+    with pytest.raises(ConfigError, match="nothing to cut in a mesh of 1"):
+        divide(1, 0)
 
 
 def test_loss_of_packets_makes_suspects_and_no_dead() -> None:
