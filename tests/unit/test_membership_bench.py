@@ -254,8 +254,9 @@ def test_the_median_decides_and_what_must_never_happen_is_decided_by_the_worst()
     assert judge(known, [row(0.4), row(None), row(None)]).is_met is False
     assert judge(known, [row(0.4, system="serf")]).is_met is None, "swarm itself was not measured"
     wrong = next(goal for goal in GOALS if goal.metric == "loss_deaths")
-    assert judge(wrong, [row(0.0, "loss_deaths"), row(0.0, "loss_deaths")]).is_met is True
-    assert judge(wrong, [row(0.0, "loss_deaths"), row(1.0, "loss_deaths")]).is_met is False
+    none, one = row(0.0, "loss_deaths", session="loss"), row(1.0, "loss_deaths", session="loss")
+    assert judge(wrong, [none, none]).is_met is True
+    assert judge(wrong, [none, one]).is_met is False
 
 
 def test_goals_of_a_size_take_rows_of_that_size() -> None:

@@ -33,7 +33,7 @@ from tests.netns.lab import why_not
 
 Tell = Callable[[str, Figures], None]
 
-SESSIONS = ("whole", "heal", "merge", "alone", "deaf", "clone", "outsider")
+SESSIONS = ("whole", "loss", "heal", "merge", "alone", "deaf", "clone", "outsider")
 CODE_TERMINATED = 128 + signal.SIGTERM
 SMALL_NODES = 5
 CLONE_NODES = 3
@@ -79,6 +79,8 @@ def plan(
             continue
         if name == "whole":
             wanted += [(name, system, nodes) for system in ("swarm", "serf", "serf-mdns")]
+        elif name == "loss":
+            wanted += [(name, system, nodes) for system in ("swarm", "serf")]
         elif name == "heal":
             wanted += [(name, system, size) for size in sizes for system in ("swarm", "serf")]
         elif name == "merge":
@@ -119,6 +121,9 @@ def run_session(session: Session, extent: Extent, tell: Tell) -> None:
         tell("form", experiments.form(run))
         if session.session == "clone":
             tell("clone", experiments.clone(run))
+        elif session.session == "loss":
+            time.sleep(extent.settle_s)
+            tell("loss", experiments.lose_packets(run))
         elif session.session == "heal":
             time.sleep(extent.settle_s)
             tell("cut", experiments.cut_in_half(run))
@@ -135,7 +140,6 @@ def _whole(run: Run, tell: Tell) -> None:
     tell("cut", experiments.cut_in_half(run))
     tell("stop", experiments.stand_still(run, cable=False))
     tell("sleep", experiments.stand_still(run, cable=True))
-    tell("loss", experiments.lose_packets(run))
 
 
 def about_this() -> dict[str, Any]:

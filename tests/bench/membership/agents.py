@@ -16,7 +16,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,15 +145,22 @@ class Agent:
 
     def cpu_s(self) -> float:
         """Return the processor time that it has used."""
-        return sum(cpu_seconds(pid) for pid in [self.pid, *descendants(self.pid)])
+        return self._summed(cpu_seconds)
 
-    def held_bytes(self) -> int:
+    def held_bytes(self) -> float:
         """Return its proportional memory, child processes included."""
-        return sum(proportional_bytes(pid) for pid in [self.pid, *descendants(self.pid)])
+        return self._summed(proportional_bytes)
 
     def close(self) -> None:
         """Close what was opened here; the lab ends the processes."""
         self._tail.close()
+
+    def _summed(self, of: Callable[[int], float]) -> float:
+        total = 0.0
+        for pid in [self.pid, *descendants(self.pid)]:
+            with contextlib.suppress(OSError):  # a child may have ended meanwhile
+                total += of(pid)
+        return total
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in [self.pid, *descendants(self.pid)]:

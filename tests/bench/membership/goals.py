@@ -52,7 +52,7 @@ GOALS: tuple[Goal, ...] = (
     Goal(3, "cable pulled: known to all others", 6.0, "s", "whole", "silence_known_s"),
     Goal(4, "half cut off: all lost ones known to both sides", 10.0, "s", "whole", "cut_known_s"),
     Goal(
-        5, "verdicts on the living while 30 % of packets are lost", 0, "", "whole", "loss_deaths", worst=True
+        5, "verdicts on the living while 30 % of packets are lost", 0, "", "loss", "loss_deaths", worst=True
     ),
     Goal(7, "sent at rest, each, bytes/s on the cable", 600.0, "B/s", "whole", "idle_bytes_per_s"),
     Goal(10, "healed: all list all, n = 2", 5.0, "s", "heal", "healed_s", 2),

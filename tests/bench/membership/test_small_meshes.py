@@ -40,7 +40,7 @@ def test_a_whole_session_measures_what_goals_ask_for(system: str) -> None:
     assert asked <= set(found)
     missing = [metric for metric in sorted(asked) if found[metric] is None]
     assert not missing, f"never came about: {missing}"
-    assert found["loss_deaths"] == found["stop_deaths_of_others"] == 0
+    assert found["stop_deaths_of_others"] == found["sleep_deaths_of_others"] == 0
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_a_whole_session_measures_what_goals_ask_for(system: str) -> None:
         (Session("alone", "swarm", 3, 0), "met_s"),
         (Session("deaf", "swarm-peer", 3, 0), "deaf_agree_from_ready_s"),
         (Session("heal", "swarm", 2, 0), "healed_s"),
+        (Session("loss", "swarm", 3, 0), "loss_deaths"),
         (Session("outsider", "swarm", 1, 0), "refuse_noise_us"),
     ],
     ids=lambda value: value.session if isinstance(value, Session) else "",
