@@ -279,6 +279,17 @@ def test_starved_members_are_compared_by_means() -> None:
     assert [(each.number, each.is_met) for each in judged] == [(6, True)]
 
 
+def test_large_meshes_heal_in_the_median_of_their_runs() -> None:
+    runs = [
+        {"experiment": "cuts", "result": {"nodes": nodes, "healed_s": value}}
+        for nodes, value in ((50, 1.0), (50, 9.0), (50, 2.0), (200, 6.0), (20, 99.0))
+    ]
+    assert [(each.figures["swarm"], each.is_met) for each in judge_simulated(runs)] == [
+        ("2 s", True),
+        ("6 s", False),
+    ]
+
+
 def test_a_rumour_that_never_arrives_misses_the_goal() -> None:
     result = {"rumour_99_s": [0.3, 0.4], "rumour_all_s": [0.5, -1.0]}
     judged = judge_simulated([{"experiment": "rumours", "result": result}])

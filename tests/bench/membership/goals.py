@@ -11,6 +11,9 @@ from tests.bench.membership.rows import Row, Summary, chosen, summary
 
 SimulatedRow = Mapping[str, Any]
 
+HEALED_SIZES = (50, 200, 500)
+"""Of the cuts in the simulator that are judged; smaller ones are made of real nodes."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -142,7 +145,7 @@ def judge(goal: Goal, rows: Sequence[Row]) -> Judged:
 
 
 def judge_simulated(rows: Sequence[SimulatedRow]) -> list[Judged]:
-    """Judge what the simulator answers: false deaths, starved members, load and rumours at 500."""
+    """Judge what the simulator answers: who is wronged, load, healing and rumours of large meshes."""
     runs = [dict(row) for row in rows]
     found: list[Judged] = []
     lossy = results(runs, "loss")
@@ -160,6 +163,12 @@ def judge_simulated(rows: Sequence[SimulatedRow]) -> list[Judged]:
     if load is not None:
         text = "simulated: sent at rest at n = 500, bytes/s on the cable"
         found.append(Judged(7, text, "≤ 1000 B/s", {"swarm": f"{load:.0f} B/s"}, load <= 1000))
+    healed = dict(medians_by_size(runs, "healed_s", "cuts"))
+    for size in HEALED_SIZES:
+        if size in healed:
+            shown = "never" if healed[size] == float("inf") else f"{number_text(healed[size])} s"
+            text = f"simulated: healed, one table and one leader, n = {size}"
+            found.append(Judged(10, text, "≤ 5 s", {"swarm": shown}, healed[size] <= 5))
     for field, share, bound in (
         ("rumour_99_s", "99 of 100 have", 2.5),
         ("rumour_all_s", "everybody has", 10.0),
