@@ -53,7 +53,7 @@ class Extent:
     Attributes:
         settle_s: rest after the group has formed, before anything is measured.
         idle_s: of counting bytes.
-        cut_s: a cut lasts at least so long after everybody knows it.
+        cut_s: a cut lasts once to twice so long after everybody knows it.
         pause_s: a process stands still, or a host sleeps, for so long.
         after_s: watched for wrong deaths after that.
         loss_s: of packet loss.
@@ -183,7 +183,8 @@ def cut_in_half(run: Run) -> Figures:
         *first_times(group.sightings[:], near, far, [DEAD], begin_s),
         *first_times(group.sightings[:], far, near, [DEAD], begin_s),
     ]
-    time.sleep(run.extent.cut_s)
+    # Serf asks the dead again every 30 s: the moment of healing must not always be the same one.
+    time.sleep(run.rng.uniform(1.0, 2.0) * run.extent.cut_s)
     mended_s = time.monotonic()
     group.field.mend()
     healed = group.wait_all(LISTED, mended_s, LIMITS_S["healed_s"])
