@@ -27,6 +27,7 @@ RELEASE_OBJECTS: Final = 63
 RETRACTED: Final = 65
 COMPLETIONS: Final = 66
 REFUSED: Final = 67
+JOB_ENDED: Final = 58
 JOB_UPDATE: Final = 72
 ORDERS: Final = (ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, 64, 77, 78)
 """Kinds that only a leader sends; docs/WIRE.md calls them orders."""

@@ -8,6 +8,7 @@ from sims.checkers.base import Checker, Truth
 from sims.checkers.frames import (
     CLIENT_ACCEPTED,
     CLIENT_UPDATE,
+    JOB_ENDED,
     JOB_UPDATE,
     RECORD_STORED,
     Ballot,
@@ -25,6 +26,8 @@ INLINE_BYTES: Final = 65536
 UNDER_WAY_S: Final = 20.0
 """What was the matter so long before a job's first word may still show."""
 FINAL: Final = ("done", "failed", "cancelled")
+LOSSY: Final = 0.1
+"""Share of packets lost from which streams stall for longer than a new leader waits for reports."""
 
 
 class Acknowledged:
@@ -193,6 +196,7 @@ class StatusChecker(Checker):
         self.random_jobs: dict[bytes, bool] = {}
         self._results: dict[tuple[bytes, int], list[bytes]] = {}
         self._told: dict[tuple[Ballot, bytes, int], list[bytes]] = {}
+        self._told_ends: dict[tuple[int, int, bytes], bool] = {}
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, SendMessage) and kind_of(effect.payload) == JOB_UPDATE:
@@ -221,9 +225,22 @@ class StatusChecker(Checker):
         is_excused = state == "cancelled" and not is_calm
         if before == "done" and state in FINAL and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
-        is_excused = state not in FINAL and self._count_away(job) >= COPIES
+        is_excused = state not in FINAL and (self._count_away(job) >= COPIES or self._is_held_up(host, job))
         if is_calm and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
+
+    def _is_held_up(self, host: Host, job: bytes) -> bool:
+        """Return whether the news of an end cannot have reached a new leader: streams stall on lossy ways.
+
+        It waits for it only so long; who told it was asked, and answers later.
+        """
+        is_lossy = self.cluster.network.loss() >= LOSSY
+        return is_lossy and (host.index, host.epoch, job) not in self._told_ends
+
+    def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
+        if kind == MESSAGE and kind_of(payload) == JOB_ENDED:
+            for row in read(payload).body[0]:
+                self._told_ends[(host.index, host.epoch, row[0])] = True
 
     def _count_away(self, job: bytes) -> int:
         """Return how many hosts something was done to since about a job's first word.

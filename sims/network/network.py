@@ -128,6 +128,10 @@ class Network:
         """Let a host hear multicast again, if its place allows."""
         self._deaf.pop(host, None)
 
+    def loss(self) -> float:
+        """Return the share of datagrams that is lost now on every way."""
+        return self._loss
+
     def set_loss(self, loss: float) -> None:
         """Lose this share of datagrams from now on, 0 <= loss < 1, in bursts as long as before."""
         assert 0 <= loss < 1, f"loss is a share in [0, 1), not {loss}"
