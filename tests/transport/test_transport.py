@@ -356,13 +356,14 @@ def test_a_long_cut_and_a_loss_of_power_break_streams_in_time(make: Make) -> Non
     assert [net.of(station, "lost") for station in range(8)] == [[]] * 8
     net.wait(lambda: net.of(6, "lost"), 5.0)
     net.send_messages(7, 6, ["into nothing"], 100)
+    net.pass_time(1.0)  # it is written before the cut heals: afterwards the end may first learn of the loss
     net.mend(6, 7)
     told = [0, 1, 2, 3, 4, 6, 7]
     net.wait(lambda: all(net.of(station, "lost") for station in told), 10.0)
     assert [net.of(station, "lost") for station in told] == [[SILENT]] * 7
     waited = [heard.at - began for station in told for heard in net.heard[station] if heard.what == "lost"]
     assert 13.0 < waited[0] < 16.0
-    assert max(waited) < 22.0
+    assert max(waited) < 23.0
     assert len(net.of(1, "message", 0)) == len(net.of(6, "message", 7)) == 1, "what was stuck is lost"
     net.mend(0, 1)
     net.send_messages(0, 1, ["later"], 100)
