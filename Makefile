@@ -41,8 +41,8 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 
-.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores meshes pure parity sim netns e2e \
-	calibrate bench membership soak endure planted fuzz versions mixed clean
+.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets meshes pure parity sim netns \
+	e2e calibrate bench membership soak endure planted fuzz versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -128,11 +128,14 @@ tidy: $(VENV)/.dev $(VENV)/.swarm  ## sizes, names, docstrings, documents
 unit: $(VENV)/.dev $(VENV)/.swarm  ## unit and property tests on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "not (bench or soak or netns or integration or e2e or simulation)")
 
-cores: $(VENV)/.dev $(VENV)/.swarm  ## what needs no second process and no network, on the compiled build
+cores: $(VENV)/.dev $(VENV)/.swarm  ## what needs no real network, on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "not (bench or soak or netns or integration or e2e)")
 
-meshes: $(VENV)/.dev $(VENV)/.swarm  ## real processes on real networks, on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "(netns or integration or e2e) and not (bench or soak)")
+sockets: $(VENV)/.dev $(VENV)/.swarm  ## real sockets, files and child processes, on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "integration and not (bench or soak)")
+
+meshes: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on real networks, on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "(netns or e2e) and not (bench or soak or integration)")
 
 pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
 	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or soak or netns or integration or e2e)")
