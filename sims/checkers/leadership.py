@@ -225,11 +225,11 @@ class LeadershipChecker(Checker):
 
         What a starved process had to say before it stood still may leave seconds after.
         """
-        if host.index in self.truth.starving:
-            return
         lease_s = host.settings.election.lease_s
         led_at = self._beat_at.setdefault((ballot, host.index), now)
         begin_s, end_s = self.truth.stalls.get(host.index, (0.0, 0.0))
+        if host.index in self.truth.starving or self.truth.starved_at >= begin_s > 0:
+            return
         # What waited for the disk when the process stopped leaves first.
         if led_at < begin_s and now >= end_s + DISK_SLACK_S and end_s - begin_s > lease_s + STALL_SLACK_S:
             self.fail(
