@@ -259,6 +259,13 @@ def test_the_median_decides_and_what_must_never_happen_is_decided_by_the_worst()
     assert judge(wrong, [none, one]).is_met is False
 
 
+def test_without_a_size_the_largest_group_counts() -> None:
+    known = next(goal for goal in GOALS if goal.metric == "kill_known_s")
+    judged = judge(known, [row(0.4, nodes=10), row(9.0, nodes=20), row(8.0, system="serf", nodes=10)])
+    assert (judged.nodes, judged.is_met) == (20, False)
+    assert list(judged.figures) == ["swarm"], "Serf is shown beside it at the same size only"
+
+
 def test_goals_of_a_size_take_rows_of_that_size() -> None:
     pair = next(goal for goal in GOALS if goal.metric == "healed_s" and goal.nodes == 2)
     rows = [row(1.0, "healed_s", session="heal", nodes=2), row(99.0, "healed_s", session="heal", nodes=3)]
@@ -302,7 +309,7 @@ def test_a_rumour_that_never_arrives_misses_the_goal() -> None:
 def test_tables_hold_what_was_measured_and_nothing_else() -> None:
     rows = [row(0.4), row(8.0, system="serf"), row(0.3, "kill_first_s")]
     table = goals_table(rows, [])
-    assert "| 2 | `kill -9`: known to all others | ≤ 1.50 s | 0.40 s | 8 s |  | yes |" in table
+    assert "| 2 | `kill -9`: known to all others | 20 | ≤ 1.50 s | 0.40 s | 8 s |  | yes |" in table
     assert table.count("\n") == 3
     assert "| `kill -9`: known to the first, s | 0.30 |  |" in beside_table(rows)
 

@@ -25,7 +25,7 @@ class Goal:
         at_most: the bound of the figure.
         unit: of the figure, "" for a count.
         session, metric: which rows; of the size asked for, or of `nodes`.
-        nodes: 0 for the size of the session that there is.
+        nodes: 0 for the largest that was measured.
         worst: the greatest figure is judged, not the median: for what must never happen.
         systems: of swarm and of Serf, the first one's row of each decides.
     """
@@ -58,12 +58,12 @@ GOALS: tuple[Goal, ...] = (
         5, "verdicts on the living while 30 % of packets are lost", 0, "", "loss", "loss_deaths", worst=True
     ),
     Goal(7, "sent at rest, each, bytes/s on the cable", 600.0, "B/s", "whole", "idle_bytes_per_s"),
-    Goal(10, "healed: all list all, n = 2", 5.0, "s", "heal", "healed_s", 2),
-    Goal(10, "healed: all list all, n = 3", 5.0, "s", "heal", "healed_s", 3),
-    Goal(10, "healed: all list all, n = 5", 5.0, "s", "heal", "healed_s", 5),
-    Goal(10, "healed: all list all, n = 10", 5.0, "s", "heal", "healed_s", 10),
-    Goal(10, "healed: all list all, the whole group", 5.0, "s", "whole", "healed_s"),
-    Goal(10, "healed: one leader too, the whole group", 5.0, "s", "whole", "healed_leader_s"),
+    Goal(10, "healed: all list all", 5.0, "s", "heal", "healed_s", 2),
+    Goal(10, "healed: all list all", 5.0, "s", "heal", "healed_s", 3),
+    Goal(10, "healed: all list all", 5.0, "s", "heal", "healed_s", 5),
+    Goal(10, "healed: all list all", 5.0, "s", "heal", "healed_s", 10),
+    Goal(10, "healed: all list all", 5.0, "s", "whole", "healed_s"),
+    Goal(10, "healed: one leader too", 5.0, "s", "whole", "healed_leader_s"),
     Goal(
         11,
         "two that started apart meet: all list all",
@@ -114,6 +114,7 @@ class Judged:
 
     Attributes:
         number, text, bound: of the goal; the bound with its sign and unit.
+        nodes: size of the group, 0 where the text says it or it means nothing.
         figures: of each system by name, as text; "" where nothing was measured.
         is_met: None when nothing was measured.
     """
@@ -123,6 +124,7 @@ class Judged:
     bound: str
     figures: Mapping[str, str]
     is_met: bool | None
+    nodes: int = 0
 
 
 def judge(goal: Goal, rows: Sequence[Row]) -> Judged:
@@ -130,10 +132,7 @@ def judge(goal: Goal, rows: Sequence[Row]) -> Judged:
     figures: dict[str, str] = {}
     is_met: bool | None = None
     for number, system in enumerate(goal.systems):
-        wanted = chosen(rows, session=goal.session, metric=goal.metric, system=system)
-        if goal.nodes:
-            wanted = chosen(wanted, nodes=goal.nodes)
-        found = summary(wanted)
+        found = summary(of_goal(goal, rows, system))
         if found is None:
             continue
         figures[system] = figure_text(found, goal.unit)
@@ -141,7 +140,19 @@ def judge(goal: Goal, rows: Sequence[Row]) -> Judged:
             value = found.most if goal.worst else found.median
             is_met = value is not None and value <= goal.at_most
     bound = "0" if not goal.at_most else f"≤ {number_text(goal.at_most)} {goal.unit}"
-    return Judged(goal.number, goal.text, bound, figures, is_met)
+    return Judged(goal.number, goal.text, bound, figures, is_met, nodes_of(goal, rows))
+
+
+def nodes_of(goal: Goal, rows: Sequence[Row]) -> int:
+    """Return the size of group that a goal is judged by: its own, or the largest of swarm's."""
+    wanted = chosen(rows, session=goal.session, metric=goal.metric, system=goal.systems[0])
+    return goal.nodes or max([row.nodes for row in wanted], default=0)
+
+
+def of_goal(goal: Goal, rows: Sequence[Row], system: str) -> list[Row]:
+    """Return a system's rows that a goal is about."""
+    size = nodes_of(goal, rows)
+    return chosen(rows, session=goal.session, metric=goal.metric, system=system, nodes=size)
 
 
 def judge_simulated(rows: Sequence[SimulatedRow]) -> list[Judged]:

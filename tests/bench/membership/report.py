@@ -26,7 +26,15 @@ from sims.lab.membership import (
     plot_load,
     results,
 )
-from tests.bench.membership.goals import GOALS, figure_text, judge, judge_simulated, number_text
+from tests.bench.membership.goals import (
+    GOALS,
+    figure_text,
+    judge,
+    judge_simulated,
+    nodes_of,
+    number_text,
+    of_goal,
+)
 from tests.bench.membership.group import SYSTEMS
 from tests.bench.membership.rows import Row, chosen, load_rows, summary
 
@@ -55,8 +63,8 @@ BESIDE: tuple[tuple[str, str, str], ...] = (
 def goals_table(rows: Sequence[Row], simulated: Sequence[Mapping[str, Any]]) -> str:
     """Return the goals with what was measured."""
     lines = [
-        "| goal | what | bound | swarm | Serf, one address | Serf, mDNS | met |",
-        "|---|---|---|---|---|---|---|",
+        "| goal | what | n | bound | swarm | Serf, one address | Serf, mDNS | met |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     judged = [judge(goal, rows) for goal in GOALS] + judge_simulated(simulated)
     for one in sorted(judged, key=lambda each: each.number):
@@ -65,7 +73,8 @@ def goals_table(rows: Sequence[Row], simulated: Sequence[Mapping[str, Any]]) -> 
         own = one.figures.get("swarm") or one.figures.get("swarm-peer", "")
         cells = [own, one.figures.get("serf", ""), one.figures.get("serf-mdns", "")]
         met = "yes" if one.is_met else "**no**"
-        lines.append(f"| {one.number} | {one.text} | {one.bound} | {' | '.join(cells)} | {met} |")
+        size = str(one.nodes) if one.nodes > 1 else ""
+        lines.append(f"| {one.number} | {one.text} | {size} | {one.bound} | {' | '.join(cells)} | {met} |")
     return "\n".join(lines) + "\n"
 
 
@@ -75,7 +84,9 @@ def beside_table(rows: Sequence[Row]) -> str:
     for session, metric, text in BESIDE:
         cells: list[str] = []
         for system in ("swarm", "serf"):
-            found = summary(chosen(rows, session=session, metric=metric, system=system))
+            wanted = chosen(rows, session=session, metric=metric, system=system)
+            most = max([row.nodes for row in wanted], default=0)
+            found = summary(chosen(wanted, nodes=most))
             cells.append("" if found is None else figure_text(found, ""))
         if any(cells):
             lines.append(f"| {text} | {' | '.join(cells)} |")
@@ -169,8 +180,7 @@ def plot_beside(rows: Sequence[Row], path: Path) -> None:
     for place, goal in enumerate(shown):
         axes.plot([goal.at_most], [place], "k|", markersize=12, label="" if place else "goal")
         for system, colour in styles:
-            wanted = chosen(rows, session=goal.session, metric=goal.metric, system=system)
-            found = summary(chosen(wanted, nodes=goal.nodes) if goal.nodes else wanted)
+            found = summary(of_goal(goal, rows, system))
             if found is None or system not in goal.systems:
                 continue
             values = [
@@ -184,7 +194,8 @@ def plot_beside(rows: Sequence[Row], path: Path) -> None:
             never = ">" if found.median is None else "o"
             axes.plot([values[1]], [place + offset], never, color=colour, label=label)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(shown)), [goal.text.replace("`", "") for goal in shown], fontsize="x-small")
+    texts = [f"{goal.text.replace('`', '')}, n = {nodes_of(goal, rows)}" for goal in shown]
+    axes.set_yticks(range(len(shown)), texts, fontsize="x-small")
     figure = axes.get_figure(root=True)
     assert figure is not None, "axes belong to a figure"
     figure.set_size_inches(10, 1.5 + 0.4 * len(shown))
