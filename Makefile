@@ -98,7 +98,7 @@ demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, t
 	@env -u PYTHONPATH $(BIN)/python -P tools/demo.py
 
 test: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.dev $(PURE)/.swarm  ## the whole suite, on the compiled and on the pure build
-	@$(BIN)/python tools/side_by_side.py meshes "$(MAKE) meshes" cores "$(MAKE) cores pure parity"
+	@$(BIN)/python tools/side_by_side.py meshes "$(MAKE) meshes" cores "$(MAKE) cores pure parity sockets"
 
 check: lint types contracts tidy test sim  ## what a change must pass: every check there is
 
