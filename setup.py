@@ -163,11 +163,11 @@ def main() -> None:
     if not wants_compilation(os.environ.get(VARIABLE), compiler_missing()):
         setup()
         return
-    # The placeholder makes the wheel one for this platform; build_mypyc puts the real list in its place.
-    placeholder = Extension(f"{GROUP}__mypyc", sources=[])
+    # That there is an extension makes the wheel one for this platform; build_mypyc finds out which they are.
+    announced = Extension(f"{GROUP}__mypyc", sources=[])
     needed = read_pyproject()["project"]["optional-dependencies"]["build"]
     setup(
-        ext_modules=[placeholder],
+        ext_modules=[announced],
         cmdclass={"build_ext": build_mypyc},
         setup_requires=[line for line in needed if line.startswith("mypy")],
     )

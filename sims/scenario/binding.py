@@ -145,7 +145,7 @@ def with_floats(value: T) -> T:
         given = getattr(value, field.name)
         if type(given) is int and field.type in ("float", float):
             changed[field.name] = float(given)
-    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var] # any dataclass
 
 
 def shown(value: object) -> str:

@@ -51,7 +51,7 @@ def _load_once(path: str, _changed_ns: int, _size: int) -> TaskGraph:
 def _task_graph_of(graph: networkx.Graph[Any], path: str) -> TaskGraph:
     if not graph.is_directed():
         raise GraphError(f"{path}: the graph is not directed; a task graph needs a direction for every edge")
-    return graph_of_networkx(graph, path)  # type: ignore[arg-type]
+    return graph_of_networkx(graph, path)  # type: ignore[arg-type] # a DiGraph, seen above
 
 
 def read_networkx(path: str | Path) -> networkx.Graph[Any]:

@@ -301,7 +301,7 @@ def _bind_workload(table: Mapping[str, object], path: Path, source: Source) -> W
         elif key == "arrivals":
             values[key] = _bind_arrivals(value, inside, source)
         elif key == "noise":
-            values[key] = bind(Noise, value, inside, source)  # type: ignore[arg-type]
+            values[key] = bind(Noise, value, inside, source)  # type: ignore[arg-type] # a table, see above
         elif key == "graph":
             values[key] = value if isinstance(value, TaskGraph) else _file_name(value, inside, source)
         else:

@@ -68,7 +68,7 @@ def rotate_command(without: tuple[str, ...], detach: bool, home: Path | None, as
     said = _call(home, "key_list", {})
     give_up = time.monotonic() + WAIT_S
     while not detach and said["rotating"] and time.monotonic() < give_up:
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # a daemon answers questions and tells nothing by itself
         said = _call(home, "key_list", {})
     newest = said["keys"][0]
     if as_json:

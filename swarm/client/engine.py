@@ -101,7 +101,7 @@ class Engine:
                 self.session.on_disconnected()
         except SwarmError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it is, those who wait for results have to hear of it
             cause = single_error(error)
             self._error = ConnectionLost(f"this session ended by an error of its own: {cause!r}")
             self._error.__cause__ = cause

@@ -119,7 +119,7 @@ class LocalNodes:
             while int(call_local(home, "status")["members"]["alive"]) < self._count:
                 if time.monotonic() > give_up:
                     raise ConnectionLost(f"the {self._count} nodes do not see each other; see {home.log}")
-                time.sleep(_POLL_S)
+                time.sleep(_POLL_S)  # a daemon answers questions and tells nothing by itself
 
     def _start(self, number: int, peers: Sequence[Address]) -> dict[str, Any]:
         options = DaemonOptions(

@@ -16,7 +16,7 @@ def replay(name: str, duration_s: float, sizes_bytes: list[int], *inputs: bytes)
         inputs: outputs of other tasks, which travelled here to be dropped.
     """
     del inputs
-    time.sleep(duration_s)
+    time.sleep(duration_s)  # taking so long is the task
     source = random.Random(name)  # noqa: S311 - only bytes that differ
     made = [source.randbytes(size) for size in sizes_bytes] or [b""]
     return made[0] if len(made) == 1 else tuple(made)

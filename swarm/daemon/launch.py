@@ -179,6 +179,7 @@ def stop_daemon(home: Home, drain: bool = False, timeout_s: float = STOP_TIMEOUT
     except SwarmError:
         pass  # it went away before its answer was read, which is what we want
     give_up = time.monotonic() + timeout_s
+    # No child of ours: nothing wakes us when it frees its lock, nor when it is gone.
     while running_pid(home) == pid:
         if time.monotonic() > give_up:
             _signal(pid, signal.SIGKILL)

@@ -219,7 +219,7 @@ def _outputs_of(name: str, result: object, output_count: int, writer: OutputWrit
     if output_count == 1:
         return [_keep(name, "", result, 0, writer)]
     try:
-        parts = list(result)  # type: ignore[call-overload]
+        parts = list(result)  # type: ignore[call-overload] # whether it can is what is tried
     except BaseException as error:
         if not isinstance(error, TypeError) or hasattr(result, "__iter__"):
             raise AttemptFailed(failure_of(error)) from None  # an iterator of the user failed
@@ -276,7 +276,7 @@ def _node_failure(message: str) -> Failure:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except Exception:  # the user's own `__str__` raises what it likes
         return ""
 
 
@@ -289,7 +289,7 @@ def _type_name(error: BaseException) -> str:
 def _traceback_text(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, _user_frames(error.__traceback__))
-    except Exception:
+    except Exception:  # likewise, of any error in the chain
         return f"{_type_name(error)}: its traceback cannot be printed\n"
     text = "".join(lines)
     if len(text) <= TRACEBACK_SIZE_MAX:
@@ -313,6 +313,6 @@ def _pickled_error(error: BaseException, kind: int) -> bytes:
         data, _, _ = dump_value(error)
         if len(data) <= PICKLED_ERROR_SIZE_MAX and isinstance(pickle.loads(data), BaseException):
             return data
-    except Exception:
+    except Exception:  # pickling runs the user's code; the text of the error travels anyway
         return b""
     return b""

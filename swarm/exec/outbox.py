@@ -285,7 +285,7 @@ def wait_until_read(descriptors: tuple[int, ...], patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     for descriptor in descriptors:
         while _unread_bytes(descriptor) and time.monotonic() < deadline:
-            time.sleep(0.0005)
+            time.sleep(0.0005)  # no event tells that the other side has read a pipe empty
 
 
 def _unread_bytes(descriptor: int) -> int:

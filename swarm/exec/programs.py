@@ -394,4 +394,4 @@ def remove_folder(folder: Path) -> None:
             if path.is_dir() and not path.is_symlink():
                 with suppress(OSError):
                     path.chmod(0o700)
-        time.sleep(0.01)
+        time.sleep(0.01)  # who was writing into it has been killed, and is about to be gone

@@ -69,7 +69,7 @@ def _problem(value: object, dump: Dump) -> str | None:
     """Return why `value` cannot travel, None when it can."""
     try:
         dump(value)
-    except Exception as error:
+    except Exception as error:  # which error the value raises is what is asked
         is_too_deep = isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
         return _TOO_DEEP if is_too_deep else _one_line(error)
     return None

@@ -69,7 +69,7 @@ def dump_plain_call(args: tuple[object, ...], kwargs: dict[str, object]) -> byte
     """Return the bytes of a call's arguments, None when plain pickle does not suffice."""
     try:
         data = pickle.dumps((args, kwargs), PROTOCOL)
-    except Exception:
+    except Exception:  # pickling runs the user's code; the long way says what is wrong
         return None
     return data if _is_universal(data) else None
 
@@ -93,7 +93,7 @@ def dump_call(args: tuple[object, ...], kwargs: dict[str, object], input_of: Inp
         data = file.getvalue()
     except SwarmError:
         raise
-    except Exception:
+    except Exception:  # pickling runs the user's code; by value may work where by name did not
         data = b""
     if data and _is_universal(data):
         return data, False
@@ -101,7 +101,7 @@ def dump_call(args: tuple[object, ...], kwargs: dict[str, object], input_of: Inp
         data = _dump_by_value(call, input_of)
     except SwarmError:
         raise
-    except Exception as error:
+    except Exception as error:  # likewise; told below in words
         raise SerializationError(explain_call(args, kwargs, error, _dump_any)) from error
     return data, _BY_VALUE_MARK in data
 
@@ -164,13 +164,13 @@ def _dump(value: object, what: str) -> tuple[bytes, bool]:
             return data, False
     except SwarmError:
         raise
-    except Exception:
+    except Exception:  # pickling runs the user's code; by value may work where by name did not
         data = b""
     try:
         data = _dump_by_value(value, _no_input)
     except SwarmError:
         raise
-    except Exception as error:
+    except Exception as error:  # likewise; told below in words
         raise SerializationError(explain(value, what, _dump_any)) from error
     return data, _BY_VALUE_MARK in data
 
@@ -268,7 +268,7 @@ def load_exception(data: bytes) -> BaseException | None:
         return None
     try:
         error = pickle.loads(data)
-    except Exception:
+    except Exception:  # a class of the task's host that is not here, or anything else
         return None
     return error if isinstance(error, BaseException) else None
 

@@ -383,7 +383,7 @@ _COUNTERS: Final = (
 def _bound_host(udp: Sequence[socket.socket]) -> str:
     """Return the one address the sockets are bound to, "" when they take all."""
     hosts = [source_address(sock.getsockname())[0] for sock in udp]
-    return "" if len(hosts) != 1 or hosts[0] in ("0.0.0.0", "::") else hosts[0]  # noqa: S104
+    return "" if len(hosts) != 1 or hosts[0] in ("0.0.0.0", "::") else hosts[0]  # noqa: S104 - only compared
 
 
 def _has_host(interface: Interface, host: str) -> bool:
