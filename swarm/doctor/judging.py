@@ -289,7 +289,10 @@ def _firewall(place: str, protocol: str, peer: PeerEvidence) -> str:
 
 def _duration(seconds: float) -> str:
     size = abs(seconds)
-    text = f"{size:.0f} s" if size < 120 else f"{size / 60:.0f} minutes"
-    if size >= 7200:
+    if round(size) < 120:
+        text = f"{size:.0f} s"
+    elif round(size / 60) < 120:
+        text = f"{size / 60:.0f} minutes"
+    else:
         text = f"{size / 3600:.0f} hours"
     return f"{text} {'ahead of' if seconds > 0 else 'behind'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -12,6 +13,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from tests.mesh_processes import Host, Node, agreed_leader, wait_for
 
@@ -55,6 +58,7 @@ def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=20)
 
 
+@functools.cache
 def why_not(*tools: str) -> str:
     """Return why no network can be made here, "" when one can; `tools` are needed besides."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
@@ -69,6 +73,16 @@ def why_not(*tools: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"network namespaces cannot be made here: {error}"
     return ""
+
+
+def skipped_for(reason: str) -> pytest.MarkDecorator:
+    """Return the mark of tests that are skipped for a reason, and run when it is ""."""
+    return pytest.mark.skipif(bool(reason), reason=reason or "possible")
+
+
+def needs_lab(*tools: str) -> pytest.MarkDecorator:
+    """Return the mark of tests that make a network, with tools besides where they are named."""
+    return skipped_for(why_not(*tools))
 
 
 class NamespaceHost(Host):

@@ -32,9 +32,9 @@ from tests.netns.calibration import (
     table,
     values_of,
 )
-from tests.netns.lab import why_not
+from tests.netns.lab import needs_lab
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 RUNS: Final = int(os.environ.get("SWARM_CALIBRATION_RUNS", "2"))
 SIMULATED_RUNS: Final = 200

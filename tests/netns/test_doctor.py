@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ import pytest
 
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import Node, finished, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, ip, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, ip, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not("nft", "bridge")), reason=why_not("nft", "bridge") or "possible")
+pytestmark = needs_lab("nft", "bridge")
 
 NAMES = ("a", "b", "c")
 EVERYBODY = ("multicast", "broadcast", "ipv6")
@@ -85,11 +86,8 @@ class Report:
 
 @pytest.fixture(scope="module")
 def clinic() -> Iterator[Clinic]:
-    lab = Lab()
-    try:
+    with contextlib.closing(Lab()) as lab:
         yield Clinic(lab)
-    finally:
-        lab.close()
 
 
 @pytest.fixture

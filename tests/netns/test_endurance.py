@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.mesh_processes import Node, agreed_leader, new_invitation, wait_for
-from tests.netns.lab import Lab, start_together, why_not
+from tests.netns.lab import Lab, needs_lab, start_together
 from tests.netns.test_identity import row_of
 from tests.netns.test_ways import events
 
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible"),
+    needs_lab(),
 ]
 
 APART_S = 120.0
@@ -26,15 +26,6 @@ ASLEEP_S = 600.0
 HEALED_WITHIN_S = 5.0
 LOST_WITHIN_S = 20.0
 QUIET_S = 15.0
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def deaths(nodes: Sequence[Node]) -> list[int]:

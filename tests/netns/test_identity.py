@@ -6,29 +6,19 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.mesh_processes import Node, agreed_leader, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 from tests.netns.test_ways import events, notices
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 NAMES = ("a", "b", "c")
 MOVED_WITHIN_S = 15.0
 RENEWED_WITHIN_S = 10.0
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def row_of(node: Node, other: Node) -> dict[str, Any]:

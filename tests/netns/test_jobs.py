@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -22,9 +23,9 @@ from tests.mesh_processes import (
     new_invitation,
     wait_for,
 )
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 NAMES = ("a", "b", "c")
 TASKS = 48
@@ -83,11 +84,8 @@ class Mesh:
 
 @pytest.fixture
 def mesh() -> Iterator[Mesh]:
-    lab = Lab()
-    try:
+    with contextlib.closing(Lab()) as lab:
         yield Mesh(lab)
-    finally:
-        lab.close()
 
 
 def job_rows(node: Node) -> list[dict[str, Any]]:

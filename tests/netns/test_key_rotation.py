@@ -7,10 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import (
@@ -22,9 +19,9 @@ from tests.mesh_processes import (
     new_invitation,
     wait_for,
 )
-from tests.netns.lab import Lab, start_together, why_not
+from tests.netns.lab import Lab, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 WORK = """
 import swarm, sys, time
@@ -65,15 +62,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         pass
 print(json.dumps([sent, heard]))
 """
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Old:

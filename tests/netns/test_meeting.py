@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
 from tests.mesh_processes import Node, finished_json, new_invitation, wait_for
-from tests.netns.lab import Lab, Timing, start_in_turn, start_together, why_not
+from tests.netns.lab import Lab, Timing, needs_lab, start_in_turn, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
-needs_nft = pytest.mark.skipif(bool(why_not("nft")), reason=why_not("nft") or "possible")
+pytestmark = needs_lab()
+needs_nft = needs_lab("nft")
 
 NAMES = ("a", "b", "c")
 AGREED_WITHIN_S = 3.0
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def check_agreed(nodes: list[Node], timing: Timing, record: object) -> None:

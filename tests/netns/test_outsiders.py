@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +12,9 @@ import pytest
 
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import Node, agreed_leader, finished_json, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 # Parts of the programs that strangers run; each is given one JSON value as its argument.
 HEAD = """
@@ -191,11 +192,8 @@ class Siege:
 
 @pytest.fixture(scope="module")
 def siege() -> Iterator[Siege]:
-    lab = Lab()
-    try:
+    with contextlib.closing(Lab()) as lab:
         yield Siege(lab)
-    finally:
-        lab.close()
 
 
 def captured(siege: Siege, count: int) -> list[str]:

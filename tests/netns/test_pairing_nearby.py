@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.mesh_processes import Node, finished, finished_json, wait_for
-from tests.netns.lab import Lab, NamespaceHost, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
-needs_nft = pytest.mark.skipif(bool(why_not("nft")), reason=why_not("nft") or "possible")
+pytestmark = needs_lab()
+needs_nft = needs_lab("nft")
 
 # Sends calls as a stranger would who wants them answered to somebody, and counts the bytes both ways.
 CALLS = """
@@ -35,15 +32,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         pass
 print(json.dumps([sent, heard]))
 """
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Device:

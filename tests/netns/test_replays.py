@@ -10,15 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.mesh_processes import Node, agreed_leader, finished_json, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
+pytestmark = needs_lab()
 
 RECORD_S = float(os.environ.get("SWARM_REPLAY_S", "20"))
 """How long the wire is recorded; 3600 for the hour of the goals."""
@@ -70,15 +67,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     listen(3.0)
 print(json.dumps(counts))
 """
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def beliefs(node: Node) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -12,10 +13,9 @@ from typing import Any
 import pytest
 
 from tests.mesh_processes import Node, agreed_leader, finished_json, finished_well, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 
-REASON = why_not("nft")
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON or "possible here")
+pytestmark = needs_lab("nft")
 
 COUNT = 5
 FIRST, SECOND = "224.0.0.112", "224.0.0.113"
@@ -133,13 +133,9 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    lab = Lab()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(Lab()) as lab:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        try:
-            yield Place(lab)
-        finally:
-            lab.close()
+        yield Place(lab)
 
 
 # MarcoPolo's datagrams

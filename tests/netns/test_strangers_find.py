@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.mesh_processes import Node, finished, finished_json, new_invitation
-from tests.netns.lab import Lab, NamespaceHost, start_together, why_not
+from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible")
-needs_nft = pytest.mark.skipif(bool(why_not("nft")), reason=why_not("nft") or "possible")
+pytestmark = needs_lab()
+needs_nft = needs_lab("nft")
 
 FAILOVER = """
 import json, sys, time
@@ -26,15 +23,6 @@ print(json.dumps(mesh.submit(sum, [1, 2, 3]).result(timeout=30)), flush=True)
 print(json.dumps(mesh.engine.session.node_name), flush=True)
 mesh.close()
 """
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def without_ipv4(host: NamespaceHost) -> NamespaceHost:

@@ -6,6 +6,7 @@ Nodes of this machine's own architecture are compiled where a C compiler is, the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -27,7 +28,7 @@ from tests.mesh_processes import (
     proportional_bytes,
     wait_for,
 )
-from tests.netns.lab import Lab, NamespaceHost, why_not
+from tests.netns.lab import Lab, NamespaceHost, skipped_for, why_not
 
 MIB = 1024 * 1024
 KNOWN_WITHIN_S = 10.0
@@ -98,7 +99,7 @@ def why_no_versions() -> str:
 
 
 pytestmark = [
-    pytest.mark.skipif(bool(why_no_versions()), reason=why_no_versions() or "possible"),
+    skipped_for(why_no_versions()),
     pytest.mark.timeout(1200),
 ]
 
@@ -154,11 +155,8 @@ class Mixed:
 
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[Mixed]:
-    lab = Lab()
-    try:
+    with contextlib.closing(Lab()) as lab:
         yield Mixed(lab)
-    finally:
-        lab.close()
 
 
 def test_they_meet_and_every_one_tells_every_python_and_machine(
@@ -212,20 +210,16 @@ def test_a_node_of_each_leaves_and_the_others_go_on(mesh: Mixed) -> None:
     wait_for(lambda: agreed_leader(mesh.nodes), KNOWN_WITHIN_S, "one mesh again")
 
 
-def test_simulated_meshes_are_equal_on_all_of_them() -> None:
+def test_simulated_meshes_are_equal_on_all_of_them(lab: Lab) -> None:
     """Compiled or not, on whatever Python and machine: the cores do the same to the last byte."""
-    lab = Lab()
-    try:
-        hosts = {row["name"]: lab.host(row["python"], row["root"]) for row in environments()[0]}
+    hosts = {row["name"]: lab.host(row["python"], row["root"]) for row in environments()[0]}
 
-        def digests(host: NamespaceHost) -> dict[str, str]:
-            process = host.spawn(host.python, "-P", "-m", "sims.parity", "--seeds", "1")
-            value: dict[str, str] = json.loads(finished_well(process, PARITY_WITHIN_S))["digests"]
-            return value
+    def digests(host: NamespaceHost) -> dict[str, str]:
+        process = host.spawn(host.python, "-P", "-m", "sims.parity", "--seeds", "1")
+        value: dict[str, str] = json.loads(finished_well(process, PARITY_WITHIN_S))["digests"]
+        return value
 
-        with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
-            found = dict(zip(hosts, pool.map(digests, hosts.values()), strict=True))
-    finally:
-        lab.close()
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        found = dict(zip(hosts, pool.map(digests, hosts.values()), strict=True))
     first = next(iter(found.values()))
     assert [name for name, value in found.items() if value != first] == [], found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,24 +12,15 @@ from swarm.daemon.seeking import LOOK_INTERVAL_S
 from swarm.gossip.config import GossipConfig
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import Node, agreed_leader, finished_json, finished_well, new_invitation, wait_for
-from tests.netns.lab import Lab, start_together, why_not
+from tests.netns.lab import Lab, needs_lab, start_together
 
-pytestmark = pytest.mark.skipif(bool(why_not("nft")), reason=why_not("nft") or "possible")
+pytestmark = needs_lab("nft")
 
 FOUND_WITHIN_S = 3.0
 SCANNED_WITHIN_S = 8.0
 MERGED_WITHIN_S = 5.0
 NOTICED_WITHIN_S = QUIET_INTERVALS * GossipConfig().hello_interval_max_s + 2 * LOOK_INTERVAL_S + 4.0
 EVERYBODY = ("multicast", "broadcast", "ipv6")
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def notices(node: Node) -> list[str]:

@@ -13,17 +13,16 @@ from typing import TypeAlias
 import pytest
 
 from sims.network import NetworkConfig
-from tests.netns.lab import Lab, why_not
+from tests.netns.lab import Lab, skipped_for, why_not
 from tests.transport.networks import REFUSED, SILENT, Transport, payload_digests
 from tests.transport.real import RealTransport
 from tests.transport.simulated import SimulatedTransport
 
 REAL_MARKS = [pytest.mark.integration, pytest.mark.netns]
 WHY_NO_LAB = why_not("nft")
-NO_LAB = pytest.mark.skipif(bool(WHY_NO_LAB), reason=WHY_NO_LAB or "possible")
 everywhere = pytest.mark.parametrize("kind", ["simulated", pytest.param("real", marks=REAL_MARKS)])
 on_networks = pytest.mark.parametrize(
-    "kind", ["simulated", pytest.param("real", marks=[*REAL_MARKS, NO_LAB])]
+    "kind", ["simulated", pytest.param("real", marks=[*REAL_MARKS, skipped_for(WHY_NO_LAB)])]
 )
 """Needs hosts that can be cut off, and hellos."""
 

@@ -140,6 +140,8 @@ def test_multicast_that_was_switched_off_is_no_problem() -> None:
     [
         ((90.0, 91.0), "this host's clock is 90 s behind the other nodes'"),
         ((-7300.0, -7300.0), "this host's clock is 2 hours ahead of the other nodes'"),
+        ((7199.9, 7199.9), "this host's clock is 2 hours behind the other nodes'"),
+        ((119.6, 119.6), "this host's clock is 2 minutes behind the other nodes'"),
         ((0.0, 600.0), "the clock of c (10.0.0.8:7117) is 10 minutes ahead of ours"),
     ],
 )

@@ -12,12 +12,12 @@ import pytest
 from tests.bench.membership.__main__ import Session, run_session
 from tests.bench.membership.experiments import Extent, Figures
 from tests.bench.membership.goals import GOALS
-from tests.netns.lab import why_not
+from tests.netns.lab import needs_lab
 
 SHORT = Extent(settle_s=3.0, idle_s=3.0, cut_s=1.0, pause_s=4.0, after_s=2.0, loss_s=5.0, kills=1)
 
-pytestmark = pytest.mark.skipif(bool(why_not("nft")), reason=why_not("nft") or "possible")
-needs_serf = pytest.mark.skipif(bool(why_not("serf")), reason=why_not("serf") or "possible")
+pytestmark = needs_lab("nft")
+needs_serf = needs_lab("serf")
 
 
 def figures_of(session: Session) -> Figures:
