@@ -41,8 +41,8 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 
-.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets meshes pure parity sim netns \
-	e2e calibrate bench membership soak endure planted fuzz versions mixed clean
+.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets netns e2e pure parity sim \
+	calibrate bench membership soak endure planted fuzz versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -98,7 +98,8 @@ demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, t
 	@env -u PYTHONPATH $(BIN)/python -P tools/demo.py
 
 test: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.dev $(PURE)/.swarm  ## the whole suite, on the compiled and on the pure build
-	@$(BIN)/python tools/side_by_side.py meshes "$(MAKE) meshes" cores "$(MAKE) cores pure parity sockets"
+	@$(BIN)/python tools/side_by_side.py netns "$(MAKE) netns" e2e "$(MAKE) e2e" \
+		cores "nice $(MAKE) cores pure parity sockets"
 
 check: lint types contracts tidy test sim  ## what a change must pass: every check there is
 
@@ -132,10 +133,13 @@ cores: $(VENV)/.dev $(VENV)/.swarm  ## what needs no real network, on the compil
 	$(call run_tests,1,$(BIN),tests -m "not (bench or soak or netns or integration or e2e)")
 
 sockets: $(VENV)/.dev $(VENV)/.swarm  ## real sockets, files and child processes, on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "integration and not (bench or soak)")
+	$(call run_tests,1,$(BIN),tests -m "integration and not (netns or e2e or bench or soak)")
 
-meshes: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on real networks, on the compiled build
-	$(call run_tests,1,$(BIN),tests -m "(netns or e2e) and not (bench or soak or integration)")
+netns: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on real networks of namespaces (as root), on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "netns and not (bench or soak)")
+
+e2e: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on the loopback, crashes and restarts, on the compiled build
+	$(call run_tests,1,$(BIN),tests -m "e2e and not (netns or bench or soak)")
 
 pure: $(PURE)/.dev $(PURE)/.swarm  ## unit, property and simulation tests and a short end-to-end one on the pure build
 	$(call run_tests,0,$(PURE_BIN),tests -m "smoke or not (bench or soak or netns or integration or e2e)")
@@ -148,9 +152,6 @@ sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulato
 
 planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see which checker finds each
 	env -u PYTHONPATH $(BIN)/python -P -m sims.planted
-
-netns: $(VENV)/.dev $(VENV)/.swarm  ## real networks of namespaces (as root)
-	$(call run_tests,1,$(BIN),tests -m "netns and not soak")
 
 endure: $(VENV)/.dev $(VENV)/.swarm  ## tests that take minutes each (as root)
 	$(call run_tests,1,$(BIN),tests -m soak)
@@ -167,9 +168,6 @@ versions: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.swarm  ## one mesh of PYTHONS and
 
 mixed: $(VENV)/.dev $(VENV)/.swarm  ## the tests of `make versions` alone, in its environments
 	$(call run_tests,,$(BIN),tests/netns/test_versions.py)
-
-e2e: $(VENV)/.dev $(VENV)/.swarm  ## real processes, crashes and restarts
-	$(call run_tests,1,$(BIN),tests -m e2e)
 
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
 	$(call run_tests,1,$(BIN),tests -m bench -s)
