@@ -11,6 +11,7 @@ middle: who plans a deadline anew keeps the time that counts and ignores events 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
@@ -42,12 +43,12 @@ class Event:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Handler:
+class Handler(ABC):
     """Who takes the events of :meth:`Engine.run`; subclasses say what happens."""
 
+    @abstractmethod
     def handle(self, event: Event) -> None:
         """Let an event happen; the engine's clock shows its time."""
-        raise NotImplementedError
 
 
 @final

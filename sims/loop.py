@@ -11,6 +11,7 @@ host's backlog, datagrams in a bounded number.
 from __future__ import annotations
 
 import gc
+from abc import ABC, abstractmethod
 from hashlib import blake2b
 from typing import Final
 
@@ -52,7 +53,7 @@ RENEWAL_S: Final = 0.5
 """Between the end of a node that yields its identity and its start with a new one."""
 
 
-class Loop(Carrier):
+class Loop(Carrier, ABC):
     """Events, nodes and effects; `Cluster` adds what a scenario does to them.
 
     Attributes:
@@ -70,9 +71,9 @@ class Loop(Carrier):
         self.overflowed = 0
         self._rng: Final = rng
 
+    @abstractmethod
     def start(self, index: int, seeds: list[int] | None = None) -> None:
         """Start the node of a host now; `seeds` are hosts whose addresses it is given."""
-        raise NotImplementedError
 
     # Events
 

@@ -6,6 +6,7 @@ and no time inside a worker. Tasks are inserted into the earliest gap in which e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final, final
 
 from sims.lab.policy import Assignment, View
@@ -67,7 +68,7 @@ class StaticPlan:
         return max(self.ends_s)
 
 
-class StaticPolicy:
+class StaticPolicy(ABC):
     """A policy that makes a plan at the start; subclasses say how.
 
     Attributes:
@@ -87,9 +88,9 @@ class StaticPolicy:
             Assignment(task, plan.workers[task], priorities[task]) for task in range(len(view.graph))
         ]
 
+    @abstractmethod
     def make(self, plan: StaticPlan, view: View) -> list[float]:
         """Put every task into the plan; return the priorities."""
-        raise NotImplementedError
 
     def decide(self, view: View) -> list[Assignment]:
         """Return the whole plan the first time, nothing afterwards."""

@@ -62,8 +62,6 @@ def test_a_handler_takes_what_happens_up_to_a_time() -> None:
     assert (engine.now, engine.next_time()) == (2.0, 2.5)
     engine.run(9.0, recorder)
     assert (engine.now, engine.executed) == (9.0, 4)
-    with pytest.raises(NotImplementedError):
-        Handler().handle(Event(0.0, 1, 1, 0, None, None))
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))

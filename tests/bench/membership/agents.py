@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def serf_sighting(line: str) -> tuple[str, str] | None:
     return None if found is None else (found.group(1), SUSPECT)
 
 
-class Agent:
+class Agent(ABC):
     """One agent on a host of its own.
 
     Attributes:
@@ -106,21 +107,21 @@ class Agent:
         self._tail = Tail(log)
 
     @property
+    @abstractmethod
     def pid(self) -> int:
         """The process that speaks to others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> None:
         """Start it and do not wait."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_ready(self) -> None:
         """Wait until it runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self) -> float:
         """End it with SIGKILL and return when."""
-        raise NotImplementedError
 
     def take_sightings(self) -> list[Sighting]:
         """Return what it has said since the last call."""
@@ -167,11 +168,13 @@ class Agent:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    @abstractmethod
     def _is_ready(self, line: str) -> bool:
-        raise NotImplementedError
+        """Return whether a line of the log says that it runs."""
 
+    @abstractmethod
     def _told(self, line: str) -> tuple[str, str] | None:
-        raise NotImplementedError
+        """Return (member, state) that a line of the log tells, None when it tells none."""
 
 
 class SwarmAgent(Agent):
