@@ -1,4 +1,4 @@
-"""Real nodes and clients as processes, for the tests of e2e and netns: start, ask, wait, kill, clean up."""
+"""Real nodes and clients as processes, for the tests that have some: start, ask, wait, kill, clean up."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 POLL_S = 0.02
+HAS_PROC = Path("/proc/self/stat").exists()
 COMMAND_TIMEOUT_S = 120.0
 """Executors run at idle priority: beside other work on a small machine, seconds become minutes."""
 
@@ -63,12 +64,13 @@ def wait_for(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process exists and is no zombie."""
+    """Return whether a process exists and, where /proc tells, is no zombie."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        os.kill(pid, 0)
+        text = Path(f"/proc/{pid}/stat").read_text() if HAS_PROC else ") ?"
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return text.rsplit(")", 1)[1].split()[0] != "Z"
+    return text.rpartition(")")[2].split()[0] != "Z"
 
 
 def descendants(pid: int) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,15 +33,6 @@ sensors.SYSTEM_FOLDER, sensors.PROCESS_FOLDER = root / "sys", root / "proc"
 from swarm.daemon.daemon import main
 sys.exit(main(sys.argv[2:]))
 """
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    made = Host()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def start_on(host: Host, machine: Machine, invitation: str) -> tuple[subprocess.Popen[str], Home]:

@@ -23,6 +23,7 @@ from swarm.daemon.launch import Started, StartFailed, ready_of, start_daemon, st
 from swarm.daemon.options import DaemonOptions
 from swarm.net.invitation import Invitation, new_secret
 from swarm.net.keys import MeshKeys
+from tests.mesh_processes import descendants, is_running, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +69,7 @@ def test_a_daemon_that_dies_of_a_bug_says_so_in_its_log(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
-    wait_until(home.ready.exists)
+    wait_for(home.ready.exists)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(home.api_socket))
         connection.sendall(b"{}\n")
@@ -76,35 +77,6 @@ def test_a_daemon_that_dies_of_a_bug_says_so_in_its_log(tmp_path: Path) -> None:
     last = json.loads(home.log.read_text().splitlines()[-1])
     assert (last["event"], last["error"][:14]) == ("daemon_bug", "RecursionError")
     assert "in deep" in last["traceback"]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "waited for nothing"
-        time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the pids of all processes below one."""
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            children = [int(text) for text in task.read_text().split()]
-            found += children
-            waiting += children
-    return found
 
 
 def refusal(home: Path, **wishes: Any) -> StartFailed:
@@ -131,14 +103,14 @@ def test_start_status_and_stop(homes: Callable[[str], Path]) -> None:
     assert (status["name"], status["node"], status["pid"]) == ("first", ready["id"], ready["pid"])
     assert status["members"]["alive"] == 1
     assert status["mesh"] == started.mesh
-    wait_until(lambda: call_local(home, "status")["leader"] == "first")
+    wait_for(lambda: call_local(home, "status")["leader"] == "first")
     below = descendants(ready["pid"])
     assert below, "the fork server is up"
     assert stop_daemon(home) == ready["pid"]
     assert ready_of(home) is None
     for path_left in (given, home.ready, home.api_socket):
         assert not path_left.exists()
-    wait_until(lambda: not any(is_running(pid) for pid in [ready["pid"], *below]))
+    wait_for(lambda: not any(is_running(pid) for pid in [ready["pid"], *below]))
     events = [json.loads(line)["event"] for line in home.log.read_text().splitlines()]
     assert events[0] == "daemon_ready"
     assert events[-1] == "daemon_stopped"
@@ -234,7 +206,7 @@ def test_signals_stop_politely(homes: Callable[[str], Path]) -> None:
         pid = start(path).ready["pid"]
         below = descendants(pid)
         os.kill(pid, number)
-        wait_until(lambda pid=pid, below=below: not any(is_running(each) for each in [pid, *below]))  # type: ignore[misc]
+        wait_for(lambda pid=pid, below=below: not any(is_running(each) for each in [pid, *below]))  # type: ignore[misc]
         assert not Home(path).ready.exists()
         assert '"daemon_stopped"' in Home(path).log.read_text()
 
@@ -246,7 +218,7 @@ def test_sigkill_leaves_no_process_and_no_obstacle(homes: Callable[[str], Path])
     below = descendants(pid)
     assert below
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(is_running(each) for each in [pid, *below]))
+    wait_for(lambda: not any(is_running(each) for each in [pid, *below]))
     assert ready_of(Home(path)) is None
     second = start(path, new=False)
     assert second.ready["id"] == first.ready["id"]
@@ -266,7 +238,7 @@ def test_a_damaged_journal_is_told(homes: Callable[[str], Path]) -> None:
     assert "journal_damaged" in Home(path).log.read_text()
     assert len(list(path.glob("journal.db.damaged-*"))) == 1
     started_at = time.monotonic()
-    wait_until(lambda: call_local(Home(path), "status")["leader"] != "")
+    wait_for(lambda: call_local(Home(path), "status")["leader"] != "")
     assert time.monotonic() - started_at > 2.0, "who forgot its promises waits for a lease before it stands"
 
 
@@ -296,11 +268,11 @@ def test_three_nodes_meet_by_invitation(homes: Callable[[str], Path]) -> None:
         leaders = {answer["leader"] for answer in answers}
         return all(answer["members"]["alive"] == 3 for answer in answers) and len(leaders) == 1
 
-    wait_until(agree)
+    wait_for(agree)
     stop_daemon(Home(paths[2]))
-    wait_until(lambda: call_local(Home(paths[0]), "status")["members"]["left"] == 1)
+    wait_for(lambda: call_local(Home(paths[0]), "status")["members"]["left"] == 1)
     assert stop_daemon(Home(paths[1]), drain=True) > 0
-    wait_until(lambda: call_local(Home(paths[0]), "status")["members"]["left"] == 2)
+    wait_for(lambda: call_local(Home(paths[0]), "status")["members"]["left"] == 2)
 
 
 def test_invitations_for_clients(homes: Callable[[str], Path]) -> None:

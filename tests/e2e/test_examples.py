@@ -8,7 +8,6 @@ import shutil
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,15 +16,6 @@ import pytest
 from tests.mesh_processes import EXAMPLES, Host, finished, finished_json, finished_well, new_invitation
 
 SHORT_SIDE = 48
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    made = Host()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,9 +142,11 @@ def test_an_interrupt_cancels_what_it_waits_for(place: Place, words: list[str]) 
 
 
 def test_an_interrupt_while_looking(place: Place) -> None:
-    job = finished_json(place.start("submit", "--json", "--detach", "--command", "--", "sleep", "60"))["job"]
+    words = ("--", "sh", "-c", "echo begun; exec sleep 60")
+    job = finished_json(place.start("submit", "--json", "--detach", "--command", *words))["job"]
     looking = place.start("logs", "-f", job)
-    time.sleep(1.0)
+    assert looking.stdout is not None
+    assert "begun" in looking.stdout.readline()
     looking.send_signal(signal.SIGINT)
     code, out, err = finished(looking)
     assert (code, out, err) == (INTERRUPTED, "", "swarm: interrupted\n")

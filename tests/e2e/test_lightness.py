@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -52,15 +52,6 @@ child = subprocess.Popen(["sleep", "300"])
 print(os.getpid(), child.pid, flush=True)
 time.sleep(300)
 """
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    made = Host()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def make_mesh(host: Host, count: int = 2) -> list[Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,6 @@ from tests.mesh_processes import (
 
 ALONE = ("--no-multicast", "--listen", "127.0.0.1", "--cores", "1")
 LEAVING_S = 15.0
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    made = Host()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def make_pair(host: Host) -> tuple[Node, Node]:

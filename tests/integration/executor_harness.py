@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from swarm.wire.codec import pack
 from swarm.wire.executor_frames import DONE, FAILED, OUTPUT, RECALLED
 from swarm.wire.facts import Failure, Output, digest_of, failure_untrusted, outputs_untrusted
 from swarm.wire.messages import ENCODING_RAW, KIND_PROGRAM, KIND_PYTHON, KIND_SCRIPT
+from tests.mesh_processes import is_running
 
 JOB = b"0123456789"
 PATIENCE_S = 60.0
@@ -239,20 +239,8 @@ async def harness(folder: Path, executors: int = 1, priority: str = "normal") ->
         pids = [h.pool.server_pid(), *h.ready.values()]
         yield h
         await h.pool.aclose()
-        assert not [pid for pid in pids if is_alive(pid)]
+        assert not [pid for pid in pids if is_running(pid)]
         assert list(h.scratch.iterdir()) == []
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def pickled_error(failure: Failure) -> BaseException:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,9 @@ import trio
 
 from swarm.wire.executor_frames import READY
 from swarm.wire.facts import Failure
-from tests.integration.executor_harness import Harness, is_alive, run_with_pool
+from tests.integration.executor_harness import PATIENCE_S, Harness, run_with_pool
+from tests.integration.mesh_sockets import until
+from tests.mesh_processes import is_running
 
 HERE = Path(__file__).resolve()
 
@@ -42,22 +43,15 @@ async def next_exit(h: Harness) -> tuple[int, str, str]:
     return h.exits[-1]
 
 
-async def poll(condition: Callable[[], bool]) -> None:
-    """Return when `condition` on strange processes and files holds, of which nothing tells us."""
-    with trio.fail_after(60):
-        while not condition():  # noqa: ASYNC110
-            await trio.sleep(0.005)
-
-
 async def wait_gone(pids: list[int]) -> None:
     """Return when no process of `pids` lives."""
-    await poll(lambda: not [pid for pid in pids if is_alive(pid)])
+    await until(lambda: not [pid for pid in pids if is_running(pid)], PATIENCE_S)
 
 
 async def wait_for_pids(folder: Path, names: list[str]) -> list[int]:
     """Return the process ids that tasks write to files, once all are there."""
     files = [folder / name for name in names]
-    await poll(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files))
+    await until(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files), PATIENCE_S)
     return [int(file.read_text()) for file in files]
 
 
@@ -131,12 +125,12 @@ def test_kill_takes_every_descendant(tmp_path: Path) -> None:
     async def test(h: Harness) -> None:
         h.pool.run_nowait(0, [h.call(breed, str(tmp_path))])
         pids = await wait_for_pids(tmp_path, NAMES)
-        assert all(is_alive(pid) for pid in pids)
+        assert all(is_running(pid) for pid in pids)
         h.pool.kill_nowait(0, "ran longer than 5 s")
         h.pool.kill_nowait(0, "again")
         h.pool.run_nowait(0, [h.call(add, 1, 1)])
         assert (await next_exit(h))[1] == "ran longer than 5 s"
-        assert not [pid for pid in pids if is_alive(pid)]
+        assert not [pid for pid in pids if is_running(pid)]
         h.pool.run_nowait(0, [h.call(add, 1, 1)])  # nobody there: no error
         h.pool.kill_nowait(0, "nobody")
 
@@ -288,7 +282,7 @@ def test_daemon_dies(tmp_path: Path, sign: signal.Signals) -> None:
             names = [*NAMES, "program", "child", "idle", "runner", "server"]
             pids = await wait_for_pids(tmp_path, names)
             assert len(set(pids)) == len(names)
-            assert all(is_alive(pid) for pid in pids)
+            assert all(is_running(pid) for pid in pids)
             daemon.send_signal(sign)
             start = time.perf_counter()
             await wait_gone(pids)

@@ -24,11 +24,11 @@ from tests.integration.executor_harness import (
     JOB,
     Harness,
     inline,
-    is_alive,
     object_file,
     run_with_pool,
     stored,
 )
+from tests.mesh_processes import is_running
 
 C_SOURCE = b'#include <stdio.h>\n#include "n.h"\nint main(void) { printf("%d\\n", N); return 0; }\n'
 
@@ -177,8 +177,8 @@ def test_what_a_program_leaves_running_is_killed(tmp_path: Path) -> None:
         kept = await h.value(own)
         assert await h.value(h.program(["sh", "-c", command])) == b"done\n"
         left = [int((tmp_path / name).read_text()) for name in "ab"]
-        assert not [pid for pid in left if is_alive(pid)]
-        assert is_alive(kept)  # belongs to a Python task, which may want it later
+        assert not [pid for pid in left if is_running(pid)]
+        assert is_running(kept)  # belongs to a Python task, which may want it later
         os.kill(kept, signal.SIGKILL)
 
     run_with_pool(tmp_path, test)
@@ -226,6 +226,6 @@ def test_output_of_a_program_is_live_and_kill_ends_it(tmp_path: Path) -> None:
         await h.wait(lambda: bool(h.exits))
         assert h.exits[0][1] == "ran longer than 1 s"
         assert h.exits[0][2] == f"{pid}\n"
-        assert not is_alive(pid)
+        assert not is_running(pid)
 
     run_with_pool(tmp_path, test)

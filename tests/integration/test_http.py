@@ -230,7 +230,7 @@ async def _server_restarts(path: Path) -> None:
         # The server closes the idle connection; the client notices before it uses it.
         kept = client._idle[0][2].stream
         await kept.transport_stream.send_eof()
-        await trio.sleep(0.05)
+        await trio.lowlevel.wait_readable(kept.transport_stream.socket)
         await client.fetch_object(NAME, digest_of(DATA), len(DATA), [(a.node_id, [a.address])], path / "two")
         assert client.statistics()["reused"] == 0
 

@@ -21,14 +21,9 @@ from swarm.daemon.home import Home
 from swarm.wire.codec import Body, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import CLIENT_CALL, CLIENT_REPLY, CLIENT_WELCOME
 from tests.daemon_bench import Bench, VirtualClock
+from tests.integration.mesh_sockets import until
 
 STAMP = Stamp(b"n" * 16, NO_BALLOT, 0)
-
-
-async def wait_until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of events
-            await trio.sleep(0.005)
 
 
 class Desk:
@@ -73,7 +68,7 @@ class Desk:
         return found
 
     async def wait_forwarded(self, count: int) -> list[tuple[int, int, str, object]]:
-        await wait_until(lambda: len(self.forwarded()) >= count)
+        await until(lambda: len(self.forwarded()) >= count)
         return self.forwarded()
 
     def reply(self, session: int, request: int, ok: bool, value: object) -> None:
@@ -137,7 +132,7 @@ def test_other_operations_go_to_the_node(tmp_path: Path) -> None:
             desk.reply(session, request + 5, True, "for somebody else")
             desk.reply(session, request, True, {"data": b"\xfe"})
         assert answers == [{"data": b"\xfe"}]
-        await wait_until(lambda: desk.bench.node.calls[-1][0] == "on_client_closed")
+        await until(lambda: desk.bench.node.calls[-1][0] == "on_client_closed")
         assert desk.bench.node.calls[0][:3] == ("on_client_opened", session, "local")
         assert desk.bench.node.calls[-1][1] == session
         desk.reply(session, request, True, "too late")

@@ -128,9 +128,10 @@ def test_several_nodes_of_one_host_hear_each_other_on_loopback() -> None:
 async def _no_multicast() -> None:
     async with ends(2, use_multicast=False) as (a, b):
         a.udp.send_everywhere_nowait(b"anybody?")
-        await trio.sleep(0.05)
-        assert a.packets == b.packets == []
-        assert a.udp.statistics()["packets_out"] == 0
+        a.udp.send_nowait(("127.0.0.1", b.sockets.port), b"only you")
+        await until(lambda: b.packets)
+        assert [datagram for datagram, _ in a.packets + b.packets] == [b"only you"]
+        assert a.udp.statistics()["packets_out"] == 1
 
 
 def test_multicast_can_be_switched_off() -> None:
