@@ -22,12 +22,13 @@ from sims.streams import Streams
 from sims.trace import Trace
 from swarm.core.effects import FetchObject
 from swarm.core.ids import NodeId, ObjectName
+from swarm.gossip.limits import TokenBucket
 
 DATAGRAM_SIZE_MAX: Final = 65507 - 44
 """Bytes of a payload: what a UDP datagram over IPv4 carries, without the seal (swarm.net.seal)."""
 REFUSAL_BURST: Final = 6
-REFUSAL_INTERVAL_S: Final = 1.0
-"""A host speaks of closed ports to another so many times at once, then once in so long (icmp_ratelimit)."""
+REFUSALS_PER_S: Final = 1.0
+"""How often a host speaks of closed ports to another: at once, and in the long run (icmp_ratelimit)."""
 STALL_LIMIT_S: Final = 15.0
 """A copy without progress for so long goes on at another holder (swarm.net.object_client)."""
 EVERYBODY: Final = -1
@@ -58,24 +59,6 @@ class Fetch:
         self.is_here = False
 
 
-@final
-class Refusals:
-    """How many refusals a host may still send to another, as of a time."""
-
-    def __init__(self, now: float) -> None:
-        self.credit = float(REFUSAL_BURST)
-        self.since = now
-
-    def take(self, now: float) -> bool:
-        """Return whether one may be sent now, and count it."""
-        self.credit = min(self.credit + (now - self.since) / REFUSAL_INTERVAL_S, float(REFUSAL_BURST))
-        self.since = now
-        if self.credit < 1.0:
-            return False
-        self.credit -= 1.0
-        return True
-
-
 class Carrier(Streams):
     """Carries packets, messages and objects between hosts.
 
@@ -88,7 +71,7 @@ class Carrier(Streams):
         super().__init__(network, trace)
         self.corrupted = 0
         self.oversized = 0
-        self._refusals: dict[int, Refusals] = {}
+        self._refusals: dict[int, TokenBucket] = {}
         self._flying: dict[int, Fetch] = {}
         self._next_transfer = 1
         self._flow_time = NEVER
@@ -171,7 +154,7 @@ class Carrier(Streams):
         way = host.index * len(self.hosts) + source
         refusals = self._refusals.get(way)
         if refusals is None:
-            refusals = Refusals(now)
+            refusals = TokenBucket(REFUSALS_PER_S, REFUSAL_BURST)
             self._refusals[way] = refusals
         if refusals.take(now) and sender.node is not None and self.network.reaches(host.index, source, now):
             when = now + self.network.delay_s(host.index, source)

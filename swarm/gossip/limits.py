@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class TokenBucket:
-    """Allows `burst` actions at once and `per_second` of them in the long run."""
+    """Allows `burst` actions, or bytes, at once and `per_second` of them in the long run."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         assert per_second > 0, "a bucket fills"
@@ -21,13 +21,17 @@ class TokenBucket:
         self._tokens = float(burst)
         self._filled = 0.0
 
-    def take(self, now: float) -> bool:
-        """Return whether one more action is allowed now, and count it when it is."""
+    def has(self, now: float, count: float) -> bool:
+        """Return whether so many more are allowed now."""
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
         self._filled = now
-        if self._tokens < 1.0:
+        return self._tokens >= count
+
+    def take(self, now: float, count: float = 1.0) -> bool:
+        """Return whether one more, or so many, are allowed now, and count them when they are."""
+        if not self.has(now, count):
             return False
-        self._tokens -= 1.0
+        self._tokens -= count
         return True
 
 

@@ -78,6 +78,15 @@ def test_a_bucket_allows_a_burst_and_then_a_rate() -> None:
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
 
 
+def test_a_bucket_counts_bytes_too_and_nothing_when_they_are_too_many() -> None:
+    bucket = TokenBucket(100.0, 1000)
+    assert bucket.take(5.0, 900.0)
+    assert not bucket.take(5.0, 200.0)
+    assert bucket.has(5.0, 100.0)
+    assert bucket.take(6.0, 200.0)
+    assert not bucket.has(6.0, 1.0)
+
+
 def test_samples_have_no_doubles() -> None:
     rng = Rng("s")
     for _ in range(50):

@@ -22,10 +22,11 @@ from typing import Final, final
 from swarm.compat.marcopolo.messages import Question, question_untrusted
 from swarm.core.errors import DecodeError
 from swarm.core.ids import Address
+from swarm.gossip.limits import TokenBucket
 
-BYTES_PER_S: Final = 2048.0
-BURST_BYTES: Final = 16384.0
-SHARE_OF_ALL: Final = 4.0
+BYTES_PER_S: Final = 2048
+BURST_BYTES: Final = 16384
+SHARE_OF_ALL: Final = 4
 QUESTION_BYTES: Final = 64
 """What a question costs an asker even when there is no answer: looking costs us something too."""
 ASKER_COUNT_MAX: Final = 1024
@@ -34,39 +35,15 @@ TIDY_INTERVAL_S: Final = 1.0
 PORT_MIN: Final = 1024
 
 
-class ByteBucket:
-    """Holds at most `burst` bytes and gains `per_second`."""
-
-    def __init__(self, burst: float, per_second: float, now: float) -> None:
-        self._burst: Final = burst
-        self._per_second: Final = per_second
-        self._left = burst
-        self._filled = now
-
-    def has(self, size: float, now: float) -> bool:
-        """Return whether so many bytes may go."""
-        self._left = min(self._burst, self._left + max(0.0, now - self._filled) * self._per_second)
-        self._filled = max(self._filled, now)
-        return self._left >= size
-
-    def take(self, size: float) -> None:
-        """Count bytes that go."""
-        self._left -= size
-
-    def is_full(self, now: float) -> bool:
-        """Return whether nothing has gone for long."""
-        return self.has(self._burst, now)
-
-
 @final
 class Gate:
     """Decides about each question, and about each answer."""
 
     def __init__(self) -> None:
         self._networks: list[ipaddress.IPv4Network] = []
-        self._askers: dict[str, ByteBucket] = {}
+        self._askers: dict[str, TokenBucket] = {}
         self._tidied = -TIDY_INTERVAL_S
-        self._all = ByteBucket(SHARE_OF_ALL * BURST_BYTES, SHARE_OF_ALL * BYTES_PER_S, 0.0)
+        self._all = TokenBucket(SHARE_OF_ALL * BYTES_PER_S, SHARE_OF_ALL * BURST_BYTES)
         self.counts: dict[str, int] = dict.fromkeys(
             ("questions", "answers", "garbage", "no_question", "strangers", "too_many"), 0
         )
@@ -105,14 +82,14 @@ class Gate:
         if asker is None:
             if len(self._askers) >= ASKER_COUNT_MAX and now >= self._tidied + TIDY_INTERVAL_S:
                 self._tidied = now
-                self._askers = {name: each for name, each in self._askers.items() if not each.is_full(now)}
-            asker = ByteBucket(BURST_BYTES, BYTES_PER_S, now)
+                self._askers = {
+                    name: each for name, each in self._askers.items() if not each.has(now, BURST_BYTES)
+                }
+            asker = TokenBucket(BYTES_PER_S, BURST_BYTES)
             if len(self._askers) < ASKER_COUNT_MAX:
                 self._askers[host] = asker
-        if asker.has(size, now) and self._all.has(size, now):
-            asker.take(size)
-            self._all.take(size)
-            return True
+        if asker.has(now, size) and self._all.take(now, size):
+            return asker.take(now, size)
         self.counts["too_many"] += 1
         return False
 
