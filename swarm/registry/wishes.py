@@ -105,24 +105,29 @@ def wish_of(args: dict[str, object]) -> Wish:
     exclude = args.get("exclude") or []
     if not isinstance(exclude, (list, tuple)) or not all(isinstance(item, str) for item in exclude):
         raise BadService(f"exclude is a list of names, ids or addresses of nodes, not {shown(exclude)}")
-    timeout_ms = _number(args, "timeout", TIMEOUT_S * 1000, 1, TIMEOUT_MAX_S * 1000)
+    timeout_ms = number_of(args, "timeout", TIMEOUT_S * 1000, 1, TIMEOUT_MAX_S * 1000)
     params: Params = check_params(args.get("params") or {})
     return Wish(
         str(name),
         params=params,
         group=str(group),
         node=node,
-        max_nodes=int(_number(args, "max_nodes", 0, 1, NODES_MAX, is_whole=True)),
+        max_nodes=int(number_of(args, "max_nodes", 0, 1, NODES_MAX, is_whole=True)),
         exclude=list(exclude),
         timeout_s=timeout_ms / 1000,
-        retries=int(_number(args, "retries", RETRIES, 0, RETRIES_MAX, is_whole=True)),
+        retries=int(number_of(args, "retries", RETRIES, 0, RETRIES_MAX, is_whole=True)),
         has_details=check_flag("details", args.get("details", True)),
     )
 
 
-def _number(
+def number_of(
     args: dict[str, object], name: str, default: float, least: float, most: float, is_whole: bool = False
 ) -> float:
+    """Return a number of a call; one that is missing, or None, is the default.
+
+    Raises:
+        BadService: it is none, or not from `least` to `most`.
+    """
     value = args.get(name)
     if value is None:
         return default

@@ -19,14 +19,12 @@ from swarm.compat.marcopolo.messages import SIZE_MAX, object_untrusted
 from swarm.core.errors import DecodeError, SwarmError
 from swarm.core.ids import Address
 from swarm.registry.records import BadService, check_group, check_params, shown, split_name
+from swarm.registry.wishes import NODES_MAX, RETRIES_MAX, TIMEOUT_MAX_S, number_of
 
 HOST: Final = "127.0.1.1"
 PORT: Final = 1338
 OPEN_MAX: Final = 16
 """Requests worked on at the same time; more are refused."""
-TIMEOUT_MAX_MS: Final = 60_000
-RETRIES_MAX: Final = 20
-NODES_MAX: Final = 100_000
 EXCLUDE_MAX: Final = 1000
 
 
@@ -48,9 +46,10 @@ class Wanted:
             raise BadService(f"exclude is a list of addresses, not {shown(exclude)}")
         self.exclude: Final = [_excluded(item) for item in exclude]
         self.params: Final = check_params(request.get("params") or {})
-        self.max_nodes: Final = whole(request, "max_nodes", 0, 1, NODES_MAX)
-        self.retries: Final = whole(request, "retries", 0, 0, RETRIES_MAX)
-        self.timeout_s: Final = whole(request, "timeout", int(TIMEOUT_S * 1000), 1, TIMEOUT_MAX_MS) / 1000
+        self.max_nodes: Final = int(number_of(request, "max_nodes", 0, 1, NODES_MAX, is_whole=True))
+        self.retries: Final = int(number_of(request, "retries", 0, 0, RETRIES_MAX, is_whole=True))
+        timeout_ms = number_of(request, "timeout", TIMEOUT_S * 1000, 1, TIMEOUT_MAX_S * 1000, is_whole=True)
+        self.timeout_s: Final = timeout_ms / 1000
 
 
 @final
@@ -152,20 +151,6 @@ class LocalMarco:
             sock.sendto(packed, source)
         except OSError:
             self._counts["refused"] += 1
-
-
-def whole(request: dict[str, object], name: str, default: int, least: int, most: int) -> int:
-    """Return a whole number of a request; one that is missing, or null, is the default.
-
-    Raises:
-        BadService: it is none, or out of range.
-    """
-    value = request.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadService(f"{name} is a whole number from {least} to {most}, not {shown(value)}")
-    return value
 
 
 def _excluded(item: object) -> str:
