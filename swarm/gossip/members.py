@@ -13,7 +13,8 @@ from swarm.gossip.limits import choose_indexes
 from swarm.gossip.rumours import ALIVE, DEAD, LEFT, STATE_NAMES, SUSPECT, Rumour, make_verdict
 
 DIGEST_SIZE: Final = 8
-_SOURCES_KEPT: Final = 2
+_SOURCES_KEPT: Final = 4
+"""IPv4 and IPv6 on two interfaces."""
 
 
 @final
@@ -73,8 +74,8 @@ class MemberEntry:
         description: its own words, the latest that arrived.
         state, incarnation, accuser: as of the latest rumour, which may be newer than the description.
         since: when it came into this state, monotonic seconds; 0 for the alive.
-        sources: hosts its packets came from last, newest first, at most two. One that it advertises first
-            is left out at the end: it would change nothing.
+        sources: where it has answered us, the last one first, at most four hosts. None while that is only
+            the host it advertises first.
         addresses: where to reach it, best first; never changed in place.
     """
 
@@ -148,15 +149,23 @@ class MemberEntry:
         return copied
 
     def is_from(self, source: Address) -> bool:
-        """Return whether packets from `source` are what this entry expects; most are."""
+        """Return whether packets from `source` are what this entry expects; most are.
+
+        A member with several addresses is heard now from one, now from another of them, for ever.
+        """
+        for expected in self.sources:
+            if self._is_same_host(source, expected):
+                return True
         advertised = self.description.addresses
-        if self.sources:
-            expected = self.sources[0]
-        elif advertised:
-            expected = advertised[0]
-        else:
-            return False
-        return source == expected or (source[0] == expected[0] and len(advertised) > 0)
+        return not self.sources and len(advertised) > 0 and source[0] == advertised[0][0]
+
+    def is_reached_at(self, source: Address) -> bool:
+        """Return whether `source` is where this member is reached first already."""
+        return len(self.addresses) > 0 and self._is_same_host(source, self.addresses[0])
+
+    def _is_same_host(self, source: Address, place: Address) -> bool:
+        """Return whether both are one host; of a member that names no address the port counts too."""
+        return source == place or (source[0] == place[0] and len(self.description.addresses) > 0)
 
     def verdict(self) -> Rumour:
         """Return the rumour of the present state; the member must not be alive."""
@@ -166,14 +175,24 @@ class MemberEntry:
 def sources_after(entry: MemberEntry, source: Address) -> tuple[Address, ...]:
     """Return the sources of an entry after a packet came from `source`."""
     kept = [source, *[place for place in entry.sources if place[0] != source[0]]]
-    return trimmed_sources(tuple(kept[:_SOURCES_KEPT]), entry.description.addresses)
+    return _trimmed(kept[:_SOURCES_KEPT], entry.description.addresses)
 
 
-def trimmed_sources(sources: tuple[Address, ...], advertised: list[Address]) -> tuple[Address, ...]:
-    """Return the sources without a last one that stands first among the advertised addresses anyway."""
-    if sources and advertised and sources[-1][0] == advertised[0][0]:
-        return sources[:-1]
-    return sources
+def sources_told(entry: MemberEntry, advertised: list[Address]) -> tuple[Address, ...]:
+    """Return the sources of an entry once its member says that it is at `advertised`.
+
+    Hosts that it named before and names no more are where it was.
+    """
+    before = [host for host, _ in entry.description.addresses]
+    after = [host for host, _ in advertised]
+    kept = [place for place in entry.sources if place[0] in after or place[0] not in before]
+    return _trimmed(kept, advertised)
+
+
+def _trimmed(sources: list[Address], advertised: list[Address]) -> tuple[Address, ...]:
+    if len(sources) == 1 and advertised and sources[0][0] == advertised[0][0]:
+        return ()
+    return tuple(sources)
 
 
 def reachable_addresses(

@@ -33,8 +33,8 @@ from swarm.gossip.members import (
     MemberTable,
     reachable_addresses,
     sources_after,
+    sources_told,
     supersedes,
-    trimmed_sources,
 )
 from swarm.gossip.remembered import Remembered
 from swarm.gossip.round_trip import RoundTrip
@@ -419,7 +419,7 @@ class Membership:
     def _describe(self, entry: MemberEntry, rumour: Rumour) -> None:
         """Take a member's own words of its present incarnation."""
         before = entry.addresses
-        sources = trimmed_sources(entry.sources, rumour.addresses)
+        sources = sources_told(entry, rumour.addresses)
         if self._interner is not None and entry.state == ALIVE and not sources:
             self.table.replace(self._interner.entry(rumour))
             self._note_addresses(entry, before, rumour.addresses)

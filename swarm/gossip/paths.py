@@ -4,7 +4,8 @@ A packet that somebody recorded can be sent again, from any address, to a node t
 genuine, but its source says nothing. So whoever hears a member from an unexpected source pings it there, at a
 bounded rate, and learns the source when the answer comes from it: the ping's number was never sent before, so
 the answer is no recording (QUIC, RFC 9000 §8.2, validates paths the same way). An answer to any other ping of
-ours proves its source too.
+ours proves its source too. A member of several addresses is expected at all that were proven, and pinged where it
+answered last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from swarm.gossip.context import Context
 from swarm.gossip.limits import TokenBucket
 from swarm.gossip.members import MemberEntry
 from swarm.gossip.membership import Membership
+from swarm.gossip.rumours import is_address
 from swarm.wire.messages import PING
 
 CHALLENGE_COUNT_MAX: Final = 64
@@ -66,6 +68,6 @@ class Paths:
     def prove(self, sender: NodeId, source: Address) -> None:
         """Take that a member is at `source`: it has answered something that was asked just now."""
         entry = self._membership.table.get(sender)
-        if entry is not None and self._membership.is_news(entry, source):
+        if entry is not None and not entry.is_reached_at(source) and is_address(source[0], source[1]):
             self._context.count("paths_proven")
             self._membership.note_source(entry, source)

@@ -188,6 +188,64 @@ def test_a_source_is_believed_when_an_answer_to_a_new_question_comes_from_it() -
     core.check_invariants()
 
 
+def answer_challenges(core: Gossip, node_id: bytes, now: float) -> int:
+    """Answer every challenge from where it was asked; return how many there were."""
+    challenges = packets(core.take_effects(), messages.PING)
+    for challenge in challenges:
+        answer: list[object] = [challenge.body[0], DIGEST, []]
+        core.receive_packet(node_id, messages.ACK, answer, challenge.destination, now)
+    return len(challenges)
+
+
+def test_a_member_heard_from_several_addresses_in_turn_is_asked_once_at_each() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    core.take_effects()
+    places = [PLACE_ONE, ("fe80::2%eth0", 7117), ("192.168.7.2", 7117), ("fe80::3%eth1", 7117)]
+    asked: list[int] = []
+    for turn in range(5):
+        asked.append(0)
+        for number, place in enumerate(places):
+            now = 0.1 + 0.05 * turn + 0.01 * number
+            core.receive_packet(ONE, messages.RUMOURS, [[]], place, now)
+            asked[-1] += answer_challenges(core, ONE, now)
+    assert asked == [3, 1, 0, 0, 0], "where it says that it is need not be proven before something else was"
+    assert core.addresses_of(ONE)[0] == PLACE_ONE
+    core.check_invariants()
+
+
+def test_of_several_proven_addresses_the_one_that_answered_last_comes_first() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    core.take_effects()
+    other = ("fe80::2%eth0", 7117)
+    for now, place in ((0.1, other), (0.2, PLACE_ONE)):
+        core.receive_packet(ONE, messages.RUMOURS, [[]], place, now)
+        assert answer_challenges(core, ONE, now) == 1
+    assert core.addresses_of(ONE)[:2] == [PLACE_ONE, other]
+    while core.addresses_of(ONE)[0] == PLACE_ONE:
+        now = max(now, core.next_deadline())
+        assert now < 5.0
+        core.handle_deadline(now)
+        for ping_sent in packets(core.take_effects(), messages.PING):
+            if ping_sent.destination == other:
+                core.receive_packet(ONE, messages.ACK, [ping_sent.body[0], DIGEST, []], other, now)
+    assert core.addresses_of(ONE)[:2] == [other, PLACE_ONE], "the first address is silent, the second answers"
+
+
+def test_an_address_that_a_member_names_no_more_is_forgotten() -> None:
+    core = started()
+    hello(core, ONE, PLACE_ONE, 0.0)
+    core.take_effects()
+    unnamed = ("fe80::2%eth0", 7117)
+    for now, place in ((0.1, unnamed), (0.2, PLACE_ONE)):
+        core.receive_packet(ONE, messages.RUMOURS, [[]], place, now)
+        answer_challenges(core, ONE, now)
+    moved = ("10.0.0.99", 7117)
+    core.receive_packet(ONE, messages.RUMOURS, [[alive(ONE, 2, moved)]], unnamed, 0.3)
+    assert core.addresses_of(ONE) == [unnamed, moved]
+
+
 def test_what_comes_from_an_unproven_source_is_answered_with_no_more_than_it_is() -> None:
     core = started()
     hello(core, ONE, PLACE_ONE, 0.0)
