@@ -151,7 +151,7 @@ class Node(NodeParts):
         if HELLO <= kind < CLIENT_HELLO:
             self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
         elif VOTE_REQUEST <= kind <= STAND:
-            self.election.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
+            self.election.receive_packet(frame.stamp, kind, frame.body, source, now)
         else:
             self.counts["malformed"] += 1
 

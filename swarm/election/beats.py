@@ -91,12 +91,22 @@ class Attendance:
         self._electorate = council
         self.beat = 1
         self.beat_at = now
+        self._beat_before_at = now
 
     def advance(self, now: float) -> int:
         """Raise the beat and return it."""
         self.beat += 1
+        self._beat_before_at = self.beat_at
         self.beat_at = now
         return self.beat
+
+    def is_answer_wanted(self, member: NodeId) -> bool:
+        """Return whether `member` shall answer the present beat.
+
+        Nobody outside the council is asked, and nobody who answered the beat before this one: while nothing
+        is lost, every other beat is answered.
+        """
+        return member in self._answered_at and self._answered_at[member] <= self._beat_before_at
 
     def change_council(self, council: list[NodeId], now: float) -> None:
         """Replace the council; newcomers have until a lease from now to answer."""

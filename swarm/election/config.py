@@ -14,8 +14,9 @@ class ElectionConfig:
     All nodes of a mesh should use the same values; nodes that do not are slower to agree, never unsafe.
 
     Attributes:
-        beat_interval_s: seconds between two beats of a leader, > 0. Three a second cost a council of five
-            about 2 kB/s on the leader and let a dead leader be noticed in about a second.
+        beat_interval_s: seconds between two beats of a leader, > 0. Three a second to a council of
+            five, every other one answered, cost the leader about 2 kB/s and let a dead leader be noticed in
+            about a second.
         trust_s: a voter refuses a pre-vote while it saw the leader's beat grow within this time, >= 2 beat
             intervals. Three intervals are three losses in a row: at 20 % loss 0.8 %, for one voter.
         election_timeout_s: a council member without a growing beat for this long asks for pre-votes,
@@ -36,8 +37,9 @@ class ElectionConfig:
         retry_jitter_s: width of the random part of that wait, > 0; wide, because two who failed together
             must part.
         lease_s: a leader without answers from a majority of its council for this long stops, and a follower
-            that saw no beat grow for this long names no leader. Twelve beats: at 20 % loss each way, two
-            nodes lose twelve exchanges in a row once in 17 hours. >= election_timeout_s.
+            that saw no beat grow for this long names no leader. Twelve beats, of which the first needs no
+            answer: at 20 % loss each way, two nodes lose eleven exchanges in a row once in 12 hours.
+            >= election_timeout_s.
         outsider_lease_s: the same for a follower outside the council, which gets no beats and learns of them
             by the stamps of two or three frames a second; >= lease_s.
         council_size: members of the council at most, 1..64. Five survive two deaths.

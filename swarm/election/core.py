@@ -151,10 +151,14 @@ class Election:
         self._publish()
 
     def receive_packet(
-        self, sender: NodeId, kind: int, body: list[object], source: Address, now: float
+        self, stamp: Stamp, kind: int, body: list[object], source: Address, now: float
     ) -> None:
-        """Take a datagram of kind VOTE_REQUEST to STAND; what cannot be understood is counted and dropped."""
+        """Take a datagram of kind VOTE_REQUEST to STAND, after `on_stamp` took its stamp.
+
+        What cannot be understood is counted and dropped.
+        """
         self._advance(now)
+        sender = stamp.sender
         if sender == self._node_id or len(sender) != NODE_ID_SIZE:
             self._counters["packets_unexpected"] += 1
             return
@@ -166,7 +170,7 @@ class Election:
             elif kind == BEAT:
                 self._receive_beat(sender, body, source, now)
             elif kind == BEAT_REPLY:
-                self._receive_beat_reply(sender, body, now)
+                self._receive_beat_reply(stamp, now)
             elif kind == STAND:
                 self._receive_stand(sender, body, now)
             else:
@@ -318,23 +322,17 @@ class Election:
     def _receive_beat(self, sender: NodeId, body: list[object], source: Address, now: float) -> None:
         beat = packets.take_beat(sender, body)
         self._hear(beat.ballot, beat.beat, True, now)
-        fence, known_beat = self.stamp()
-        is_asked = beat.ballot == fence and self._node_id in beat.council
-        if is_asked or beat.ballot < fence:
-            self._effects.append(Packet(source, BEAT_REPLY, packets.beat_reply_body(fence, known_beat)))
+        fence = self._fence.ballot
+        if (beat.ballot == fence and beat.is_answer_wanted) or beat.ballot < fence:
+            self._effects.append(Packet(source, BEAT_REPLY, []))  # its stamp is the answer
 
-    def _receive_beat_reply(self, sender: NodeId, body: list[object], now: float) -> None:
-        reply = packets.take_beat_reply(body)
-        self._hear(reply.ballot, reply.beat, sender == reply.ballot[1], now)
+    def _receive_beat_reply(self, stamp: Stamp, now: float) -> None:
         attendance = self._seat.attendance
         beats_max = self._config.lease_s / self._config.beat_interval_s
-        if (
-            attendance is None
-            or reply.ballot != self._fence.ballot
-            or attendance.beat - reply.beat > beats_max
-        ):
+        is_current = attendance is not None and attendance.beat - stamp.beat <= beats_max
+        if attendance is None or not is_current or stamp.ballot != self._fence.ballot:
             self._counters["packets_stale"] += 1
-        elif not attendance.answer(sender, now):
+        elif not attendance.answer(stamp.sender, now):
             self._counters["packets_unexpected"] += 1
 
     def _receive_stand(self, sender: NodeId, body: list[object], now: float) -> None:
@@ -438,11 +436,12 @@ class Election:
 
     def _send_beat(self, addresses: list[tuple[NodeId, Address]]) -> None:
         ballot, beat = self.stamp()
+        attendance = self._seat.attendance
+        assert attendance is not None, "only a leader beats"
         for member, address in addresses:
             if member != self._node_id:
-                self._effects.append(
-                    Packet(address, BEAT, packets.beat_body(ballot, beat, self._seat.council_ids))
-                )
+                body = packets.beat_body(ballot, beat, attendance.is_answer_wanted(member))
+                self._effects.append(Packet(address, BEAT, body))
 
     def _stop_leading(self, reason: str, now: float) -> None:
         """Become a follower; the next to stand may be this node again, under another ballot."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.errors import DecodeError
-from swarm.core.ids import NODE_ID_SIZE, Ballot, NodeId
+from swarm.core.ids import Ballot, NodeId
 from swarm.core.records import Record
 from swarm.election.ballots import is_ballot
 from swarm.wire.codec import Body
-
-COUNCIL_SIZE_LIMIT: Final = 64
-"""Members of a council that a beat may name at most."""
 
 
 @final
@@ -42,17 +39,17 @@ class Vote(Record):
 
 @final
 class Beat(Record):
-    """A leader's beat: its ballot, the beat, and its council, whose members answer."""
+    """A leader's beat: its ballot, the beat, and whether the one it was sent to shall answer."""
 
-    __slots__ = ("ballot", "beat", "council")
+    __slots__ = ("ballot", "beat", "is_answer_wanted")
 
-    def __init__(self, ballot: Ballot, beat: int, council: list[NodeId]) -> None:
+    def __init__(self, ballot: Ballot, beat: int, is_answer_wanted: bool) -> None:
         self.ballot: Final = ballot
         self.beat: Final = beat
-        self.council: Final = council
+        self.is_answer_wanted: Final = is_answer_wanted
 
     def fields(self) -> tuple[object, ...]:
-        return (self.ballot, self.beat, self.council)
+        return (self.ballot, self.beat, self.is_answer_wanted)
 
 
 def vote_request_body(number: int, ballot: Ballot, is_pre_vote: bool) -> list[object]:
@@ -82,9 +79,9 @@ def take_vote_reply(body: list[object]) -> Vote:
     return Vote(number, ballot, is_pre_vote, fields.take_bool())
 
 
-def beat_body(ballot: Ballot, beat: int, council: list[NodeId]) -> list[object]:
+def beat_body(ballot: Ballot, beat: int, is_answer_wanted: bool) -> list[object]:
     """Return the body of a BEAT."""
-    return [ballot[0], ballot[1], beat, council]
+    return [ballot[0], ballot[1], beat, is_answer_wanted]
 
 
 def take_beat(sender: NodeId, body: list[object]) -> Beat:
@@ -94,25 +91,7 @@ def take_beat(sender: NodeId, body: list[object]) -> Beat:
     beat = fields.take_int()
     if beat < 1:
         raise DecodeError("beats start at 1")
-    entries = fields.take_list()
-    if len(entries) > COUNCIL_SIZE_LIMIT:
-        raise DecodeError(f"a council has at most {COUNCIL_SIZE_LIMIT} members, this one {len(entries)}")
-    council: list[NodeId] = []
-    for entry in entries:
-        council.append(Body([entry]).take_id(NODE_ID_SIZE))
-    return Beat(ballot, beat, council)
-
-
-def beat_reply_body(ballot: Ballot, beat: int) -> list[object]:
-    """Return the body of a BEAT_REPLY: fence and beat of the one who answers."""
-    return [ballot[0], ballot[1], beat]
-
-
-def take_beat_reply(body: list[object]) -> Beat:
-    """Return the body of a BEAT_REPLY as a beat without a council."""
-    fields = Body(body)
-    ballot = fields.take_ballot()
-    return Beat(ballot, fields.take_int(), [])
+    return Beat(ballot, beat, fields.take_bool())
 
 
 def stand_body(ballot: Ballot) -> list[object]:

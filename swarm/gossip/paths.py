@@ -4,8 +4,8 @@ A packet that somebody recorded can be sent again, from any address, to a node t
 genuine, but its source says nothing. So whoever hears a member from an unexpected source pings it there, at a
 bounded rate, and learns the source when the answer comes from it: the ping's number was never sent before, so
 the answer is no recording (QUIC, RFC 9000 §8.2, validates paths the same way). An answer to any other ping of
-ours proves its source too. A member of several addresses is expected at all that were proven, and pinged where it
-answered last.
+ours proves its source too. A member of several addresses is expected at all that were proven, and pinged
+where it answered last.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 """[round, ballot_counter, ballot_node, is_pre_vote, granted: bool]"""
 BEAT: Final = 22
-"""[ballot_counter, ballot_node, beat, council: list[NodeId]]"""
+"""[ballot_counter, ballot_node, beat, is_answer_wanted: bool]"""
 BEAT_REPLY: Final = 23
-"""[ballot_counter, ballot_node, beat]"""
+"""[]; its stamp is the answer"""
 STAND: Final = 24
 """[ballot_counter, ballot_node] from a leader that steps down, to the one who should stand at once"""
 

@@ -218,7 +218,7 @@ class ElectionMesh:
             self._send(node, self.nodes[source], ACK, [])
         elif frame.kind != ACK:
             address = self.nodes[source].address
-            election.receive_packet(frame.stamp.sender, frame.kind, frame.body, address, self.now)
+            election.receive_packet(frame.stamp, frame.kind, frame.body, address, self.now)
         self._perform(node)
 
     # Effects and their checks

@@ -30,8 +30,8 @@ def well_formed(kind: int, number: int, ballot: Ballot, flags: tuple[bool, bool]
     bodies: dict[int, list[object]] = {
         20: [number, ballot[0], ballot[1], flags[0]],
         21: [number, ballot[0], ballot[1], flags[0], flags[1]],
-        22: [ballot[0], ballot[1], number, list(NODES[:4])],
-        23: [ballot[0], ballot[1], number],
+        22: [ballot[0], ballot[1], number, flags[0]],
+        23: [],
         24: [ballot[0], ballot[1]],
     }
     return bodies[kind]
@@ -44,6 +44,7 @@ steps = st.one_of(
     st.tuples(st.just("packet"), nodes, kinds, bodies | st.lists(values, max_size=6)),
     st.tuples(st.just("owner"), kinds, st.integers(0, 9), ballots, st.tuples(st.booleans(), st.booleans())),
     st.tuples(st.just("echo"), nodes, st.booleans()),
+    st.tuples(st.just("answer"), nodes, st.integers(0, 9)),
     st.tuples(st.just("stamp"), nodes, ballots, st.integers(0, 9)),
     st.tuples(st.just("observe"), ballots),
     st.tuples(st.just("council"), councils),
@@ -72,16 +73,24 @@ class Machine:
         self.audit()
 
     def do_packet(self, sender: NodeId, kind: int, body: list[object]) -> None:
-        self.core.receive_packet(sender, kind, body, ("x", 1), self.now)
+        self.core.receive_packet(Stamp(sender, NO_BALLOT, 0), kind, body, ("x", 1), self.now)
 
     def do_owner(self, kind: int, number: int, ballot: Ballot, flags: tuple[bool, bool]) -> None:
         if ballot[1]:
             body = well_formed(kind, number, ballot, flags)
-            self.core.receive_packet(ballot[1], kind, body, ("x", 1), self.now)
+            stamp = Stamp(ballot[1], ballot, number)
+            self.core.on_stamp(stamp, self.now)
+            self.core.receive_packet(stamp, kind, body, ("x", 1), self.now)
 
     def do_echo(self, sender: NodeId, is_granted: bool) -> None:
         if self.request:
-            self.core.receive_packet(sender, 21, [*self.request, is_granted], ("x", 1), self.now)
+            body: list[object] = [*self.request, is_granted]
+            self.core.receive_packet(Stamp(sender, NO_BALLOT, 0), 21, body, ("x", 1), self.now)
+
+    def do_answer(self, sender: NodeId, beat: int) -> None:
+        stamp = Stamp(sender, self.core.ballot(), beat)
+        self.core.on_stamp(stamp, self.now)
+        self.core.receive_packet(stamp, 23, [], ("x", 1), self.now)
 
     def do_stamp(self, sender: NodeId, ballot: Ballot, beat: int) -> None:
         self.core.on_stamp(Stamp(sender, ballot, beat), self.now)

@@ -9,7 +9,7 @@ from swarm.election.config import ElectionConfig
 from swarm.election.core import Election
 from swarm.election.roles import Role
 from swarm.wire.codec import Stamp
-from swarm.wire.messages import BEAT, VOTE_REPLY, VOTE_REQUEST
+from swarm.wire.messages import BEAT, BEAT_REPLY, VOTE_REPLY, VOTE_REQUEST
 
 A, B, C, D, E = [bytes([number]) * 16 for number in range(1, 6)]
 COUNCIL = [(A, ("a", 1)), (B, ("b", 1)), (C, ("c", 1))]
@@ -47,7 +47,14 @@ class Bench:
         self.core.handle_deadline(self.now)
 
     def receive(self, sender: NodeId, kind: int, body: list[object]) -> None:
-        self.core.receive_packet(sender, kind, body, address_of(sender), self.now)
+        self.core.receive_packet(Stamp(sender, NO_BALLOT, 0), kind, body, address_of(sender), self.now)
+        self.core.check_invariants()
+
+    def answer(self, sender: NodeId, ballot: Ballot, beat: int) -> None:
+        """Let `sender` answer a beat, with its fence and what it knows of that ballot's beat."""
+        self.stamp(sender, ballot, beat)
+        stamp = Stamp(sender, ballot, beat)
+        self.core.receive_packet(stamp, BEAT_REPLY, [], address_of(sender), self.now)
         self.core.check_invariants()
 
     def stamp(self, sender: NodeId, ballot: Ballot, beat: int) -> None:
@@ -92,7 +99,7 @@ def leader(node: NodeId = A) -> Bench:
 def follower(beat: int = 1) -> Bench:
     """Return A following B under (1, B); effects taken."""
     bench = Bench().start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, beat, [A, B, C]])
+    bench.receive(B, BEAT, [1, B, beat, True])
     assert bench.core.leader() == B
     bench.take()
     return bench
