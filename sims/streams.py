@@ -10,7 +10,8 @@ without a goodbye when it was killed, with one when it left. What a cut holds up
 pauses and breaks the sender's end after `STUCK_LIMIT_S` (TCP_USER_TIMEOUT); an end that hears nothing asks
 after `IDLE_ASK_S` and breaks `IDLE_ANSWER_S` later (TCP keep-alive). Each end learns by itself: whoever goes
 on sending on a stream that the other end has let go is told by a reset, which proves nothing. Over
-`LINK_COUNT_MAX` open streams, a host closes the one not used for longest, in agreement, which is no loss.
+`LINK_COUNT_MAX` open streams, a host closes the one not used for longest, in agreement, which is no loss; one
+that it dialled itself, unless most were dialled by others.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ REDIAL_GAP_S: Final = 0.1
 """Between a dial that failed and the next one to the same host (swarm.net.peers)."""
 LINK_COUNT_MAX: Final = 64
 """Open streams of a host (swarm.net.peers)."""
+ACCEPTED_COUNT_MAX: Final = 48
+"""Those among them that the other host has dialled (swarm.net.peers)."""
 WATCH_INTERVAL_S: Final = 1.0
 """Between two looks for streams that are idle and not carried; how late they are found at most."""
 OPENING_ROUND_TRIPS: Final = 3
@@ -221,21 +224,38 @@ class Streams:
         """Close the stream not used for longest when a host holds too many; what is under way arrives."""
         if len(host.links) <= LINK_COUNT_MAX:
             return
-        count = 0
-        oldest = -1
-        oldest_s = NEVER
-        for other, stream in host.links.items():
-            if stream.is_open:
-                count += 1
-                if stream.used_s < oldest_s and other not in host.stuck:
-                    oldest, oldest_s = other, stream.used_s
-        if count <= LINK_COUNT_MAX or oldest < 0:
+        dialled = 0
+        accepted = 0
+        for stream in host.links.values():
+            if stream.is_open and stream.opener == host.index:
+                dialled += 1
+            elif stream.is_open:
+                accepted += 1
+        if dialled + accepted <= LINK_COUNT_MAX:
+            return
+        oldest = self._find_unused(host, accepted <= ACCEPTED_COUNT_MAX)
+        if oldest < 0:
             return
         closed = host.links.pop(oldest)
         closed.is_agreed = True
         peer = self.hosts[oldest]
         if peer.links.get(host.index) is closed and host.index not in peer.stuck:
             peer.links.pop(host.index)
+
+    def _find_unused(self, host: Host, was_dialled: bool) -> int:
+        """Return to whom the open stream leads that was not used for longest; -1 when all are in use.
+
+        Args:
+            host: who has them.
+            was_dialled: whether to look at those that the host has dialled, or at all others.
+        """
+        oldest = -1
+        oldest_s = NEVER
+        for other, stream in host.links.items():
+            if stream.is_open and (stream.opener == host.index) == was_dialled:
+                if stream.used_s < oldest_s and other not in host.stuck:
+                    oldest, oldest_s = other, stream.used_s
+        return oldest
 
     # Breaking
 

@@ -40,12 +40,12 @@ from swarm.core.rng import Rng
 from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
 from swarm.node_config import NodeConfig
-from swarm.node_exchange import pass_on, take_object
+from swarm.node_exchange import take_object
 from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
 from swarm.node_orders import obey
 from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, leadership_news, report_rows
-from swarm.node_views import node_row
+from swarm.node_stream import LeaderStream
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
@@ -100,6 +100,7 @@ class Node(NodeParts):
         self._refreshed_at = -math.inf
         self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
+        self._leader_stream = LeaderStream(config.node_id)
         self._is_scheduler_new = False
 
     # Life
@@ -164,6 +165,7 @@ class Node(NodeParts):
         if frame.stamp.sender != peer:
             self.counts["wrong_sender"] += 1
             return
+        self._leader_stream.on_message(peer)
         self.election.on_stamp(frame.stamp, now)
         if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
             self.counts["refused"] += 1
@@ -179,6 +181,7 @@ class Node(NodeParts):
     def on_peer_lost(self, peer: NodeId, was_refused: bool, now: float) -> None:
         """A stream to a peer broke or could not be opened; `was_refused` proves that its process is gone."""
         self._advance(now)
+        self._leader_stream.on_lost(peer, now)
         self.gossip.on_peer_lost(peer, was_refused, now)
         self.scheduler.on_link_lost(peer, now)
         self.gateway.on_link_lost(peer, now)
@@ -275,6 +278,8 @@ class Node(NodeParts):
         """Let everything that is due happen."""
         self._advance(now)
         self.handle_parts_deadline(now)
+        if self._leader_stream.opens_at <= now:
+            self._own.append(self._leader_stream.open())
         due = self._timers.pop_due(now)
         while due is not None:
             if due[0] != _TIMER_REPORT:
@@ -283,8 +288,8 @@ class Node(NodeParts):
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next, `math.inf` for never."""
-        first, second = self.next_parts_deadline(), self._timers.next_deadline()
-        return first if first < second else second
+        own_s = min(self._timers.next_deadline(), self._leader_stream.opens_at)
+        return min(self.next_parts_deadline(), own_s)
 
     def take_effects(self) -> list[Effect]:
         """Finish the batch and return its effects, to be performed in this order."""
@@ -336,7 +341,7 @@ class Node(NodeParts):
             effects.extend(self._own)
             self._own = []
         if self.gateway.has_requests() or self.records.has_news():
-            self._ask_parts()
+            self.answer_questions(self._now)
         if self.records.has_effects():
             effects.extend(self.records.take_effects())
         if self.scheduler.has_effects():
@@ -349,11 +354,6 @@ class Node(NodeParts):
                 self.exec.set_addresses(addresses_of(self.gossip.members()))
             effects.extend(self.exec.take_effects())
         return effects
-
-    def _ask_parts(self) -> None:
-        for question in self.gateway.take_own_questions():
-            self.gateway.answer(question, self.status() if question.op == "status" else self._node_rows())
-        pass_on(self.gateway, self.records, self.exec, self.scheduler, self._now)
 
     def _route_one(self, effect: Effect) -> None:
         if isinstance(effect, Packet):
@@ -421,6 +421,7 @@ class Node(NodeParts):
             self.scheduler.follow(now)
         self._members_changed = True
         self._out.append(leadership_news(change))
+        self._leader_stream.follow(change.leader, now)
         self.records.on_leader(change.leader)
         self.gateway.on_leader(change.leader, now)
 
@@ -494,7 +495,3 @@ class Node(NodeParts):
                 self.records.add_completion(job, completion)
         for kind, rows in report_rows(self.exec, reports):
             self._own.append(Message(leader, kind, [rows]))
-
-    def _node_rows(self) -> list[object]:
-        leader = self.election.leader()
-        return [node_row(member, leader) for member in self.gossip.members()]

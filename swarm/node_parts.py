@@ -11,9 +11,10 @@ from swarm.election.roster import Roster
 from swarm.exec.core import ExecCore
 from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
+from swarm.node_exchange import pass_on
 from swarm.node_facts import fitted, merged
 from swarm.node_restore import remembered_addresses, stored_ballot
-from swarm.node_views import mesh_status, own_capacity, own_facts, work_status
+from swarm.node_views import mesh_status, node_row, own_capacity, own_facts, work_status
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.gateway import Gateway
 from swarm.scheduler.invariants import check_scheduler
@@ -126,6 +127,12 @@ class NodeParts:
         when = self.exec.next_deadline()
         return when if when < first else first
 
+    def answer_questions(self, now: float) -> None:
+        """Answer what clients ask about this node and its mesh, and pass between the parts what they ask."""
+        for question in self.gateway.take_own_questions():
+            self.gateway.answer(question, self.status() if question.op == "status" else self._node_rows())
+        pass_on(self.gateway, self.records, self.exec, self.scheduler, now)
+
     def status(self) -> dict[str, object]:
         """Return what `swarm status --json` shows, without what only the daemon knows."""
         value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
@@ -150,6 +157,10 @@ class NodeParts:
             "gateway": dict(self.gateway.counts),
             "exec": self.exec.statistics(),
         }
+
+    def _node_rows(self) -> list[object]:
+        leader = self.election.leader()
+        return [node_row(member, leader) for member in self.gossip.members()]
 
     def check_invariants(self) -> None:
         """Audit every part; raises AssertionError with the number of the broken invariant."""

@@ -10,13 +10,16 @@ the loss is known. Links carry the boot of both processes: a peer that dials wit
 its older links, whether or not they look alive.
 
 Links are kept open, because the end of one proves at once that a process died. Over `LINK_COUNT_MAX` the
-one not used for longest is closed in agreement (close code 1000), which is not a loss.
+one not used for longest is closed in agreement (close code 1000), which is not a loss. A link that the peer
+has dialled is kept rather than one dialled here: the peer may stand behind a translator, where no other link
+can be made.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -42,6 +45,9 @@ BATCH_BYTES_MAX: Final = 1024 * 1024
 """Bytes gathered into one message; a bigger payload is a message by itself."""
 LINK_COUNT_MAX: Final = 64
 """Peers with an open link, before the one not used for longest is closed; a node seldom talks to as many."""
+ACCEPTED_COUNT_MAX: Final = 48
+"""Among those, peers that have dialled. Who dialled can do so again and the other side perhaps not: it closes
+first what it dialled itself."""
 FAILED_COUNT_MAX: Final = 1024
 """Peers whose last failed dial is remembered; when full, all are forgotten."""
 GOODBYE_TIMEOUT_S: Final = 5.0
@@ -70,10 +76,11 @@ _COUNTERS: Final = (
 class _Link:
     """One open WebSocket to a peer."""
 
-    __slots__ = ("scope", "wake", "websocket")
+    __slots__ = ("scope", "wake", "was_dialled", "websocket")
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, *, was_dialled: bool) -> None:
         self.websocket = websocket
+        self.was_dialled = was_dialled
         self.wake = trio.Event()
         self.scope = trio.CancelScope()
 
@@ -200,7 +207,7 @@ class PeerLinks:
             boot: which life of the peer's process has dialled.
         """
         self._counts["accepted"] += 1
-        await self._use(websocket, peer, boot)
+        await self._use(websocket, peer, boot, was_dialled=False)
 
     @property
     def boot(self) -> bytes:
@@ -234,7 +241,7 @@ class PeerLinks:
                 self._dial_failed(peer, state, was_refused=isinstance(error, DialError) and error.was_refused)
                 return
             state.dial = None
-            self._running().start_soon(self._use, websocket, peer, boot)
+            self._running().start_soon(partial(self._use, websocket, peer, boot, was_dialled=True))
 
     def _dial_failed(self, peer: NodeId, state: _Peer, *, was_refused: bool) -> None:
         self._counts["dials_failed"] += 1
@@ -245,7 +252,7 @@ class PeerLinks:
         if not state.links:
             self._lose(peer, state, was_refused=was_refused)
 
-    async def _use(self, websocket: WebSocket, peer: NodeId, boot: bytes) -> None:
+    async def _use(self, websocket: WebSocket, peer: NodeId, boot: bytes, *, was_dialled: bool) -> None:
         """Send and receive on a link until it ends, and close it."""
         state = self._peers.get(peer)
         if state is not None and state.links and state.boot != boot:
@@ -253,7 +260,7 @@ class PeerLinks:
             state = None
         if state is None:
             state = self._peers[peer] = self._peers.get(peer) or _Peer()
-        link = _Link(websocket)
+        link = _Link(websocket, was_dialled=was_dialled)
         state.boot = boot
         state.links.append(link)
         state.used_at = trio.current_time()
@@ -353,11 +360,17 @@ class PeerLinks:
         self._lose(peer, state, was_refused=False)
 
     def _close_unused(self) -> None:
-        """Begin to close the link not used for longest when there are too many."""
-        linked = [(state.used_at, peer) for peer, state in self._peers.items() if state.links]
-        if len(linked) <= LINK_COUNT_MAX:
+        """Begin to close the link not used for longest when there are too many, a dialled one if possible."""
+        dialled: list[tuple[float, NodeId]] = []
+        accepted: list[tuple[float, NodeId]] = []
+        for peer, state in self._peers.items():
+            if state.links:
+                kind = dialled if all([link.was_dialled for link in state.links]) else accepted
+                kind.append((state.used_at, peer))
+        if len(dialled) + len(accepted) <= LINK_COUNT_MAX:
             return
-        state = self._peers[min(linked)[1]]
+        kind = accepted if len(accepted) > ACCEPTED_COUNT_MAX else dialled
+        state = self._peers[min(kind)[1]]
         if not state.queue:
             self._counts["closed_unused"] += 1
             links, state.links = state.links, []

@@ -233,6 +233,66 @@ def test_the_link_not_used_for_longest_makes_room_and_is_no_loss(
     trio.run(_unused, tmp_path)
 
 
+async def _accepted(path: Path) -> None:
+    async with stations(path, 4) as (a, b, c, d):
+        b.send(a, b"hello")
+        await until(lambda: a.messages)
+        for other in (c, d):
+            await trio.sleep(0.01)
+            a.send(other, b"hello")
+            await until(lambda other=other: other.messages)
+        await until(lambda: not c.links.connected())
+        assert sorted(a.links.connected()) == sorted([b.node_id, d.node_id])
+        assert a.links.statistics()["closed_unused"] == 1
+        assert a.lost == c.lost == []
+
+
+def test_a_link_that_the_peer_has_dialled_is_kept_rather_than_an_own_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers_module, "LINK_COUNT_MAX", 2)
+    trio.run(_accepted, tmp_path)
+
+
+async def _accepted_only(path: Path) -> None:
+    async with stations(path, 3) as (a, b, c):
+        for other in (b, c):
+            other.send(a, b"hello")
+            await until(lambda other=other: a.node_id in other.links.connected())
+            await trio.sleep(0.01)
+        await until(lambda: not b.links.connected())
+        assert a.links.connected() == [c.node_id]
+
+
+def test_where_all_links_were_dialled_by_peers_one_of_them_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers_module, "LINK_COUNT_MAX", 1)
+    monkeypatch.setattr(peers_module, "ACCEPTED_COUNT_MAX", 1)
+    trio.run(_accepted_only, tmp_path)
+
+
+async def _behind(path: Path) -> None:
+    async with stations(path, 2) as (a, b):
+        with trio.socket.socket() as silent:
+            await silent.bind(("127.0.0.1", 0))
+            silent.listen(5)
+            # A dial that nobody answers, as behind a translator; the peer's own link comes meanwhile.
+            a.links.send_nowait(b.node_id, [silent.getsockname()], b"a question")
+            await until(lambda: a.links.statistics()["dials"] == 1)
+            b.send(a, b"here I am")
+            await until(lambda: b.messages)
+            assert b.messages == [(a.node_id, b"a question")]
+            await until(lambda: a.links.statistics()["dials_failed"] == 1, 8.0)
+            a.links.send_nowait(b.node_id, [silent.getsockname()], b"another")
+            await until(lambda: len(b.messages) == 2)
+            assert a.lost == b.lost == []
+
+
+def test_what_waits_for_a_dial_leaves_on_the_link_that_the_peer_opens(tmp_path: Path) -> None:
+    trio.run(_behind, tmp_path)
+
+
 async def _overflow(path: Path) -> None:
     async with stations(path, 2) as (a, b):
         for _ in range(5):

@@ -30,6 +30,19 @@ table inet deaf {
 """
 """Drops multicast and broadcast datagrams; neighbour discovery, which is ICMPv6, goes on."""
 
+OUTGOING_RULES = """
+table inet outgoing {
+  chain input {
+    type filter hook input priority 0;
+    iifname "lo" accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    ct state established,related accept
+    counter drop
+  }
+}
+"""
+"""What an address translator or a firewall leaves over: answers to what the host itself began."""
+
 BLOCKED = {
     "multicast": "ip daddr 224.0.0.0/4 meta l4proto udp",
     "broadcast": "meta l4proto udp meta pkttype broadcast",
@@ -125,6 +138,10 @@ class NamespaceHost(Host):
     def deafen(self) -> None:
         """Drop multicast and broadcast datagrams that come here."""
         self.run("nft", "-f", "-", text=DEAF_RULES)
+
+    def hide(self) -> None:
+        """Let nothing come in but answers to what went out."""
+        self.run("nft", "-f", "-", text=OUTGOING_RULES)
 
     def block(self, *ways: str) -> None:
         """Drop what comes in by some of `BLOCKED`; again with others, or none, replaces that."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from sims import streams
 from sims.client import SimulatedClient, simulated_task
 from sims.cluster import Cluster, simple_cluster
-from sims.network import NetworkConfig
+from sims.network import Network, NetworkConfig
+from sims.network.topology import Topology
+from sims.settings import HostSpec, NodeSettings
+from sims.trace import Trace
+from swarm.core.effects import SendMessage
+from swarm.core.rng import Rng
 from swarm.wire.job_part import JobPart
 from tests.simulation.tree_job import LEVELS, result_digest, tree_job, undisturbed_digest
 
@@ -106,3 +112,67 @@ def test_a_mesh_with_a_lossy_network_works_on_a_chain() -> None:
     client = SimulatedClient(cluster, "chain", JobPart(0, {"name": "chain"}, links), 0)
     assert client.wait_final(60.0), f"{client.state} {client.counts}"
     assert client.state == "done"
+
+
+def behind_translator(count: int, behind: int) -> Cluster:
+    """Return a mesh that runs, with one host, unfit to lead, that only opens connections itself."""
+    topology = Topology(count)
+    topology.is_nat[behind] = True
+    fitness = [10 if index == behind else 100 for index in range(count)]
+    specs = [HostSpec(name=f"n{index}", fitness=fitness[index]) for index in range(count)]
+    network = Network(NetworkConfig(), count, Rng("behind"), topology)
+    cluster = Cluster(specs, "behind", network, Trace(), NodeSettings())
+    for index in range(count):
+        cluster.start(index)
+    assert cluster.wait_converged(30.0) >= 0
+    return cluster
+
+
+def test_a_new_leader_gives_work_to_a_follower_that_it_cannot_dial() -> None:
+    cluster = behind_translator(4, 3)
+    cluster.kill(cluster.leaders()[0])
+    cluster.run_until(cluster.engine.now + 15.0)
+    (leader,) = cluster.leaders()
+    assert leader != 3
+    part = JobPart(0, {"name": "bag"}, [simulated_task("t", 0.5, [8], [], True) for _ in range(12)])
+    client = SimulatedClient(cluster, "bag", part, leader)
+    client.poll()
+    assert client.wait_final(60.0), f"{client.state} {client.counts}"
+    assert cluster.hosts[3].runs > 0, "it was never asked for a report and had nothing to tell"
+    check(cluster)
+
+
+@pytest.mark.parametrize("is_leader_behind", [False, True])
+def test_a_follower_behind_a_translator_opens_its_stream_again(is_leader_behind: bool) -> None:
+    cluster = behind_translator(3, 2)
+    leader = cluster.leaders()[0]
+    cluster.run_until(cluster.engine.now + 10.0)
+    ends = (leader, 2) if is_leader_behind else (2, leader)
+    cluster.network.block(*ends)
+    cluster.run_until(cluster.engine.now + 1.0)
+    cluster.cut_links()
+    cluster.run_until(cluster.engine.now + 1.0)
+    assert 2 not in cluster.hosts[leader].links or not cluster.hosts[leader].links[2].is_open
+    cluster.network.heal()
+    cluster.run_until(cluster.engine.now + 15.0)
+    assert cluster.leaders() == [leader]
+    assert cluster.hosts[leader].links[2].is_open
+    check(cluster)
+
+
+def test_streams_that_others_dialled_are_kept_rather_than_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LINK_COUNT_MAX", 2)
+    cluster = mesh(5)
+    cluster.run_until(cluster.engine.now + 60.0)
+    leader = cluster.leaders()[0]
+    others = [index for index in range(5) if index != leader]
+    cluster.hosts[leader].links.clear()
+    for other in others:
+        cluster.hosts[other].links.pop(leader, None)
+    first, second, third, fourth = others
+    for source, target in [(first, leader), (leader, second), (leader, third), (fourth, leader)]:
+        peer = cluster.hosts[target]
+        effect = SendMessage(peer.node_id, [peer.address], b"a word")
+        cluster._send_message(cluster.engine.now, cluster.hosts[source], effect)
+        cluster.run_until(cluster.engine.now + 1.0)
+    assert sorted(cluster.hosts[leader].links) == sorted([first, fourth])
