@@ -165,7 +165,7 @@ class Node(NodeParts):
         if frame.stamp.sender != peer:
             self.counts["wrong_sender"] += 1
             return
-        self._leader_stream.on_message(peer)
+        self._leader_stream.on_message(peer, now)
         self.election.on_stamp(frame.stamp, now)
         if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
             self.counts["refused"] += 1

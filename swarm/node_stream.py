@@ -39,15 +39,23 @@ class LeaderStream:
         self._first_wait_s: Final = SILENCE_S * (1.0 + node_id[0] / 256.0)
         self._wait_s = self._first_wait_s
         self._leader: NodeId = NO_NODE
+        self._heard: NodeId = NO_NODE
+        self._heard_at = 0.0
 
     def follow(self, leader: NodeId, now: float) -> None:
         """Take who leads: `NO_NODE` for nobody, this node itself perhaps."""
         self._leader = leader
         self._wait_s = self._first_wait_s
-        self.opens_at = now + self._wait_s if leader not in (NO_NODE, self._me) else math.inf
+        is_needed = leader not in (NO_NODE, self._me)
+        if self._heard == leader and self._heard_at == now:
+            # The leader's question is often what tells of it.
+            is_needed = False
+        self.opens_at = now + self._wait_s if is_needed else math.inf
 
-    def on_message(self, peer: NodeId) -> None:
+    def on_message(self, peer: NodeId, now: float) -> None:
         """A message came by stream: from the leader it shows that there is one."""
+        self._heard = peer
+        self._heard_at = now
         if peer == self._leader:
             self.opens_at = math.inf
             self._wait_s = self._first_wait_s

@@ -36,10 +36,20 @@ def test_followers_do_not_all_speak_at_once() -> None:
 
 def test_a_leader_that_speaks_is_not_spoken_to() -> None:
     stream = followed()
-    stream.on_message(TWO)
+    stream.on_message(TWO, 11.0)
     assert stream.opens_at < math.inf
-    stream.on_message(ONE)
+    stream.on_message(ONE, 11.0)
     assert stream.opens_at == math.inf
+
+
+def test_a_leader_whose_message_told_of_it_is_not_spoken_to() -> None:
+    stream = LeaderStream(ME)
+    stream.on_message(ONE, 10.0)
+    stream.follow(ONE, 10.0)
+    assert stream.opens_at == math.inf
+    stream.follow(ONE, 12.0)
+    assert stream.opens_at > 12.0, "a stream may have gone since"
+    assert stream.opens_at < math.inf
 
 
 @pytest.mark.parametrize("leader", [NO_NODE, ME])
@@ -65,7 +75,7 @@ def test_pauses_between_streams_that_break_grow_until_the_leader_speaks() -> Non
         assert stream.opens_at - 100.0 == waits[-1], "the pause has begun already"
     assert waits[:3] == [first_s, 2 * first_s, 4 * first_s]
     assert waits[-1] == SILENCE_MAX_S
-    stream.on_message(ONE)
+    stream.on_message(ONE, 150.0)
     stream.on_lost(ONE, 200.0)
     assert stream.opens_at == 200.0 + first_s
 
