@@ -175,8 +175,10 @@ def _neighbours(interfaces: Sequence[Interface], members: Sequence[Sequence[Addr
         hosts = [host for host, _ in addresses]
         if any([host in own for host in hosts]):
             continue
-        near = [host for host in hosts if any([interface.is_link_of(host) for interface in interfaces])]
-        found.extend(near[:1])
+        for host in hosts:
+            if any([interface.is_link_of(host) for interface in interfaces]):
+                found.append(host)
+                break
     return found
 
 

@@ -178,9 +178,8 @@ def scan_networks(interfaces: Sequence[Interface]) -> list[ipaddress.IPv4Network
     """Return what a scan asks: of each private network of ours the /24 around the own address, or less."""
     found: list[ipaddress.IPv4Network] = []
     for interface in interfaces:
-        for (host, _), text in zip(interface.ipv4, interface.networks, strict=False):
+        for (host, _), network in zip(interface.ipv4, interface.networks, strict=False):
             around = ipaddress.IPv4Network(f"{host}/{_SCAN_BITS}", strict=False)
-            network = ipaddress.IPv4Network(text)
             chosen = network if network.prefixlen > around.prefixlen else around
             if chosen.prefixlen < 31 and any([chosen.subnet_of(private) for private in _PRIVATE]):
                 found.append(chosen)

@@ -72,7 +72,7 @@ class Interface(Record):
         is_loopback: whether it leads to this host only.
         ipv4: list of (address, broadcast address or "").
         ipv6: addresses without scope.
-        networks: those that its IPv4 addresses lie in, ``10.0.0.0/24``; empty when they are not known.
+        networks: those that its IPv4 addresses lie in, in the same order; empty when they are not known.
     """
 
     __slots__ = ("index", "ipv4", "ipv6", "is_loopback", "name", "networks")
@@ -84,7 +84,7 @@ class Interface(Record):
         is_loopback: bool,
         ipv4: list[tuple[str, str]],
         ipv6: list[str],
-        networks: tuple[str, ...] = (),
+        networks: tuple[ipaddress.IPv4Network, ...] = (),
     ) -> None:
         self.name: Final = name
         self.index: Final = index
@@ -105,7 +105,7 @@ class Interface(Record):
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return any([address in ipaddress.ip_network(network) for network in self.networks])
+        return any([address in network for network in self.networks])
 
 
 def list_interfaces() -> list[Interface]:
@@ -215,7 +215,7 @@ def _list_by_ioctl() -> list[Interface]:
                 flags = struct.unpack_from("H", ask(_SIOCGIFFLAGS, name), 16)[0]
                 index = struct.unpack_from("i", ask(_SIOCGIFINDEX, name), 16)[0]
                 ipv4: list[tuple[str, str]] = []
-                networks: list[str] = []
+                networks: list[ipaddress.IPv4Network] = []
                 for address in addresses.get(name, []):
                     mask = ask(_SIOCGIFNETMASK, name, address)[20:24]
                     ipv4.append((socket.inet_ntoa(address), _broadcast(address, mask)))
@@ -241,7 +241,7 @@ def _list_by_getifaddrs() -> list[Interface]:
     found: list[Interface] = []
     for name, items in sorted(by_name.items()):
         ipv4: list[tuple[str, str]] = []
-        networks: list[str] = []
+        networks: list[ipaddress.IPv4Network] = []
         for family, host, bits in items:
             if family == socket.AF_INET:
                 address = socket.inet_aton(host)
@@ -305,7 +305,7 @@ def _list_by_psutil() -> list[Interface]:
             continue
         ipv4: list[tuple[str, str]] = []
         ipv6: list[str] = []
-        networks: list[str] = []
+        networks: list[ipaddress.IPv4Network] = []
         for item in addresses:
             if item.family == socket.AF_INET:
                 ipv4.append((item.address, item.broadcast or ""))
@@ -352,8 +352,6 @@ def _broadcast(address: bytes, mask: bytes) -> str:
     return socket.inet_ntoa((host | (net ^ 0xFFFFFFFF)).to_bytes(4, "big"))
 
 
-def _network(address: bytes, mask: bytes) -> str:
-    """Return the network that an address with a netmask lies in, ``10.0.0.0/24``."""
-    net = int.from_bytes(mask, "big")
-    bits = net.bit_count()
-    return f"{socket.inet_ntoa((int.from_bytes(address, 'big') & net).to_bytes(4, 'big'))}/{bits}"
+def _network(address: bytes, mask: bytes) -> ipaddress.IPv4Network:
+    """Return the network that an address with a netmask lies in."""
+    return ipaddress.IPv4Network((address, int.from_bytes(mask, "big").bit_count()), strict=False)

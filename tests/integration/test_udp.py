@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 
 import pytest
 import trio
@@ -293,7 +294,7 @@ def test_an_interface_that_vanishes_while_it_is_looked_at_hides_no_other(
 
 
 def test_which_addresses_are_on_a_link() -> None:
-    wide = Interface("eth0", 2, False, [("10.0.1.5", "")], ["fe80::5"], ("10.0.0.0/16",))
+    wide = Interface("eth0", 2, False, [("10.0.1.5", "")], ["fe80::5"], (IPv4Network("10.0.0.0/16"),))
     assert wide.is_link_of("10.0.200.7")
     assert wide.is_link_of("fe80::1%eth0")
     assert wide.is_link_of("fe80::1")

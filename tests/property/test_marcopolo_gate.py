@@ -17,7 +17,6 @@ from swarm.compat.marcopolo.gate import (
     QUESTION_BYTES,
     SHARE_OF_ALL,
     Gate,
-    network_of,
 )
 from swarm.compat.marcopolo.local_marco import LocalMarco
 from swarm.compat.marcopolo.marco import Marco
@@ -160,24 +159,6 @@ def test_answers_are_not_answered() -> None:
     for datagram in (pack_params(POLO, {}), pack_params(OK, {}), pack_services(["a"])):
         assert made.question_untrusted(datagram, (HERE, 1337), 1.0) is None
     assert made.counts["no_question"] == 3
-
-
-@pytest.mark.parametrize(
-    ("address", "broadcast", "network"),
-    [
-        ("10.93.0.1", "10.93.0.255", "10.93.0.0/24"),
-        ("192.168.1.5", "192.168.1.255", "192.168.0.0/23"),
-        ("172.16.4.9", "172.16.4.15", "172.16.4.0/28"),
-        ("10.1.2.3", "10.255.255.255", "10.0.0.0/8"),
-        ("10.1.2.3", "", None),
-        ("10.1.2.3", "255.255.255.255", None),
-        ("10.1.2.3", "10.9.9.9", None),
-        ("x", "y", None),
-    ],
-)
-def test_the_network_of_an_interface(address: str, broadcast: str, network: str | None) -> None:
-    found = network_of(address, broadcast)
-    assert found == (None if network is None else ipaddress.IPv4Network(network))
 
 
 # Messages

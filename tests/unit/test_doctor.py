@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -10,9 +11,9 @@ from swarm.doctor.evidence import ANSWERED, REFUSED, SILENT, STRANGER, Evidence,
 from swarm.doctor.judging import DOUBTFUL, GOOD, PROBLEMS, WRONG, Finding, judge
 from swarm.net.interfaces import Interface
 
-ETH = Interface("eth0", 2, False, [("10.0.0.5", "10.0.0.255")], ["fe80::5"], ("10.0.0.0/24",))
-LO = Interface("lo", 1, True, [("127.0.0.1", "")], ["::1"], ("127.0.0.0/8",))
-DOCKER = Interface("docker0", 3, False, [("172.17.0.1", "")], [], ("172.17.0.0/16",))
+ETH = Interface("eth0", 2, False, [("10.0.0.5", "10.0.0.255")], ["fe80::5"], (IPv4Network("10.0.0.0/24"),))
+LO = Interface("lo", 1, True, [("127.0.0.1", "")], ["::1"], (IPv4Network("127.0.0.0/8"),))
+DOCKER = Interface("docker0", 3, False, [("172.17.0.1", "")], [], (IPv4Network("172.17.0.0/16"),))
 
 
 def peer(

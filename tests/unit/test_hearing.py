@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 from swarm.core.ids import Address
 from swarm.daemon.hearing import COPIES_MAX, FOREIGN_LASTS_S, FOREIGN_MAX, HOSTS_MAX, Hearing
 from swarm.net.discovery_sockets import BROADCAST, MULTICAST, MULTICAST_IPV6, UNICAST
 from swarm.net.interfaces import Interface
 
-ETH = Interface("eth0", 2, False, [("10.0.0.5", "10.0.0.255")], ["fe80::5"], ("10.0.0.0/24",))
+ETH = Interface("eth0", 2, False, [("10.0.0.5", "10.0.0.255")], ["fe80::5"], (IPv4Network("10.0.0.0/24"),))
 NEAR: list[Address] = [("10.0.0.7", 7117)]
 FAR: list[Address] = [("192.0.2.7", 7117)]
 LOCAL: list[Address] = [("10.0.0.5", 7119)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,38 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from swarm.compat.marcopolo.gate import Gate
 from swarm.compat.marcopolo.local_polo import LocalPolo
+from swarm.compat.marcopolo.messages import MARCO, Question, pack_question
 from swarm.compat.marcopolo.settings import GROUPS_DEFAULT, MarcoPoloSettings, marcopolo_settings
+from swarm.compat.marcopolo.sockets import networks_of
 from swarm.compat.marcopolo.tokens import Tokens
 from swarm.core.errors import ConfigError
+from swarm.net.interfaces import Interface
 from swarm.registry.files import User
 from swarm.registry.records import BadService
 from swarm.registry.registry import Registry
 
 GROUPS = GROUPS_DEFAULT
 UID = os.geteuid()
+
+
+# Neighbours
+
+
+def test_only_hosts_of_an_interfaces_own_network_are_neighbours() -> None:
+    networks = (IPv4Network("192.168.1.0/24"),)
+    wide = Interface("eth0", 2, False, [("192.168.1.5", "192.168.1.255")], [], networks)
+    unknown = Interface("default", 0, False, [("10.9.0.1", "")], [])
+    gate = Gate()
+    gate.set_networks(networks_of([wide, unknown]))
+    question = pack_question(Question(MARCO))
+    answered = [
+        host
+        for host in ("192.168.1.77", "192.168.0.77", "192.168.2.77", "10.9.0.1", "10.9.0.2", "127.0.0.1")
+        if gate.question_untrusted(question, (host, 5000), 1.0) is not None
+    ]
+    assert answered == ["192.168.1.77", "10.9.0.1", "127.0.0.1"]
 
 
 # Settings

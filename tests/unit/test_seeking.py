@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 
 import pytest
 import trio
@@ -18,7 +19,7 @@ from swarm.net.interfaces import Interface
 
 
 def interface(host: str, network: str) -> Interface:
-    return Interface("eth0", 2, False, [(host, "")], [], (network,))
+    return Interface("eth0", 2, False, [(host, "")], [], (IPv4Network(network),))
 
 
 class FakeGround:

@@ -99,19 +99,3 @@ class Gate:
         except ValueError:
             return False
         return address.is_loopback or any(address in network for network in self._networks)
-
-
-def network_of(address: str, broadcast: str) -> ipaddress.IPv4Network | None:
-    """Return the network of an interface from its address and broadcast address, None when there is none.
-
-    The mask is not known everywhere. The ones at the end of the broadcast address are the host's part, so the
-    network found is the right one or, where the network's own number ends with ones, a little too large.
-    """
-    try:
-        own, last = int(ipaddress.IPv4Address(address)), int(ipaddress.IPv4Address(broadcast))
-    except ValueError:
-        return None
-    host_bits = ((last ^ (last + 1)).bit_length() - 1) if last != 0xFFFFFFFF else 0
-    if not 0 < host_bits <= 24 or own >> host_bits != last >> host_bits:
-        return None
-    return ipaddress.IPv4Network((own >> host_bits << host_bits, 32 - host_bits))

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final, final
 
-from swarm.compat.marcopolo.gate import network_of
 from swarm.net.interfaces import Interface, choose_usable, list_interfaces
 
 QUESTION_HOPS: Final = 2
@@ -24,14 +23,10 @@ def usable_interfaces(named: Sequence[str]) -> list[Interface]:
 
 
 def networks_of(interfaces: Sequence[Interface]) -> list[ipaddress.IPv4Network]:
-    """Return the networks that interfaces are in."""
+    """Return the networks that interfaces are in; where they are not known, the own addresses alone."""
     found: list[ipaddress.IPv4Network] = []
     for interface in interfaces:
-        for address, broadcast in interface.ipv4:
-            network = network_of(address, broadcast)
-            if network is not None:
-                found.append(network)
-            found.append(ipaddress.IPv4Network((address, 32)))
+        found += interface.networks or [ipaddress.IPv4Network(address) for address, _ in interface.ipv4]
     return found
 
 
