@@ -28,8 +28,17 @@ _IP_RECVDSTADDR: Final = 7
 _IPV6_RECVPKTINFO: Final = 49 if _IS_LINUX else 61
 
 
-def discovery_socket(family: socket.AddressFamily, port: int) -> socket.socket:
-    """Return a socket on the discovery port that other nodes of this host can share."""
+def discovery_socket(family: socket.AddressFamily, port: int, group: str = "") -> socket.socket:
+    """Return a socket on a discovery port that other nodes of this host can share.
+
+    Args:
+        family: of addresses.
+        port: of all nodes of a mesh, or of another protocol.
+        group: hear what is sent to this multicast group only, "" for everything.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
@@ -38,11 +47,11 @@ def discovery_socket(family: socket.AddressFamily, port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(("::", port))
+            sock.bind((group or "::", port))
         else:
             if _IS_LINUX:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            sock.bind(("", port))
+            sock.bind((group, port))
         _ask_for_destinations(sock)
     except OSError:
         sock.close()
@@ -86,24 +95,30 @@ def memberships(interface: Interface) -> list[tuple[socket.AddressFamily, str]]:
     return found
 
 
-def join_group(sock: socket.socket, address: str, index: int) -> None:
-    """Join the group anew: an interface that lost its last address has left it, and nobody was told.
+def join_group(sock: socket.socket, address: str, index: int, group: str = "") -> None:
+    """Join a group anew: an interface that lost its last address has left it, and nobody was told.
+
+    Args:
+        sock: of either family.
+        address: the interface's own.
+        index: of the interface, 0 where it is not known.
+        group: dotted IPv4, or an IPv6 address; "" for the one of hellos.
 
     Raises:
         OSError: it cannot be joined.
     """
     if sock.family == socket.AF_INET:
-        group = socket.inet_aton(GROUP_IPV4) + socket.inet_aton(address)
+        request = socket.inet_aton(group or GROUP_IPV4) + socket.inet_aton(address)
         if index:
-            group += struct.pack("@i", index)
+            request += struct.pack("@i", index)
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, group)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, request)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
     else:
-        group = socket.inet_pton(socket.AF_INET6, GROUP_IPV6) + struct.pack("@I", index)
+        request = socket.inet_pton(socket.AF_INET6, group or GROUP_IPV6) + struct.pack("@I", index)
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, group)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, request)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
 
 
 def multicast_interface(interface: Interface) -> bytes:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import struct
-import sys
 from collections.abc import Sequence
 from typing import Final, final
 
+from swarm.net.discovery_sockets import discovery_socket, join_group, multicast_interface
 from swarm.net.interfaces import Interface, choose_usable, list_interfaces
 
 QUESTION_HOPS: Final = 2
 ANSWER_HOPS: Final = 1
-_IP_MULTICAST_ALL: Final = 49
 
 
 def usable_interfaces(named: Sequence[str]) -> list[Interface]:
@@ -45,20 +43,8 @@ class GroupSocket:
     def __init__(self, group: str, port: int) -> None:
         self.group: Final = group
         self._joined: set[tuple[str, int]] = set()
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if not sys.platform.startswith("linux") and hasattr(socket, "SO_REUSEPORT"):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if sys.platform.startswith("linux"):
-                sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ANSWER_HOPS)
-            sock.bind((group, port))
-        except OSError:
-            sock.close()
-            raise
-        self.socket: Final = sock
+        self.socket: Final = discovery_socket(socket.AF_INET, port, group)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ANSWER_HOPS)
 
     def join(self, interfaces: Sequence[Interface]) -> int:
         """Be in the group on these interfaces; return on how many that failed."""
@@ -69,11 +55,8 @@ class GroupSocket:
         for address, index in wanted:
             if (address, index) in self._joined:
                 continue
-            request = socket.inet_aton(self.group) + socket.inet_aton(address)
-            if index:
-                request += struct.pack("@i", index)
             try:
-                self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+                join_group(self.socket, address, index, self.group)
             except OSError:
                 failed += 1
             else:
@@ -104,9 +87,8 @@ class AskingSocket:
         """Send on each interface; return on how many it went out."""
         sent = 0
         for interface in interfaces:
-            address = socket.inet_aton(interface.ipv4[0][0])
-            choice = bytes(4) + address + struct.pack("@i", interface.index) if interface.index else address
             try:
+                choice = multicast_interface(interface)
                 self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, choice)
                 self.socket.sendto(datagram, (group, port))
             except OSError:
