@@ -312,8 +312,7 @@ class Channel:
 
     async def wait_for_first(self) -> None:
         """Wait until the first message is there whole, without taking it; raises what `receive` does."""
-        with trio.fail_after(STEP_TIMEOUT_S):
-            message = await self.receive()
+        message = await self.receive()
         self._buffer[:0] = len(message).to_bytes(2, "big") + message
 
     async def _take(self, size: int) -> bytes:

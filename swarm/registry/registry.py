@@ -70,6 +70,7 @@ class Registry:
         self._withdrawn: dict[str, tuple[str, ...]] = {}
         self._all: dict[str, Service] = {}
         self._seen: tuple[object, ...] = ((), ())
+        self._digest = b""
         self.services: tuple[Service, ...] = ()
 
     # Looking
@@ -163,12 +164,7 @@ class Registry:
 
     def digest(self) -> bytes:
         """Return 8 bytes that change with any published service, b"" when there is none."""
-        if not self.services:
-            return b""
-        rows = [
-            [service.to_json(), sorted(self._withdrawn.get(service.name, ()))] for service in self.services
-        ]
-        return blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=DIGEST_SIZE).digest()
+        return self._digest
 
     # Changing
 
@@ -288,4 +284,15 @@ class Registry:
             if not found[name].is_disabled and "" not in withdrawn.get(name, ())
         )
         before, self._seen = self._seen, (self.services, tuple(sorted(withdrawn.items())))
-        return self._seen != before
+        has_changed = self._seen != before
+        if has_changed:
+            self._digest = self._digest_of_all()
+        return has_changed
+
+    def _digest_of_all(self) -> bytes:
+        if not self.services:
+            return b""
+        rows = [
+            [service.to_json(), sorted(self._withdrawn.get(service.name, ()))] for service in self.services
+        ]
+        return blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=DIGEST_SIZE).digest()
