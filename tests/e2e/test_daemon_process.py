@@ -79,6 +79,10 @@ def test_a_daemon_that_dies_of_a_bug_says_so_in_its_log(tmp_path: Path) -> None:
     assert "in deep" in last["traceback"]
 
 
+def wait_gone(*pids: int) -> None:
+    wait_for(lambda: not any(is_running(pid) for pid in pids), 15.0, "the end of all processes")
+
+
 def refusal(home: Path, **wishes: Any) -> StartFailed:
     with pytest.raises(StartFailed) as caught:
         start(home, **wishes)
@@ -110,7 +114,7 @@ def test_start_status_and_stop(homes: Callable[[str], Path]) -> None:
     assert ready_of(home) is None
     for path_left in (given, home.ready, home.api_socket):
         assert not path_left.exists()
-    wait_for(lambda: not any(is_running(pid) for pid in [ready["pid"], *below]))
+    wait_gone(ready["pid"], *below)
     events = [json.loads(line)["event"] for line in home.log.read_text().splitlines()]
     assert events[0] == "daemon_ready"
     assert events[-1] == "daemon_stopped"
@@ -206,7 +210,7 @@ def test_signals_stop_politely(homes: Callable[[str], Path]) -> None:
         pid = start(path).ready["pid"]
         below = descendants(pid)
         os.kill(pid, number)
-        wait_for(lambda pid=pid, below=below: not any(is_running(each) for each in [pid, *below]))  # type: ignore[misc]
+        wait_gone(pid, *below)
         assert not Home(path).ready.exists()
         assert '"daemon_stopped"' in Home(path).log.read_text()
 
@@ -218,7 +222,7 @@ def test_sigkill_leaves_no_process_and_no_obstacle(homes: Callable[[str], Path])
     below = descendants(pid)
     assert below
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not any(is_running(each) for each in [pid, *below]))
+    wait_gone(pid, *below)
     assert ready_of(Home(path)) is None
     second = start(path, new=False)
     assert second.ready["id"] == first.ready["id"]

@@ -138,7 +138,7 @@ def _http() -> Act:
     def act(data: bytes) -> None:
         async def main() -> None:
             with trio.fail_after(20):
-                await server.serve(Pipe(data))  # type: ignore[arg-type]
+                await server.serve(Pipe(data))  # type: ignore[arg-type]  # all that it uses of a stream
 
         trio.run(main)
 
@@ -230,7 +230,7 @@ def _api(token: str) -> Callable[[], Act]:
         def act(data: bytes) -> None:
             async def main() -> None:
                 with trio.fail_after(10):
-                    await api._serve(Pipe(data))  # type: ignore[arg-type]
+                    await api._serve(Pipe(data))  # type: ignore[arg-type]  # all that it uses of a stream
 
             trio.run(main)
             assert api.statistics()["open"] == 0

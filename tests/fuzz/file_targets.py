@@ -63,12 +63,14 @@ def _journals(traffic: Traffic) -> list[bytes]:
         other.unlink()
     journal = Journal(path)
     journal.open()
-    journal._connection.execute("PRAGMA page_size=512")  # type: ignore[union-attr]
+    connection = journal._connection
+    assert connection is not None
+    connection.execute("PRAGMA page_size=512")
     journal.commit(
         [Persist("node", b"key%d" % number, b"value" * 4, True) for number in range(8)], durable=False
     )
-    journal._connection.execute("PRAGMA journal_mode=DELETE")  # type: ignore[union-attr]
-    journal._connection.execute("VACUUM")  # type: ignore[union-attr]
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("VACUUM")
     journal.close()
     return [path.read_bytes()]
 

@@ -43,7 +43,7 @@ def test_the_true_error_of_a_session_that_breaks() -> None:
         def broken() -> None:
             raise ZeroDivisionError("the bug")
 
-        mesh.engine.session.retry_watches = broken  # type: ignore[method-assign]
+        mesh.engine.session.retry_watches = broken  # type: ignore[method-assign]  # a bug in it
         with trio.CancelScope(shield=True):
             seen.append(await future.exception())
 

@@ -61,7 +61,7 @@ async def _returning(path: Path) -> None:
             met.append((websocket.key_fingerprint, peer))
             await websocket.aclose()
 
-        a.server._keys = meet  # type: ignore[misc]
+        a.server._keys = meet  # type: ignore[misc]  # in the place of the daemon's
         ring_of(a, NEW, returning=(OLD,))
         node = dialler(OLD)
         context = node.dial_contexts(ALPN_SWARM)

@@ -205,7 +205,7 @@ def test_datagrams_of_outsiders_are_counted_and_dropped() -> None:
 async def _refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     async with ends(1, ()) as (a,):
         told: list[list[Address]] = []
-        a.udp._on_addresses = told.append  # type: ignore[misc]
+        a.udp._on_addresses = told.append  # type: ignore[misc]  # the fixture gives none
         real = list_interfaces()
         monkeypatch.setattr(interfaces, "list_interfaces", list)
         a.udp.refresh()
@@ -244,7 +244,7 @@ def test_the_own_interfaces_are_found() -> None:
 
 
 def test_the_ways_to_find_interfaces_agree() -> None:
-    pytest.importorskip("psutil")
+    pytest.importorskip("psutil", reason="one of the sources that are compared")
 
     def shape(found: list[Interface]) -> list[object]:
         return [

@@ -165,7 +165,7 @@ def real_sample(rng: random.Random) -> Sample:
             left = [node for node in left if node is not victim]
             begun = kill(victim, quantity == "silence")
             dead = wait_for(
-                lambda left=left, victim=victim, begun=begun: _read(left).dead_at(  # type: ignore[misc]
+                lambda left=left, victim=victim, begun=begun: _read(left).dead_at(  # type: ignore[misc]  # its defaults
                     _names(left), victim.name, begun
                 ),
                 60.0,
@@ -252,7 +252,7 @@ def simulated_sample(seed: str, offsets: Sequence[float]) -> Sample:
         times[quantity] = (
             _until(
                 cluster,
-                lambda names=names, victim=victim, begun=begun: diary.dead_at(  # type: ignore[misc]
+                lambda names=names, victim=victim, begun=begun: diary.dead_at(  # type: ignore[misc]  # its defaults
                     names, NAMES[victim], begun
                 ),
                 60.0,

@@ -178,7 +178,7 @@ class Lab:
         try:
             ip("-n", self._core, "link", "add", "bridge0", "type", "bridge", "mcast_snooping", "0")
             ip("-n", self._core, "link", "set", "bridge0", "up")
-        except BaseException:
+        except BaseException:  # nobody else could take it apart
             self.close()
             raise
 

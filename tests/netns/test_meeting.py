@@ -91,7 +91,7 @@ def test_deaf_without_a_peer_they_stay_alone(lab: Lab) -> None:
     for node in nodes:
         node.join(invitation)
     for node in nodes:
-        wait_for(lambda node=node: node.ask("status")["leader"] == node.name)  # type: ignore[misc]
+        wait_for(lambda node=node: node.ask("status")["leader"] == node.name)  # type: ignore[misc]  # its defaults
         assert node.ask("status")["members"]["alive"] == 1
 
 

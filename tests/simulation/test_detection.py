@@ -75,7 +75,7 @@ def test_impossible_experiments_are_refused() -> None:
 
 
 def test_plots_show_every_setting(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")  # an optional dependency
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     rows = [
         {"settings": name, "nodes": nodes, "first_suspect_s": 1.0, "all_dead_s": 5.0}
         for name in ("swim", "swarm")

@@ -57,7 +57,9 @@ def test_the_leader_dies_and_another_leads() -> None:
     cluster = _mesh(5)
     _agree(cluster, 10.0)
     first = cluster.leaders()[0]
-    ballot = cluster.hosts[first].node.election.ballot()  # type: ignore[union-attr]
+    leader = cluster.hosts[first].node
+    assert leader is not None
+    ballot = leader.election.ballot()
     cluster.kill(first)
     assert _agree(cluster, 10.0) <= 4.0
     second = cluster.running()[0].election

@@ -273,9 +273,9 @@ def test_facts_that_cannot_be_told_end_nothing() -> None:
 
 def test_slow_sensors_are_read_seldom() -> None:
     bench = Bench(Readings())
-    bench.keeper._read = lambda: (Readings(), 0.05)  # type: ignore[method-assign]
+    bench.keeper._read = lambda: (Readings(), 0.05)  # type: ignore[method-assign]  # a measured time
     assert trio.run(bench.keeper._read_once) == 0.05 / READ_SHARE_MAX
-    bench.keeper._read = lambda: (Readings(), 5.0)  # type: ignore[method-assign]
+    bench.keeper._read = lambda: (Readings(), 5.0)  # type: ignore[method-assign]  # a measured time
     assert trio.run(bench.keeper._read_once) == READ_INTERVAL_MAX_S
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,7 @@ LO = Interface("lo", 1, True, [("127.0.0.1", "")], ["::1"], (IPv4Network("127.0.
 DOCKER = Interface("docker0", 3, False, [("172.17.0.1", "")], [], (IPv4Network("172.17.0.0/16"),))
 
 
-def peer(
-    name: str, number: int, state: str = "alive", outcome: str = ANSWERED, **more: object
-) -> PeerEvidence:
+def peer(name: str, number: int, state: str = "alive", outcome: str = ANSWERED, **more: Any) -> PeerEvidence:
     made = PeerEvidence(
         name=name,
         node_id=f"id{number}",
@@ -31,10 +30,10 @@ def peer(
         skew_s=0.1 if outcome == ANSWERED else None,
         round_trip_s=0.01,
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
-def healthy(*peers: PeerEvidence, **more: object) -> Evidence:
+def healthy(*peers: PeerEvidence, **more: Any) -> Evidence:
     made = Evidence(
         mesh="home",
         home="/somewhere",
@@ -48,7 +47,7 @@ def healthy(*peers: PeerEvidence, **more: object) -> Evidence:
         callers=[("10.0.0.7", 7117)],
         peers=list(peers) or [peer("b", 7), peer("c", 8)],
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def problems(evidence: Evidence) -> dict[str, Finding]:

@@ -60,7 +60,7 @@ CONFIG = ElectionConfig()
 )
 def test_a_wrong_setting_is_named(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        ElectionConfig(**{name: value})  # type: ignore[arg-type]
+        ElectionConfig(**{name: value})  # type: ignore[arg-type]  # some are no floats
 
 
 def test_presets_are_valid() -> None:

@@ -364,4 +364,4 @@ def test_time_does_not_go_back() -> None:
 )
 def test_wrong_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        ExecConfig(**bad)  # type: ignore[arg-type]
+        ExecConfig(**bad)  # type: ignore[arg-type]  # some are no floats

@@ -45,10 +45,10 @@ def test_a_helper_has_time_to_tell_that_it_failed() -> None:
 )
 def test_nonsense_is_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(GossipConfig(), **{field: value})  # type: ignore[arg-type]
+        replace(GossipConfig(), **{field: value})  # type: ignore[arg-type]  # nonsense
     assert field.rsplit("_", 2)[0] in str(caught.value)
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
-        GossipConfig().probe_interval_s = 2.0  # type: ignore[misc]
+        GossipConfig().probe_interval_s = 2.0  # type: ignore[misc]  # frozen

@@ -160,7 +160,7 @@ def test_only_plain_directed_graphs() -> None:
     graphs: list[networkx.Graph[Any]] = [networkx.Graph([(1, 2)]), networkx.MultiDiGraph([(1, 2)])]
     for graph in graphs:
         with pytest.raises(GraphError, match="DiGraph"):
-            order_graph(graph)  # type: ignore[arg-type]
+            order_graph(graph)  # type: ignore[arg-type]  # no graph
 
 
 def test_references_are_found_at_any_depth() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sims.cluster import simple_cluster
@@ -38,8 +40,8 @@ BALLOT: Ballot = (3, ONE)
 CLIENT = Stamp(b"", NO_BALLOT, 0)
 
 
-def config(**changed: object) -> NodeConfig:
-    settings: dict[str, object] = {
+def config(**changed: Any) -> NodeConfig:
+    settings: dict[str, Any] = {
         "node_id": ME,
         "name": "me",
         "addresses": [("10.0.0.1", 7117)],
@@ -48,7 +50,7 @@ def config(**changed: object) -> NodeConfig:
         "memory_bytes": 1 << 30,
         "facts": {"python": "3.11", "tags": ["own"]},
     }
-    return NodeConfig(**{**settings, **changed})  # type: ignore[arg-type]
+    return NodeConfig(**{**settings, **changed})
 
 
 class NodeEnv:

@@ -107,4 +107,4 @@ def test_reasons_for_deep_and_circular_things() -> None:
     circle.insert(0, circle)
     assert "a _thread.lock" in reason(lambda: dump_value(circle))
     while deep:  # freeing it at once would recurse as deep
-        deep = deep.pop()  # type: ignore[assignment]
+        deep = deep.pop()  # type: ignore[assignment]  # a list in each but the last

@@ -9,7 +9,7 @@ from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import ORDER_BATCH, RETRACTIONS_MAX, Dispatcher
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.ranking import Estimates
-from swarm.wire.job_part import JobPart, TaskOptions
+from swarm.wire.job_part import JobPart, TaskOptions, TaskSpec
 from swarm.wire.messages import ASSIGN, CANCEL_ATTEMPTS, OBJECT_COPIED, RELEASE_OBJECTS
 from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, bag, chain, data, part, task
 from tests.unit.scheduler_env import NODES, SchedulerEnv, facts_of
@@ -77,7 +77,8 @@ def test_orders_travel_in_batches() -> None:
     )
     known(env, 0.0)
     env.submit(bag(2500))
-    sizes = [len(message.body[0]) for message in env.outbox if message.kind == ASSIGN]  # type: ignore[arg-type]
+    rows = [message.body[0] for message in env.outbox if message.kind == ASSIGN]
+    sizes = [len(orders) for orders in rows if isinstance(orders, list)]
     assert sizes == [ORDER_BATCH, ORDER_BATCH, 500]
 
 
@@ -161,7 +162,9 @@ def test_data_that_no_node_has_is_waited_for() -> None:
     env.submit(part(data("bytes", is_brought=True), task(0, kept=True)))
     env.take_given(0)
     assert env.job().stall == "waiting: no node has the bytes of task 0, which the client brought"
-    digest = env.task(0).outputs[0].digest  # type: ignore[index]
+    outputs = env.task(0).outputs
+    assert outputs is not None
+    digest = outputs[0].digest
     env.receive(ONE, OBJECT_COPIED, [[[JOB, 0, 0, digest]]])
     env.wait(0.5)
     (given,) = env.take_given(1)
@@ -249,7 +252,7 @@ def test_what_was_given_ahead_is_taken_back(cause: str) -> None:
         assert [one.order.attempt for one in env.take_given(3)] == [2, 2, 2]
 
 
-def chain_with_retries(length: int) -> list:  # type: ignore[type-arg]
+def chain_with_retries(length: int) -> list[TaskSpec]:
     options = TaskOptions(retries=3)
     return [task(*([index - 1] if index else []), options=options, kept=True) for index in range(length)]
 

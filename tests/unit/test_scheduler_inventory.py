@@ -74,7 +74,9 @@ def test_rows_of_nodes_that_are_gone_are_dropped() -> None:
 def test_copies_make_holders_when_the_digest_is_right() -> None:
     build = JobBuilder(bag(1))
     build.finish(0, is_large=True)
-    digest = build.task(0).outputs[0].digest  # type: ignore[index]
+    outputs = build.task(0).outputs
+    assert outputs is not None
+    digest = outputs[0].digest
     left, _ = adopt(build, copy(0, digest, TWO), copy(0, b"x" * 16, b"x" * 16), copy(0, digest, TWO, 5))
     assert left == []
     assert list(build.task(0).holders) == [ONE, TWO]

@@ -145,7 +145,7 @@ def test_what_is_not_callable() -> None:
     with pytest.raises(TypeError, match="a int is not callable"):
         load_function(pickle.dumps(3))
     with pytest.raises(SerializationError, match=r"not callable"):
-        dump_function(7)  # type: ignore[arg-type]
+        dump_function(7)  # type: ignore[arg-type]  # no function
 
 
 def test_references_cannot_be_pickled_by_themselves() -> None:

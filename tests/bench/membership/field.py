@@ -30,7 +30,7 @@ class Field(Lab):
         self._apart: list[int] = []
         try:
             self._batch([f"link add {BRIDGES[1]} type bridge mcast_snooping 0", f"link set {BRIDGES[1]} up"])
-        except BaseException:
+        except BaseException:  # nobody else could take it apart
             self.close()
             raise
 

@@ -78,7 +78,7 @@ class Group:
                 self.agents[f"a{number}"] = self._made(f"a{number}", number, key, invitation)
             if system.is_serf and not system.by_seed:
                 self.field.route_multicast()
-        except BaseException:
+        except BaseException:  # nobody else could take it apart
             self.field.close()
             raise
 

@@ -253,14 +253,14 @@ def test_values_of_another_type_are_refused_in_python_too(values: dict[str, obje
 
 def test_a_scenario_in_python_takes_lists_and_lone_hosts() -> None:
     fault = Fault(at_s=1, kind="crash", targets="n0")  # type: ignore[arg-type]  # as notebooks write it
-    listed = Scenario(nodes=3, seconds=2, faults=[fault])  # type: ignore[arg-type]
+    listed = Scenario(nodes=3, seconds=2, faults=[fault])  # type: ignore[arg-type]  # as above
     whole = Scenario(nodes=3, seconds=2, faults=(Fault(at_s=1.0, kind="crash", targets=("n0",)),))
     assert listed == whole
     assert run(listed).digest == run(whole).digest
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="its numbers are what is given")
     scenario = Scenario(nodes=numpy.int64(3), seed=numpy.int32(7), seconds=numpy.float32(2))
     assert scenario == Scenario(nodes=3, seed=7, seconds=2)
     assert type(scenario.nodes) is int
@@ -270,7 +270,7 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 
 def test_the_name_of_a_file_is_no_scenario() -> None:
     with pytest.raises(ScenarioError, match="is no Scenario; write run"):
-        run("split-and-heal")  # type: ignore[arg-type]
+        run("split-and-heal")  # type: ignore[arg-type]  # no scenario
 
 
 def test_settings_of_all_cases_are_judged_together_with_those_of_each() -> None:

@@ -40,7 +40,7 @@ def test_the_same_point_gives_the_same_row() -> None:
 def test_the_experiment_writes_its_table_and_its_plots(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     assert main(["--out", str(tmp_path / "out"), "--quick", "--processes", "2"]) == 0
     with (tmp_path / "out" / "heft.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 2 * 3 * 9
@@ -50,7 +50,7 @@ def test_the_experiment_writes_its_table_and_its_plots(
 
 
 def test_the_same_rows_give_the_same_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     rows = [run_point(point) for point in points((20,), (0.5, 5.0), 2)]
     for name in ("one.svg", "two.svg"):
         plot_slr(rows, "ccr", "CCR", tmp_path / name)

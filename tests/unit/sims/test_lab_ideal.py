@@ -319,7 +319,7 @@ def test_a_begun_task_is_not_assigned_again() -> None:
 def test_an_assignment_is_made_of_numbers() -> None:
     for task, worker in (("0", 0), (0, None), (True, 0), (0, 1.0)):
         with pytest.raises(PolicyError, match="names a task and a worker by number"):
-            Assignment(task, worker)  # type: ignore[arg-type]
+            Assignment(task, worker)  # type: ignore[arg-type]  # as users' policies may
     assert repr(Assignment(1, 2, 3)) == "Assignment(task=1, worker=2, priority=3.0)"
 
 

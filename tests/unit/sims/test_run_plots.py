@@ -17,7 +17,7 @@ from sims.whole_files import OutputError
 from swarm.core.errors import ConfigError
 from tests.unit.sims.run_samples import busy, busy_scenario
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="plots need matplotlib")
 
 
 def curves(axes: Any) -> dict[str, tuple[list[float], list[float]]]:

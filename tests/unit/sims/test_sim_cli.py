@@ -25,7 +25,7 @@ from sims.cli import (
 from sims.scenario import ScenarioError
 from sims.scenario.parts import PLOT_KINDS, TRACE_FORMATS
 from sims.trials import shrink as shrink_module
-from sims.trials.case import from_json, to_json
+from sims.trials.case import Case, from_json, to_json
 from sims.trials.drawing import draw as draw_trial
 from sims.trials.run import Verdict, run_case
 
@@ -99,7 +99,7 @@ def test_people_get_lines(file: str) -> None:
 
 
 def test_a_folder_gets_everything_that_is_asked_for(file: str, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     out = tmp_path / "out"
     traces = ["--trace", "csv", "--trace", "jsonl", "--trace", "chrome"]
     done = sim("run", file, "--out", str(out), *traces, "--plot", "membership", "--plot", "leaders")
@@ -238,7 +238,7 @@ def test_two_traces_are_compared(file: str, tmp_path: Path) -> None:
 
 
 def test_plots_of_folders_and_of_scenarios(file: str, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     out = tmp_path / "out"
     sim("run", file, "--out", str(out))
     done = sim("plot", str(out), "--kind", "membership")
@@ -277,8 +277,8 @@ def test_a_seed_that_breaks_nothing_is_not_shrunk() -> None:
 def test_a_failing_trial_is_shrunk_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = draw_trial(1, "pair")
 
-    def verdict(smaller: object) -> Verdict:
-        broken = any(event.kind == case.events[0].kind for event in smaller.events)  # type: ignore[attr-defined]
+    def verdict(smaller: Case) -> Verdict:
+        broken = any(event.kind == case.events[0].kind for event in smaller.events)
         return Verdict(
             seed=1,
             profile="pair",
