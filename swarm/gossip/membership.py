@@ -184,7 +184,8 @@ class Membership:
             sender: who passed them on.
             items: as they came in the body.
             is_bulk: they came by push-pull: no allowance, and a death is taken for a suspicion, for it
-                may be the view of the other side of a healed partition.
+                may be the view of the other side of a healed partition. Who declared it and who tells it
+                are two accusers.
             now: monotonic seconds.
 
         Returns:
@@ -213,13 +214,23 @@ class Membership:
                 self._context.count("bad_rumours")
                 continue
             if is_bulk and rumour.state == DEAD and rumour.node_id != self._context.node_id:
-                rumour = make_verdict(SUSPECT, rumour.node_id, rumour.incarnation, rumour.accuser)
-            if self.apply(rumour, now):
+                is_change = self._hear_of_death(sender, rumour, now)
+            else:
+                is_change = self.apply(rumour, now)
+            if is_change:
                 changed += 1
                 if is_bulk and not knew_others and rumour.node_id != self._context.node_id:
                     # Everybody we could tell is among those who told us.
                     self.queue.drop(rumour.node_id)
         return changed
+
+    def _hear_of_death(self, teller: NodeId, death: Rumour, now: float) -> bool:
+        """Suspect a member that somebody holds for dead, and count the teller among the accusers."""
+        is_change = False
+        for accuser in (death.accuser, teller):
+            verdict = make_verdict(SUSPECT, death.node_id, death.incarnation, accuser)
+            is_change = self.apply(verdict, now) or is_change
+        return is_change
 
     def decode_untrusted(self, packed: bytes) -> Rumour:
         """Return the rumour in `packed`; raises DecodeError when it is none."""

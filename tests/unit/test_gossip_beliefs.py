@@ -7,6 +7,7 @@ import pytest
 from swarm.core.effects import MemberChanged, Message, Packet, Persist
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.rumours import ALIVE, DEAD, LEFT, SUSPECT, make_verdict
+from swarm.gossip.suspicion import suspicion_min_s
 from swarm.wire import messages
 from swarm.wire.codec import pack
 from tests.unit.gossip_builder import (
@@ -23,6 +24,7 @@ from tests.unit.gossip_builder import (
     answer_pings,
     answer_pings_of_others,
     core_digest,
+    hello,
     packets,
     rumours_in,
     run_until_probe_fails,
@@ -279,6 +281,19 @@ def test_a_death_in_a_table_is_only_a_suspicion_here() -> None:
     assert states(core)[ONE] == "suspect"
     reply = [effect for effect in core.take_effects() if isinstance(effect, Message)]
     assert [(message.peer, message.body[0], message.body[1]) for message in reply] == [(TWO, 1, True)]
+
+
+def test_whoever_tells_of_a_death_in_its_table_is_an_accuser_too() -> None:
+    core = acquainted()
+    others = [bytes([65 + number]) * 16 for number in range(6)]
+    for number, other in enumerate(others):
+        hello(core, other, ("10.0.1.1", 7000 + number), 1.0)
+    verdict = make_verdict(DEAD, ONE, 1, others[0]).packed
+    for number, teller in enumerate([TWO, TWO, others[1]]):
+        core.receive_message(teller, messages.PUSH_PULL, [number + 1, True, [verdict]], 1.1)
+    assert suspicion_of(core, ONE).accusers == [others[0], TWO, others[1]]
+    assert suspicion_of(core, ONE).deadline() == pytest.approx(1.1 + suspicion_min_s(CONFIG, 9))
+    core.check_invariants()
 
 
 def test_a_probe_over_the_stream_is_answered() -> None:
