@@ -2,7 +2,8 @@
 
 Every probe carries a digest of the sender's table. Two differing digests in a row, of whomever, mean that
 a rumour missed somebody (rumours under way make one differ for a moment): the two exchange their whole
-tables, one exchange at a time. A peer just met is synchronised with at once when its digest differs.
+tables, one exchange at a time, and those that bring nothing new get rarer and rarer. A peer just met is
+synchronised with at once when its digest differs.
 
 When the digests of some peers in a row are ours and stay it, everybody's are: what is still queued about
 the living need not be told any more. After a start of a large mesh, where each node has just heard of all
@@ -91,7 +92,9 @@ class AntiEntropy:
         if not is_reply and not self._answers.take(now):
             self._context.count("push_pulls_refused")
             return
-        self._membership.receive_rumours(peer, rumours, True, now)
+        if self._membership.receive_rumours(peer, rumours, True, now) > 0:
+            self._interval_s = self._context.config.push_pull_interval_s
+            self._allowed_at = min(self._allowed_at, now + self._interval_s)
         if is_reply:
             if request == self._open_request:
                 self._close()

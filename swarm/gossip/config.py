@@ -81,7 +81,7 @@ class GossipConfig:
         dead_kept_s, left_kept_s: seconds that the dead and those that left stay in the table. The dead
             are asked again all that time.
         push_pull_interval_s, push_pull_interval_max_s: seconds between two exchanges started because the
-            table digests differ; doubles while they go on differing.
+            table digests differ; doubles while they bring nothing new.
         push_pull_burst: exchanges that may be started at once (joining).
         push_pull_replies_per_second: exchanges answered per second.
         push_pull_size_max_bytes: bytes of rumours in one message; a larger table is sent in several.

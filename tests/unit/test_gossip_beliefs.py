@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from swarm.core.effects import MemberChanged, Message, Packet, Persist
@@ -336,6 +338,23 @@ def test_differing_digests_lead_to_exchanges_that_back_off() -> None:
     for sequence in range(2):
         core.receive_packet(ONE, messages.PING, [sequence, OWN, DIGEST, []], PLACE_ONE, now + 31.0)
     assert [effect for effect in core.take_effects() if isinstance(effect, Message)]
+
+
+def test_exchanges_that_bring_something_new_go_on_without_waiting_longer() -> None:
+    core = acquainted()
+    started_at: list[float] = []
+    for step in range(200):
+        now = 1.0 + step * 0.1
+        core.receive_packet(ONE, messages.PING, [step, OWN, DIGEST, []], PLACE_ONE, now)
+        for effect in core.take_effects():
+            if isinstance(effect, Message):
+                started_at.append(now)
+                news = alive(bytes([len(started_at)]) * 16, 1, ("10.0.1.1", 7000 + len(started_at)))
+                core.receive_message(effect.peer, messages.PUSH_PULL, [effect.body[0], True, [news]], now)
+    gaps = [after - before for before, after in pairwise(started_at)]
+    assert len(gaps) >= 10
+    assert max(gaps) < 2 * CONFIG.push_pull_interval_s
+    core.check_invariants()
 
 
 def test_the_table_is_bounded_and_the_long_dead_make_room() -> None:
