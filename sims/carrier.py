@@ -203,7 +203,8 @@ class Carrier(Streams):
         if fetch.source >= 0:
             holder = self.hosts[fetch.source]
             is_kept = now - host.givers.get(fetch.source, -NEVER) < KEPT_CONNECTION_S
-            is_open = self.network.opens(host.index, fetch.source) or fetch.source in host.links
+            # A connection of its own, as in swarm.net.object_client: a stream that is there does not help.
+            is_open = is_kept or self.network.opens(host.index, fetch.source)
             if not is_open or not self._is_carried(host, holder):
                 wait_s = STALL_LIMIT_S if is_kept else self.network.config.connect_timeout_s
             else:

@@ -28,6 +28,8 @@ def choose_worker(
         estimates: durations by task name.
         config: window and bandwidth.
     """
+    if task.avoided is not None:
+        workers = reachable_workers(task, workers)
     options = task.spec.options
     name = task.spec.name
     estimate_s = estimates.duration_s(name)
@@ -43,6 +45,19 @@ def choose_worker(
             best = worker
             best_finish = finish
     return best
+
+
+def reachable_workers(task: Task, workers: list[Worker]) -> list[Worker]:
+    """Return the nodes from which others may get what a task makes, as far as is known; all if none fits."""
+    avoided = task.avoided
+    if avoided is None:
+        return workers
+    options = task.spec.options
+    others = [worker for worker in workers if worker.node not in avoided]
+    for worker in others:
+        if worker.has_reported and not worker.is_draining and not worker.why_unfit(options):
+            return others
+    return workers
 
 
 def _start_delay_s(worker: Worker, cpus: float) -> float:
@@ -94,6 +109,8 @@ def choose_ahead(job: Job, task: Task, worker: Worker) -> Task | None:
         if dependent.state == WAITING and (best is None or dependent.rank > best.rank):
             best = dependent
     if best is None or worker.why_unfit(best.spec.options):
+        return None
+    if best.avoided is not None and worker.node in best.avoided:
         return None
     if best.spec.function >= 0 and not _is_coming(job.tasks[best.spec.function], worker):
         return None

@@ -100,7 +100,8 @@ def take_lost(
 
     The holder is believed to have lost the object, and the attempts that wait for it at `sender` are asked
     back, to be given out anew: after a pause when that has happened to them before. What runs already has
-    its inputs and goes on.
+    its inputs and goes on. A holder that is there may be one that only opens connections itself: what is
+    made anew is made elsewhere, if it fits elsewhere.
 
     Raises:
         DecodeError: the body is malformed; rows before the bad one have been taken.
@@ -115,6 +116,8 @@ def take_lost(
             continue
         touched.append(job.job)
         task = job.tasks[index]
+        if holder != sender and holder in dispatcher.workers:
+            task.avoid(holder)
         if task.drop_node(holder):
             job.revive_if_lost(task)
         for number in task.dependents:

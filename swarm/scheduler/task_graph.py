@@ -52,6 +52,9 @@ def give_up_outputs(task: Task) -> list[NodeId]:
         return []
     holders = list(task.holders)
     holders.extend(task.copies)
+    if task.avoided is not None:
+        # They were believed to have lost the outputs, and may have them.
+        holders.extend([node for node in task.avoided if node not in holders])
     task.holders = {}
     task.copies = {}
     task.outputs = [Output(output.digest, output.size, output.encoding, None) for output in task.outputs]

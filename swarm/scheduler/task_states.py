@@ -59,6 +59,7 @@ class Task:
         is_released: whether the outputs were given up because nobody needed them.
         not_before: earliest time of the next attempt (back-off), monotonic seconds.
         retractions: how often it was taken back from a queue; a bound on moving it to and fro.
+        avoided: nodes from which others could not get the outputs; it runs elsewhere while it fits elsewhere.
         is_unsure: whether accepted outputs of two attempts differed.
     """
 
@@ -88,6 +89,7 @@ class Task:
         self.not_before = 0.0
         self.is_unsure = False
         self.retractions = 0
+        self.avoided: dict[NodeId, bool] | None = None
 
     def is_final(self) -> bool:
         """Return whether nothing more is to be done for this task."""
@@ -114,6 +116,12 @@ class Task:
         """Take that a node has none of the outputs any more; return whether it was a holder."""
         self.copies.pop(node, None)
         return self.holders.pop(node, False)
+
+    def avoid(self, node: NodeId) -> None:
+        """Take that others could not get the outputs from a node that is there."""
+        if self.avoided is None:
+            self.avoided = {}
+        self.avoided[node] = True
 
     def has_data(self) -> bool:
         """Return whether every output rides inside messages, so that no holder is needed."""

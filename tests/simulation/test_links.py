@@ -160,6 +160,21 @@ def test_a_follower_behind_a_translator_opens_its_stream_again(is_leader_behind:
     check(cluster)
 
 
+def test_large_outputs_of_a_host_that_nobody_can_dial_are_made_elsewhere() -> None:
+    cluster = behind_translator(4, 3)
+    cluster.run_until(cluster.engine.now + 10.0)
+    client = SimulatedClient(cluster, "job", tree_job(LEVELS, 200_000), cluster.leaders()[0])
+    client.poll()
+    assert client.wait_final(200.0), f"{client.state} {client.counts}"
+    assert cluster.hosts[3].runs > 0
+    assert result_digest(client) == undisturbed_digest(200_000)
+    cluster.run_until(cluster.engine.now + 5.0)
+    assert [name for name in cluster.hosts[3].store if name[0] == client.job] == [], (
+        "it was told to drop them"
+    )
+    check(cluster)
+
+
 def test_streams_that_others_dialled_are_kept_rather_than_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "LINK_COUNT_MAX", 2)
     cluster = mesh(5)

@@ -61,6 +61,27 @@ def test_the_idle_node_is_chosen() -> None:
     assert choose(known(JobBuilder(bag(1))), 0, [busy, idle]) == ONE
 
 
+def test_nodes_from_which_others_get_nothing_are_taken_only_where_no_other_fits() -> None:
+    build = JobBuilder(bag(1))
+    build.task(0).avoid(ME)
+    hidden, other = worker(ME, speed=4.0), worker(ONE)
+    assert choose(build, 0, [hidden, other]) == ONE
+    for _ in range(2):
+        load(other, 100.0)
+    assert choose(build, 0, [hidden, other]) == b"", "it waits for the other"
+    other.is_draining = True
+    assert choose(build, 0, [hidden, other]) == ME
+    assert choose(build, 0, [hidden]) == ME
+
+
+def test_nothing_follows_ahead_on_a_node_from_which_others_get_nothing() -> None:
+    build = JobBuilder(chain(2))
+    build.job.start(build.task(0), ME, False)
+    assert choose_ahead(build.job, build.task(0), worker(ME)) is build.task(1)
+    build.task(1).avoid(ME)
+    assert choose_ahead(build.job, build.task(0), worker(ME)) is None
+
+
 def test_equals_go_to_the_first() -> None:
     assert choose(JobBuilder(bag(1)), 0, [worker(ME), worker(ONE)]) == ME
 

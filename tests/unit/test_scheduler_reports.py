@@ -36,6 +36,33 @@ def test_an_object_that_cannot_be_had_is_computed_again() -> None:
     assert env.job().verdict == "done"
 
 
+def test_what_others_cannot_get_from_a_node_that_is_there_is_made_elsewhere() -> None:
+    env = SchedulerEnv(1)
+    two_steps(env)
+    env.join(TWO)
+    env.lost(ONE, 0, ME)
+    env.retracted(ONE, env_attempts(env.take_retracts(ONE)))
+    (again,) = env.take_given(1)
+    assert again.order.task == 0
+    assert again.node != ME
+    env.done(again, is_large=True)
+    env.done(*env.take_given(1))
+    assert env.job().verdict == "done"
+    assert (0, 0) in env.take_released(ME), "it may have the output all the same"
+
+
+def test_where_a_task_fits_nowhere_else_it_is_made_there_again() -> None:
+    env = SchedulerEnv(1)
+    two_steps(env)
+    env.lost(ONE, 0, ME)
+    env.retracted(ONE, env_attempts(env.take_retracts(ONE)))
+    (elsewhere,) = env.take_given(1)
+    assert (elsewhere.order.task, elsewhere.node) == (0, ONE)
+    env.lose(ONE)
+    (again,) = env.take_given(1)
+    assert (again.order.task, again.node) == (0, ME)
+
+
 def test_another_holder_is_tried_first() -> None:
     env = SchedulerEnv(1)
     two_steps(env)
