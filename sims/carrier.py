@@ -4,9 +4,11 @@ A datagram of more than UDP carries is dropped where it is sent. A host whose no
 that were meant for it (not hellos: nobody answers for a group), a few at first and one a second then, as
 Linux limits what it says about closed ports.
 
-Objects are copied through the fair-share network of bulk transfers, from one holder after the other until one
-has them; a copy that breaks goes on where it stopped. A node copies `FETCH_COUNT_MAX` at a time, and keeps
-the connections to those who gave it something for a while.
+Objects are copied through the fair-share network of bulk transfers, from one holder after the other until
+one has them; a copy that breaks goes on where it stopped. One whose way is cut, in one direction or both, or
+whose giver or taker stands still moves nothing meanwhile, and breaks when its taker has waited for
+`STALL_LIMIT_S`. A node copies `FETCH_COUNT_MAX` at a time, and keeps the connections to those who gave it
+something for a while.
 """
 
 from __future__ import annotations
@@ -45,7 +47,13 @@ _FAILED: Final = 2
 
 @final
 class Fetch:
-    """A copy of an object that a node asked for. `left_bytes` have not arrived yet."""
+    """A copy of an object that a node asked for.
+
+    Attributes:
+        left_bytes: what has not arrived yet, as of the last stop.
+        transfer: its number in the flow network, 0 before the first.
+        silent_s: since when its node waits for bytes that do not come, infinity while they do.
+    """
 
     def __init__(self, host: int, epoch: int, effect: FetchObject) -> None:
         self.host: Final = host
@@ -57,6 +65,8 @@ class Fetch:
         self.step = _ASK
         self.failed: list[NodeId] = []
         self.is_here = False
+        self.transfer = 0
+        self.silent_s = NEVER
 
 
 class Carrier(Streams):
@@ -75,6 +85,7 @@ class Carrier(Streams):
         self._flying: dict[int, Fetch] = {}
         self._next_transfer = 1
         self._flow_time = NEVER
+        self._seen_changes = 0
 
     def _carry(self, now: float, host: Host, event: Event) -> bool:
         """Go on with something that is under way; return whether the event is about that."""
@@ -90,6 +101,9 @@ class Carrier(Streams):
             self._watch_streams(now)
         elif kind == kinds.FLOW:
             self._end_flows(now)
+        elif kind == kinds.STALL:
+            assert isinstance(first, Fetch)
+            self._end_stall(now, first)
         elif kind == kinds.FETCH:
             assert isinstance(first, Fetch)
             self._go_on_fetching(now, first)
@@ -184,7 +198,10 @@ class Carrier(Streams):
         if fetch.step == _ANSWERED and self._has(fetch.source, fetch.effect.name, fetch.effect.digest):
             number = self._next_transfer
             self._next_transfer += 1
+            fetch.transfer = number
+            fetch.silent_s = NEVER
             self._flying[number] = fetch
+            self._hold_flow(now, fetch)
             self.network.start_flow(number, fetch.source, host.index, fetch.left_bytes, now)
             self._plan_flows(now)
             return
@@ -240,13 +257,48 @@ class Carrier(Streams):
         self._flow_time = NEVER
         for number in self.network.flows.take_ended(now):
             fetch = self._flying.pop(number)
-            if self._is_carried(self.hosts[fetch.host], self.hosts[fetch.source]):
-                fetch.is_here = True
-                self._keep_giver(now, self.hosts[fetch.host], fetch.source)
-                self._end_fetch(now, fetch)
-            else:
-                self._fail_fetch(fetch, now + STALL_LIMIT_S)
+            fetch.is_here = True
+            self._keep_giver(now, self.hosts[fetch.host], fetch.source)
+            self._end_fetch(now, fetch)
         self._plan_flows(now)
+
+    def _look_at_ways(self, now: float) -> None:
+        """Let copies stand still or go on when cuts were made or undone."""
+        if self._seen_changes != self.network.changes:
+            self._seen_changes = self.network.changes
+            self._hold_flows(now, -1)
+
+    def _halt(self, now: float, host: Host) -> None:
+        """Let the copies to and from a process stand still with it, until it goes on."""
+        if host.node is not None:
+            host.is_halted = True
+            self._hold_flows(now, host.index)
+
+    def _hold_flows(self, now: float, index: int) -> None:
+        """Let the copies to and from a host, or all for -1, stand still or go on as their ways allow."""
+        for fetch in self._flying.values():
+            if index < 0 or fetch.host == index or fetch.source == index:
+                self._hold_flow(now, fetch)
+        self._plan_flows(now)
+
+    def _hold_flow(self, now: float, fetch: Fetch) -> None:
+        taker = self.hosts[fetch.host]
+        giver = self.hosts[fetch.source]
+        is_held = taker.is_halted or giver.is_halted or not self._is_carried(taker, giver)
+        self.network.flows.hold(giver.index, taker.index, is_held, now)
+        if taker.is_halted or not is_held:
+            fetch.silent_s = NEVER
+        elif fetch.silent_s == NEVER:
+            fetch.silent_s = now
+            self.engine.schedule(now + STALL_LIMIT_S, kinds.STALL, taker.index, fetch, None)
+
+    def _end_stall(self, now: float, fetch: Fetch) -> None:
+        """Ask the next holder when a copy has stood still for too long."""
+        if now >= fetch.silent_s + STALL_LIMIT_S and self._flying.get(fetch.transfer) is fetch:
+            del self._flying[fetch.transfer]
+            fetch.left_bytes = self.network.flows.cancel(fetch.transfer, now)
+            self._fail_fetch(fetch, now)
+            self._plan_flows(now)
 
     def _keep_giver(self, now: float, host: Host, source: int) -> None:
         """Keep the connection over which a copy came."""
@@ -266,5 +318,7 @@ class Carrier(Streams):
                 del self._flying[number]
                 fetch.left_bytes = self.network.flows.cancel(number, now)
                 if fetch.source == index:
-                    self._fail_fetch(fetch, now if has_power else now + STALL_LIMIT_S)
+                    is_told = has_power and self._is_carried(self.hosts[fetch.host], self.hosts[index])
+                    silent_s = min(fetch.silent_s, now)
+                    self._fail_fetch(fetch, now if is_told else silent_s + STALL_LIMIT_S)
         self._plan_flows(now)

@@ -156,6 +156,7 @@ class Cluster(Loop):
         """Let a node's process stand still (SIGSTOP): its clock goes on, its datagrams wait in the socket."""
         self._note_fault(index, "pause")
         self.stall(self.hosts[index], self.engine.now + seconds)
+        self._halt(self.engine.now, self.hosts[index])
 
     def suspend(self, index: int, seconds: float, counts: bool = True) -> None:
         """Let a host sleep: datagrams to it are lost, its tasks stand still.
@@ -177,6 +178,7 @@ class Cluster(Loop):
         if not counts:
             host.clock.stop(now, now + seconds)
         self.stall(host, now + seconds)
+        self._halt(now, host)
 
     def set_pace(self, index: int, input_s: float) -> None:
         """Let every input keep a node's process busy for so long; 0 for a node of ordinary speed."""

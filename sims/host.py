@@ -34,6 +34,7 @@ class Host:
         epoch: number of starts; events for an earlier epoch are stale.
         is_dark: the whole host is without power, not only its node down.
         is_asleep: the host is suspended: its network card is off.
+        is_halted: its process was paused or sleeps with it: it moves no objects.
         stalled_until: true time until which its process takes no input.
         input_s: seconds for which an input keeps its process busy.
         backlog: events that wait for the process.
@@ -76,6 +77,7 @@ class Host:
         self.generation = 0
         self.is_dark = False
         self.is_asleep = False
+        self.is_halted = False
         self.stalled_until = 0.0
         self.stall_number = 0
         self.input_s = 0.0
@@ -176,6 +178,7 @@ class Host:
         self.waiting = []
         self.is_blocked = False
         self.is_asleep = False
+        self.is_halted = False
         self.stalled_until = 0.0
         self.backlog = []
         self.links = {}

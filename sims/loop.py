@@ -84,6 +84,7 @@ class Loop(Carrier, ABC):
         gc.disable()
         try:
             engine = self.engine
+            self._look_at_ways(engine.now)
             while engine.next_time() <= time_s:
                 self._step(engine.pop())
             engine.now = max(engine.now, time_s)
@@ -242,6 +243,9 @@ class Loop(Carrier, ABC):
     def _resume(self, now: float, host: Host) -> None:
         self._has_doubt = self._has_doubt or host.is_asleep
         host.is_asleep = False
+        if host.is_halted:
+            host.is_halted = False
+            self._hold_flows(now, host.index)
         node = host.node
         if node is None:
             return

@@ -32,6 +32,7 @@ ENTERING: Final = 21
 DIAL: Final = 22
 WATCH: Final = 23
 RENEWED: Final = 24
+STALL: Final = 25
 """Kinds of events: of the engine, and of rows in a trace."""
 
 EVENT_NAMES: Final = {

@@ -2,8 +2,9 @@
 
 In the shared model every pair (source, target) with a transfer under way is one flow. Rates are max-min fair
 under what each node sends and receives at most, and under any further links that the pair crosses (a Wi-Fi
-cell, an up-link); the transfers of a pair share its rate equally. Rates change only when a flow begins or
-ends. In the simple model each transfer runs at the smaller of the two ends' rates, whatever else goes on.
+cell, an up-link); the transfers of a pair share its rate equally. A pair that is held moves nothing and uses
+nothing. Rates change only when a flow begins or ends, is held or goes on. In the simple model each transfer
+runs at the smaller of the two ends' rates, whatever else goes on.
 
 Only bulk data goes through here. In the shared model an instant with changes costs time in proportion to the
 transfers under way, however many changes it has; in the simple model a transfer costs its place in a heap.
@@ -67,6 +68,7 @@ class FlowNetwork:
         self._is_shared: Final = is_shared
         self._links: dict[int, list[int]] = {}
         self._flows: dict[int, Flow] = {}
+        self._held: dict[int, bool] = {}
         self._transfers: dict[int, Transfer] = {}
         self._changed_s = 0.0
         self._is_stale = False
@@ -125,6 +127,22 @@ class FlowNetwork:
         self._remove(transfer)
         self._is_stale = self._is_shared
         return left_bytes
+
+    def hold(self, source: int, target: int, is_held: bool, now: float) -> None:
+        """Let the transfers from `source` to `target`, present and later, stand still or go on.
+
+        Only in the shared model; costs nothing when it is so already.
+        """
+        assert self._is_shared, "transfers of the simple model have their ends when they begin"
+        pair = source * self._count + target
+        if (pair in self._held) == is_held:
+            return
+        self._advance(now)
+        if is_held:
+            self._held[pair] = True
+        else:
+            del self._held[pair]
+        self._is_stale = self._is_stale or pair in self._flows
 
     def next_end(self) -> float:
         """Return when the next transfer ends, infinity for never."""
@@ -212,7 +230,10 @@ class FlowNetwork:
             flow = self._flows[transfer.pair]
             rate = flow.rate_bytes_s / flow.count
             transfer.rate_bytes_s = rate
-            transfer.end_s = now if rate == NEVER else now + transfer.left_bytes / rate
+            if rate == NEVER:
+                transfer.end_s = now
+            else:
+                transfer.end_s = now + transfer.left_bytes / rate if rate > 0 else NEVER
             self._next_end = min(self._next_end, transfer.end_s)
 
     def _fill(self) -> None:
@@ -220,8 +241,11 @@ class FlowNetwork:
         left: dict[int, float] = {}
         users: dict[int, int] = {}
         open_flows: list[Flow] = []
-        for flow in self._flows.values():
+        for pair, flow in self._flows.items():
             flow.rate_bytes_s = NEVER
+            if self._held and pair in self._held:
+                flow.rate_bytes_s = 0.0
+                continue
             for resource in flow.resources:
                 if self._capacity[resource] < NEVER:
                     left[resource] = self._capacity[resource]

@@ -44,6 +44,7 @@ class Network:
         sent_packets, sent_bytes: the same for each host.
         stream_bytes: bytes of messages sent by each host.
         flows: bulk transfers.
+        changes: how often cuts and blocks were made or undone.
         limits_packets: whether what arrives has to :meth:`enter` its target.
     """
 
@@ -56,6 +57,7 @@ class Network:
         self._loss = config.loss
         self._burst = _burst_of(config)
         self._factor = 1.0
+        self.changes = 0
         self._side: dict[int, int] = {}
         self._blocked: dict[int, bool] = {}
         self._clogged: dict[int, float] = {}
@@ -91,6 +93,7 @@ class Network:
 
     def partition(self, sides: list[list[int]]) -> None:
         """Cut the network: hosts of different sides do not reach each other; unnamed ones are side -1."""
+        self.changes += 1
         self._side = {}
         for number, side in enumerate(sides):
             for host in side:
@@ -99,6 +102,7 @@ class Network:
 
     def heal(self) -> None:
         """Remove every cut, block, clog and deafness that was made."""
+        self.changes += 1
         self._side = {}
         self._blocked = {}
         self._clogged = {}
@@ -107,11 +111,13 @@ class Network:
 
     def block(self, source: int, target: int) -> None:
         """Let nothing through from `source` to `target` (one way)."""
+        self.changes += 1
         self._blocked[source * self._count + target] = True
         self._choose_path()
 
     def unblock(self, source: int, target: int) -> None:
         """Undo a block."""
+        self.changes += 1
         self._blocked.pop(source * self._count + target, None)
         self._choose_path()
 

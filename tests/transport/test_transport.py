@@ -443,6 +443,21 @@ def test_a_copy_goes_on_at_another_holder_when_one_dies_in_the_middle(make: Make
     assert net.of(0, "fetched") == [7]
 
 
+@on_networks
+def test_a_copy_whose_way_is_cut_for_a_second_ends_whole(make: Make) -> None:
+    net = make(2)
+    size = 64 * 1024 * 1024
+    net.store(1, 7, "object", size)
+    net.fetch(0, 7, "object", size, [1])
+    net.wait(lambda: net.fetched_bytes(0, 7))
+    net.cut(0, 1)
+    net.pass_time(1.0)
+    assert not net.heard[0], "nothing comes through a cut"
+    net.mend(0, 1)
+    net.wait(lambda: net.heard[0], 20.0)
+    assert net.of(0, "fetched") == [7]
+
+
 # Where the networks differ
 
 
