@@ -92,7 +92,7 @@ class Scheduler:
         self.watches = Watches(config.output_bytes_max)
         self.names: dict[NodeId, str] = {}
         self.pending = Pending()
-        self._doubtful: list[tuple[Job, Task]] = []
+        self._doubtful: dict[JobId, list[Task]] = {}
         self._questions: list[tuple[NodeId, list[object]]] = []
         self._touched: dict[JobId, bool] = {}
         self._timers = Timers()
@@ -116,7 +116,7 @@ class Scheduler:
         self.dispatcher = Dispatcher(self._config)
         self.watches = Watches(self._config.output_bytes_max)
         self.pending = Pending()
-        self._doubtful = []
+        self._doubtful = {}
         self._questions = []
         self._touched = {}
         self._timers = Timers()
@@ -220,7 +220,7 @@ class Scheduler:
         if completion.failure is None:
             doubtful = take_success(job, task, completion, self.dispatcher, is_live)
             if doubtful:
-                self._doubtful.extend([(job, winner) for winner in doubtful])
+                self._doubtful.setdefault(job_id, []).extend(doubtful)
                 self._timers.set(_TIMER_DOUBT, b"", now + self._config.collect_s)
         else:
             take_failure(job, task, completion, completion.failure, self.dispatcher, self._config, now)
@@ -339,7 +339,8 @@ class Scheduler:
         if job is None or not job.tasks:
             return
         facts = self._records.facts_of(job_id)
-        for row in adopt_found(job, self.pending.take_found(job_id), facts, self.dispatcher):
+        found, is_doubted = self.pending.take_found(job_id), job_id in self._doubtful
+        for row in adopt_found(job, found, facts, self.dispatcher, is_doubted):
             self.pending.note(row)
         self._touched[job_id] = True
 
@@ -372,15 +373,19 @@ class Scheduler:
         self._adopt(job_id)
 
     def _settle_doubts(self, is_waiting: bool) -> None:
-        """Let tasks run again whose outputs nobody has, once everybody who might have them has reported."""
+        """Let tasks run again whose outputs nobody has, once everybody who might have them has reported.
+
+        What an earlier leader let run again runs on: only now is it known which attempts are of use.
+        """
         if is_waiting and not self.dispatcher.has_all_reports():
             return
         doubtful = self._doubtful
-        self._doubtful = []
+        self._doubtful = {}
         self._timers.cancel(_TIMER_DOUBT, b"")
-        for job, task in doubtful:
-            job.revive_if_lost(task)
-            self._touched[job.job] = True
+        for job_id, tasks in doubtful.items():
+            for task in tasks:
+                self.jobs[job_id].revive_if_lost(task)
+            self._adopt(job_id)
 
     # Time
 
@@ -428,6 +433,7 @@ class Scheduler:
                 self._effects.extend(tell_end(job, self._records, self.dispatcher, self._me))
             self.dispatcher.forget_job(job)
         self.pending.drop_job(job_id)
+        self._doubtful.pop(job_id, None)
         self.watches.drop_job(job_id)
         self._timers.cancel(_TIMER_ORPHAN, job_id)
         self._timers.cancel(_TIMER_EXPIRE, job_id)

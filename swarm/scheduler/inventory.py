@@ -8,7 +8,7 @@ from swarm.core.ids import DIGEST_SIZE, JOB_ID_SIZE, AttemptKey, JobId, NodeId
 from swarm.core.records import Record
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.task_states import ASSIGNED, READY, WAITING
+from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING
 from swarm.wire.codec import Body
 from swarm.wire.facts import Completion
 
@@ -59,13 +59,25 @@ def copies_untrusted(node: NodeId, body: Body) -> list[Found]:
 
 
 def adopt_found(
-    job: Job, found: list[Found], facts: dict[tuple[int, int, NodeId], Completion], dispatcher: Dispatcher
+    job: Job,
+    found: list[Found],
+    facts: dict[tuple[int, int, NodeId], Completion],
+    dispatcher: Dispatcher,
+    is_doubted: bool,
 ) -> list[Found]:
     """Adopt the rows about a job; return those about tasks and results that are not known yet.
 
     Rows of nodes that are gone are dropped, and so are attempts that have ended since, as the facts say. An
     attempt of a task that needs no run any more is cancelled; a copy that nobody
     needs any more is dropped; one with another digest than the winner's goes with its job.
+
+    Args:
+        job: what they are about.
+        found: the rows.
+        facts: completions of the job.
+        dispatcher: takes the orders to cancel and to drop.
+        is_doubted: whether outputs of the job may be lost: then an attempt of a DONE task may make them anew,
+            and is returned too.
     """
     left: list[Found] = []
     for row in found:
@@ -76,7 +88,10 @@ def adopt_found(
         elif row.attempt:
             if (row.task, row.attempt, row.node) in facts:
                 continue
-            _adopt_attempt(job, row, dispatcher)
+            if is_doubted and job.tasks[row.task].state == DONE:
+                left.append(row)
+            else:
+                _adopt_attempt(job, row, dispatcher)
         elif not _adopt_copy(job, row, dispatcher):
             left.append(row)
     return left
@@ -88,6 +103,8 @@ def _adopt_attempt(job: Job, row: Found, dispatcher: Dispatcher) -> None:
     if task.running.get(row.attempt) == row.node:
         return
     if task.is_final() or row.attempt in task.running or task.state == ASSIGNED:
+        # Whatever becomes of the task, this number is taken.
+        task.attempts = max(task.attempts, row.attempt)
         dispatcher.cancel(job, row.task, row.attempt, row.node)
         return
     assert task.state in (WAITING, READY), "an adoptable task waits or is ready"

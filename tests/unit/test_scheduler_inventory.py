@@ -21,12 +21,14 @@ def copy(index: int, digest: bytes, node: bytes = ONE, output: int = 0) -> Found
     return Found(node, JOB, index, 0, output, digest)
 
 
-def adopt(build: JobBuilder, *found: Found, facts: bool = False) -> tuple[list[Found], Dispatcher]:
+def adopt(
+    build: JobBuilder, *found: Found, facts: bool = False, is_doubted: bool = False
+) -> tuple[list[Found], Dispatcher]:
     dispatcher = Dispatcher(SchedulerConfig())
     for node in (ONE, TWO):
         dispatcher.update_worker(node, facts_of())
     known = {(0, 1, ONE): failed(0)} if facts else {}
-    left = adopt_found(build.job, list(found), known, dispatcher)
+    left = adopt_found(build.job, list(found), known, dispatcher, is_doubted)
     build.check()
     return left, dispatcher
 
@@ -54,6 +56,15 @@ def test_an_attempt_of_a_final_or_running_task_is_cancelled() -> None:
     _, dispatcher = adopt(build, attempt(0), attempt(1, 2))
     assert len(dispatcher.take_effects()) == 1
     assert not dispatcher.workers[ONE].given
+
+
+def test_an_attempt_of_a_task_whose_result_may_be_lost_waits() -> None:
+    build = JobBuilder(bag(2))
+    build.finish(0, is_large=True)
+    left, dispatcher = adopt(build, attempt(0, 2), attempt(1), is_doubted=True)
+    assert left == [attempt(0, 2)]
+    assert not dispatcher.has_effects()
+    assert build.task(1).running == {1: ONE}
 
 
 def test_an_attempt_that_ended_is_not_adopted() -> None:

@@ -13,6 +13,7 @@ from swarm.wire.messages import (
     RECORD_GIVE,
     RECORD_OFFER,
     RECORD_WANT,
+    REPORT_WANTED,
 )
 from tests.unit.scheduler_builder import (
     JOB,
@@ -26,7 +27,7 @@ from tests.unit.scheduler_builder import (
     part,
     task,
 )
-from tests.unit.scheduler_env import SchedulerEnv, new_leader
+from tests.unit.scheduler_env import CONFIG, SchedulerEnv, new_leader
 
 # A new leader
 
@@ -405,3 +406,52 @@ def test_a_success_that_counts_later_gives_its_node_no_objects_it_may_have_lost(
     assert env.states() == ["done", "done", "running"]
     (again,) = env.take_given(1)
     assert again.order.inputs[0].data is not None, "the bytes ride along"
+
+
+def test_what_is_made_again_since_it_was_lost_runs_on_under_a_new_leader() -> None:
+    env = SchedulerEnv(2)
+    env.submit(chain(3))
+    env.done(*env.take_given(1), is_large=True)
+    second, _ = env.take_given(2)
+    env.done(second, is_large=True)
+    assert env.task(0).is_released, "nothing but the loss of the second makes the first again"
+    env.outbox.clear()
+    new_leader(env)
+    env.report(ONE, running=[(JOB, 0, 2)])
+    env.report(ME)
+    assert env.states() == ["running", "waiting", "waiting"]
+    assert env.task(0).running == {2: ONE}
+    assert env.take_cancelled(ONE) == []
+    env.take_given(0)
+
+
+def test_what_is_made_again_although_it_was_found_is_cancelled_and_keeps_its_number() -> None:
+    env = SchedulerEnv(2)
+    env.submit(chain(2))
+    env.done(*env.take_given(1), is_large=True)
+    env.take_given(1)
+    new_leader(env)
+    env.report(ONE, running=[(JOB, 0, 2)])
+    env.report(ME, objects=[(JOB, 0, 0, env.made[JOB, 0, 0])])
+    assert env.take_cancelled(ONE) == [(0, 2)]
+    env.take_given(1)
+    env.lose(ME)
+    assert (ONE, 0, 3) in [one.key for one in env.take_given(2)]
+
+
+def test_what_may_have_to_be_made_again_waits_for_who_may_have_it() -> None:
+    """A leader that did not wait for a silent node leaves the attempt alone until it answers."""
+    env = SchedulerEnv(2)
+    env.submit(chain(2))
+    env.done(*env.take_given(1), is_large=True)
+    env.take_given(1)
+    new_leader(env)
+    env.report(ONE, running=[(JOB, 0, 2)])
+    env.take(REPORT_WANTED, ME)
+    env.wait(CONFIG.collect_s)
+    assert not env.core.is_collecting
+    assert env.states()[0] == "done"
+    assert env.take_cancelled(ONE) == []
+    env.report(ME)
+    assert env.task(0).running == {2: ONE}
+    assert env.take_cancelled(ONE) == []
