@@ -30,6 +30,10 @@ STOP_S: Final = 3.0
 """How long the executors of a cancelled job may take to be stopped."""
 
 
+KILL_S: Final = 1.0
+"""How long a node may take to stop what it was told to cancel."""
+
+
 WORK_S: Final = 0.1
 """A run that is stopped sooner was begun ahead of its turn, and costs nothing."""
 
@@ -224,6 +228,8 @@ class CoreChecker(Checker):
 class HeldChecker(Checker):
     """E3 what a node was ordered to run and has not answered: the attempts that it holds.
 
+    E4 what a node was told to cancel does not run on.
+
     Read from frames: a valid order brings an attempt; its outcome, its return or its cancel takes it away.
     Who stood in this life may have ordered and reported to itself, which is on no cable.
 
@@ -234,11 +240,13 @@ class HeldChecker(Checker):
         super().__init__(truth)
         self._fences: Final = fences
         self._held: dict[int, dict[tuple[bytes, int, int], bool]] = {}
+        self._cancelled: dict[int, dict[tuple[bytes, int, int], float]] = {}
         self._givers: dict[tuple[bytes, int, int], int] = {}
         self._under_way: dict[tuple[bytes, int, int], bool] = {}
 
     def on_boot(self, host: Host, now: float) -> None:
         self._held[host.index] = {}
+        self._cancelled[host.index] = {}
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
         if kind != MESSAGE or kind_of(payload) not in (ASSIGN, CANCEL_ATTEMPTS, COMPLETIONS, RETRACTED):
@@ -252,11 +260,31 @@ class HeldChecker(Checker):
         if frame.ballot < self._fences.fence_of(host):
             return
         held = self._held.setdefault(host.index, {})
+        cancelled = self._cancelled.setdefault(host.index, {})
         for row in frame.body[0]:
+            key = (row[0], row[1], row[2])
             if frame.kind == ASSIGN:
-                held[(row[0], row[1], row[2])] = True
+                held[key] = True
+                cancelled.pop(key, None)
             else:
-                held.pop((row[0], row[1], row[2]), None)
+                held.pop(key, None)
+                cancelled[key] = now
+
+    def look(self, now: float) -> None:
+        for host in self.cluster.hosts:
+            cancelled = self._cancelled.get(host.index, {})
+            if not cancelled or not self.truth.is_steady(host.index, KILL_S):
+                continue
+            for executor in host.executors.values():
+                for task in executor.queue[:1]:
+                    for_s = now - cancelled.get((task.job, task.task, task.attempt), now)
+                    if for_s > KILL_S and not self.truth.has_stood(host):
+                        self.fail(
+                            "E4", f"{self.name(host)} runs task {task.task} {for_s:.1f} s after its cancel"
+                        )
+            self._cancelled[host.index] = {
+                key: told_s for key, told_s in cancelled.items() if now - told_s <= KILL_S
+            }
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if not isinstance(effect, SendMessage):

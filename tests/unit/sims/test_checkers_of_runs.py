@@ -154,6 +154,23 @@ def busy(cluster: Cluster, *tasks: int) -> None:
     cluster.hosts[0].executors[9] = Executor()
 
 
+def test_e4_what_a_node_was_told_to_cancel_does_not_run_on() -> None:
+    cluster, truth = mesh()
+    checker = HeldChecker(truth, FenceChecker(truth))
+    host = cluster.hosts[0]
+    busy(cluster, 1, 2)
+    checker.on_input(host, MESSAGE, 1, order(HIGH, (1, 1), (2, 1), (3, 1), kind=62), 5.0)
+    checker.on_input(host, MESSAGE, 1, order(HIGH, (1, 1)), 5.5)
+    checker.look(6.0)
+    truth.starving[0] = True
+    checker.look(6.5)
+    del truth.starving[0]
+    with pytest.raises(Violation, match=r"E4: .*n0 runs task 2 1\.5 s after its cancel"):
+        checker.look(6.5)
+    host.executors[1].queue.clear()
+    checker.look(6.5)
+
+
 def test_e5_a_node_runs_no_more_than_its_cores() -> None:
     cluster, truth = mesh()
     checker = CoreChecker(truth)
