@@ -31,7 +31,6 @@ from swarm.core.effects import (
     Message,
     Packet,
     SendHello,
-    SendMessage,
     SendPacket,
 )
 from swarm.core.errors import DecodeError
@@ -43,9 +42,8 @@ from swarm.node_config import NodeConfig
 from swarm.node_exchange import take_object
 from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
 from swarm.node_orders import obey
-from swarm.node_parts import NodeParts
 from swarm.node_reports import inventory_body, leadership_news, report_rows
-from swarm.node_stream import LeaderStream
+from swarm.node_ways import NodeWays
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
@@ -58,6 +56,9 @@ from swarm.wire.messages import (
     PUSH_PULL,
     RECORD_STORE,
     REFUSED,
+    RELAY_PACKET,
+    RELAYED_PACKET,
+    RELAYING,
     REPORT_WANTED,
     REPORTS_TO_LEADER,
     RUMOURS,
@@ -76,7 +77,7 @@ _TIMER_REPORT: Final = 2
 _TIMER_MEMBERS: Final = 3
 
 
-class Node(NodeParts):
+class Node(NodeWays):
     """A member of the mesh; see the module's text. All times are seconds of one clock that counts sleep."""
 
     def __init__(self, config: NodeConfig, restored: Sequence[tuple[str, bytes, bytes]], rng: Rng) -> None:
@@ -88,11 +89,9 @@ class Node(NodeParts):
             rng: source of every random choice.
         """
         super().__init__(config, list(restored), rng)
-        self._now = 0.0
         self._timers = Timers()
         self._out: list[Effect] = []
         self._reported_at = -REPORT_PAUSE_S
-        self._own: list[Effect] = []
         self._inbox: list[tuple[int, list[object]]] = []
         self._members_changed = True
         self._is_reach_stale = False
@@ -100,7 +99,6 @@ class Node(NodeParts):
         self._refreshed_at = -math.inf
         self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
-        self._leader_stream = LeaderStream(config.node_id)
         self._is_scheduler_new = False
 
     # Life
@@ -145,14 +143,14 @@ class Node(NodeParts):
                 self.gossip.receive_packet(self._me, frame.kind, frame.body, source, now)
             return
         kind = frame.kind
-        if kind == CLIENT_HELLO:
-            self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
-            return
-        self.election.on_stamp(frame.stamp, now)
-        if HELLO <= kind < CLIENT_HELLO:
+        if kind != CLIENT_HELLO:
+            self.election.on_stamp(frame.stamp, now)
+        if HELLO <= kind <= CLIENT_HELLO:
             self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
         elif VOTE_REQUEST <= kind <= STAND:
             self.election.receive_packet(frame.stamp, kind, frame.body, source, now)
+        elif kind in (RELAY_PACKET, RELAYED_PACKET):
+            self._take_relay_packet(frame)
         else:
             self.counts["malformed"] += 1
 
@@ -167,6 +165,13 @@ class Node(NodeParts):
             return
         self._leader_stream.on_message(peer, now)
         self.election.on_stamp(frame.stamp, now)
+        if frame.kind in RELAYING:
+            frame = self._take_relaying(peer, frame)
+            if frame is None:
+                return
+            peer = frame.stamp.sender
+        else:
+            self.relays.on_heard(peer, now)
         if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
             self.counts["refused"] += 1
             fence = self.election.stamp()[0]
@@ -181,10 +186,7 @@ class Node(NodeParts):
     def on_peer_lost(self, peer: NodeId, was_refused: bool, now: float) -> None:
         """A stream to a peer broke or could not be opened; `was_refused` proves that its process is gone."""
         self._advance(now)
-        self._leader_stream.on_lost(peer, now)
-        self.gossip.on_peer_lost(peer, was_refused, now)
-        self.scheduler.on_link_lost(peer, now)
-        self.gateway.on_link_lost(peer, now)
+        self._lose_peer(peer, was_refused)
 
     def on_packet_refused(self, address: Address, now: float) -> None:
         """The host at `address` said that nobody listens on that port."""
@@ -288,8 +290,7 @@ class Node(NodeParts):
 
     def next_deadline(self) -> float:
         """Return when `handle_deadline` is wanted next, `math.inf` for never."""
-        own_s = min(self._timers.next_deadline(), self._leader_stream.opens_at)
-        return min(self.next_parts_deadline(), own_s)
+        return min(self.next_parts_deadline(), self._timers.next_deadline(), self._leader_stream.opens_at)
 
     def take_effects(self) -> list[Effect]:
         """Finish the batch and return its effects, to be performed in this order."""
@@ -357,14 +358,17 @@ class Node(NodeParts):
 
     def _route_one(self, effect: Effect) -> None:
         if isinstance(effect, Packet):
-            payload = self.pack(effect.kind, effect.body)
             if effect.destination == EVERYWHERE:
-                self._out.append(SendHello(payload))
+                self._out.append(SendHello(self.pack(effect.kind, effect.body)))
+            elif effect.kind >= VOTE_REQUEST and self.gossip.go_betweens():
+                self._out.extend(self._packets_for(effect))
             else:
-                self._out.append(SendPacket(effect.destination, payload))
+                self._out.append(SendPacket(effect.destination, self.pack(effect.kind, effect.body)))
         elif isinstance(effect, Message):
             self._send_message(effect.peer, effect.kind, effect.body)
         elif isinstance(effect, MemberChanged):
+            if effect.after in ("dead", "left"):
+                self.relays.forget(effect.member)
             self._note_members()
         elif isinstance(effect, LeaderChanged):
             self._take_leader(effect)
@@ -377,9 +381,8 @@ class Node(NodeParts):
     def _send_message(self, peer: NodeId, kind: int, body: list[object]) -> None:
         if peer == self._me:
             self._inbox.append((kind, body))
-            return
-        payload = self.pack(kind, body)
-        self._out.append(SendMessage(peer, self.gossip.addresses_of(peer), payload))
+        else:
+            self._out.append(self._message_to(peer, kind, body))
 
     def _deliver(self, sender: NodeId, kind: int, body: list[object]) -> None:
         now = self._now

@@ -13,6 +13,7 @@ from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
 from swarm.node_exchange import pass_on
 from swarm.node_facts import fitted, merged
+from swarm.node_relays import Relays
 from swarm.node_restore import remembered_addresses, stored_ballot
 from swarm.node_views import mesh_status, node_row, own_capacity, own_facts, work_status
 from swarm.scheduler.core import Scheduler
@@ -58,6 +59,7 @@ class NodeParts:
         self.records.restore(rows)
         self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
         self.gateway = Gateway(config.scheduler, config.node_id, config.name)
+        self.relays = Relays(config.node_id)
         self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
 
     def decode_untrusted(self, payload: bytes) -> Frame | None:
@@ -130,7 +132,7 @@ class NodeParts:
     def answer_questions(self, now: float) -> None:
         """Answer what clients ask about this node and its mesh, and pass between the parts what they ask."""
         for question in self.gateway.take_own_questions():
-            self.gateway.answer(question, self.status() if question.op == "status" else self._node_rows())
+            self.gateway.answer(question, self.status() if question.op == "status" else self.node_rows())
         pass_on(self.gateway, self.records, self.exec, self.scheduler, now)
 
     def status(self) -> dict[str, object]:
@@ -142,6 +144,11 @@ class NodeParts:
         value["clients"] = self.gateway.session_count()
         return value
 
+    def node_rows(self) -> list[object]:
+        """Return what `swarm nodes --json` shows, a row for each member."""
+        leader = self.election.leader()
+        return [node_row(member, leader) for member in self.gossip.members()]
+
     def capacity(self) -> dict[str, object]:
         """Return what this node could do now, and the reason when it runs nothing; cheap in a large mesh."""
         return own_capacity(self._facts, self.exec)
@@ -149,7 +156,7 @@ class NodeParts:
     def statistics(self) -> dict[str, object]:
         """Return the counters of all parts, by part."""
         return {
-            "node": dict(self.counts),
+            "node": {**self.counts, **self.relays.counts},
             "gossip": self.gossip.statistics(),
             "election": self.election.statistics(),
             "records": dict(self.records.counts),
@@ -158,15 +165,12 @@ class NodeParts:
             "exec": self.exec.statistics(),
         }
 
-    def _node_rows(self) -> list[object]:
-        leader = self.election.leader()
-        return [node_row(member, leader) for member in self.gossip.members()]
-
     def check_invariants(self) -> None:
         """Audit every part; raises AssertionError with the number of the broken invariant."""
         self.gossip.check_invariants()
         self.election.check_invariants()
         self.records.check_invariants()
         check_scheduler(self.scheduler)
+        self.relays.check_invariants()
         self.exec.check_invariants()
         assert not self.scheduler.is_leading or self.election.is_leader(), "N2: orders without leadership"

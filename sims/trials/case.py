@@ -47,6 +47,7 @@ class JobPlan:
         is_random: whether every run of a task makes other outputs.
         cpus: that a task asks for; a host of the core has as many.
         memory_bytes: the same for its memory.
+        pins: names of hosts; task n runs only on the n-th of them, and all others where they like.
     """
 
     at_s: float
@@ -61,6 +62,7 @@ class JobPlan:
     is_random: bool = False
     cpus: float = 1.0
     memory_bytes: int = 0
+    pins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class Case:
         jobs: what is submitted.
         faults_s: length of the first phase.
         core: hosts that are up and connected in the second phase.
-        is_core_relayed: whether the core is connected through one host only.
+        is_core_relayed: whether the first host of the core is the only one that the others reach.
         quiet_s: length of the look at traffic in the end.
         results_ttl_s: how long ended jobs stay, 0 for the scheduler's own choice.
         nat: hosts behind an address translator: only they can begin to speak.
@@ -114,7 +116,7 @@ def from_json(text: str) -> Case:
         network["latencies_s"] = tuple(network.get("latencies_s", ()))
         hosts = tuple([HostSpec(**{**host, "tags": tuple(host["tags"])}) for host in fields.pop("hosts")])
         events = tuple([_event(event) for event in fields.pop("events")])
-        jobs = tuple([JobPlan(**job) for job in fields.pop("jobs")])
+        jobs = tuple([JobPlan(**{**job, "pins": tuple(job.get("pins", ()))}) for job in fields.pop("jobs")])
         fields["core"] = tuple(fields["core"])
         fields["nat"] = tuple(fields.get("nat", ()))
         fields["notes"] = tuple(fields.get("notes", ()))

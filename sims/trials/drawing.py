@@ -26,7 +26,8 @@ def draw(seed: int, profile: str) -> Case:
     """
     if profile not in PROFILES:
         raise ConfigError(f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
-    return _hungry(PROFILES[profile](seed, Rng(f"{profile}:{seed}")), Rng(f"{profile}:{seed}:hungry"))
+    case = _hungry(PROFILES[profile](seed, Rng(f"{profile}:{seed}")), Rng(f"{profile}:{seed}:hungry"))
+    return _relayed(case, Rng(f"{profile}:{seed}:relayed")) if profile in RELAYED else case
 
 
 def _hungry(case: Case, rng: Rng) -> Case:
@@ -103,6 +104,27 @@ def _large(seed: int, rng: Rng) -> Case:
 def _behind_nat(case: Case, rng: Rng) -> Case:
     """Sometimes one host stands behind a translator; two could not speak to each other without relays."""
     return replace(case, nat=(rng.below(len(case.hosts)),)) if rng.unit() < 0.15 else case
+
+
+def _relayed(case: Case, rng: Rng) -> Case:
+    """Sometimes the hosts of the core reach each other through one of them only."""
+    is_relayed = rng.unit() < 0.12 and len(case.core) > 2 and not case.nat
+    if not is_relayed:
+        return case
+    return replace(case, is_core_relayed=True, network=_without_much_loss(case.network))
+
+
+def _without_much_loss(network: NetworkConfig) -> NetworkConfig:
+    """Return a network where what makes four hops mostly arrives: a probe through a helper does."""
+    return replace(network, loss=min(network.loss, 0.02), loss_burst_count=1.0)
+
+
+def _star(seed: int, rng: Rng) -> Case:
+    """As in the soak, with a core whose hosts reach each other through one of them only."""
+    count = 5 + rng.below(4)
+    case = _mixed(seed, "star", rng, count, 60.0)
+    network = _without_much_loss(case.network)
+    return replace(case, network=network, core=tuple(range(count)), is_core_relayed=True)
 
 
 def _apart(seed: int, rng: Rng) -> Case:
@@ -280,8 +302,11 @@ PROFILES: Final[dict[str, Callable[[int, Rng], Case]]] = {
     "ended": _ended,
     "versions": _versions,
     "crowd": _crowd,
+    "star": _star,
 }
 """soak: 5 to 8 nodes, a minute of every fault; small: 1 to 4 nodes; pair: 2 or 3 without loss; calm: only
 single crashes; handover: only crashes of leaders; lossy: no fault but loss; large: 12 to 24 nodes; apart:
 long cuts, and nobody restarts; ended: cancelled and forgotten jobs; versions: tasks that never give the same
-twice; crowd: many rumours and loss."""
+twice; crowd: many rumours and loss; star: in the end everybody is reached through one host only."""
+RELAYED: Final = ("soak", "large")
+"""Profiles of which some cases end like those of star."""

@@ -12,6 +12,7 @@ from sims.checkers.base import Violation
 from sims.checkers.records import LOSSY
 from sims.client import SimulatedClient
 from sims.host import Host
+from sims.trials.case import JobPlan
 from sims.trials.jobs import answers
 from swarm.wire.messages import INLINE_SIZE_MAX
 
@@ -22,6 +23,8 @@ LEADER_LIMIT_S: Final = 30.0
 GROUP_LIMIT_S: Final = 150.0
 JOBS_LIMIT_S: Final = 400.0
 DETECTION_LIMIT_S: Final = 14.0
+REACH_LIMIT_S: Final = 400.0
+"""Long enough for what else is to be done, on a slow host that is alone."""
 CANCEL_LIMIT_S: Final = 1.0
 IDLE_BYTES_PER_NODE_S: Final = 8000.0
 HELD_UP_S: Final = 1.0
@@ -41,7 +44,6 @@ EXCUSES: Final = {
     "group-loss": "a lone survivor of many takes long to believe that all others are gone",
     "report-to-clone": "a report to a leader whose identity is on two hosts may reach the other one, which "
     "takes it, so that nobody knows that the attempt has ended; jobs to which that happened need not end",
-    "no-relays": "orders are not relayed, so L7 is not demanded where the core is connected through one host",
 }
 
 
@@ -56,6 +58,7 @@ def judge_ending(trial: Trial) -> None:
     _wait_for_leader(trial, core)
     _wait_for_tables(trial, core)
     _wait_for_jobs(trial, core)
+    _wait_for_reach(trial, core)
     _judge_answers(trial)
     _judge_quiet(trial, core)
     _judge_detection(trial, core)
@@ -83,6 +86,9 @@ def _settle(trial: Trial) -> list[Host]:
     # Who was saying goodbye comes back too.
     trial.step(cluster.engine.now + 2.0)
     trial.act("start", trial.case.core)
+    if trial.case.is_core_relayed:
+        others = trial.case.core[1:]
+        trial.act("block", groups=(others, others))
     return [cluster.hosts[index] for index in trial.case.core]
 
 
@@ -139,7 +145,8 @@ def _wait_for_tables(trial: Trial, core: list[Host]) -> None:
 
 
 def _wait_for_jobs(trial: Trial, core: list[Host]) -> None:
-    limit_s = trial.cluster.engine.now + JOBS_LIMIT_S
+    # Copies do not go through a third host: what one cannot get is made again where it can, after some tries.
+    limit_s = trial.cluster.engine.now + (3 if trial.case.is_core_relayed else 1) * JOBS_LIMIT_S
     for _, client in trial.clients:
         if client.attached not in trial.case.core:
             client.attach(trial.case.core[0])
@@ -161,6 +168,27 @@ def _wait_for_jobs(trial: Trial, core: list[Host]) -> None:
                 "L3",
                 f"job {client.job.hex()[:6]} ({plan.shape}) does not end: "
                 f"{client.state or 'unknown'} {client.counts} {client.reason}",
+            )
+
+
+def _wait_for_reach(trial: Trial, core: list[Host]) -> None:
+    """L7: a task that only one host may run runs there, whichever of the core it is."""
+    first = core[0].index
+    names = tuple([host.spec.name for host in core])
+    now = trial.cluster.engine.now
+    width = (len(core) + 3) // 4
+    plan = JobPlan(
+        at_s=now, host=first, shape="bag", width=width, task_s=0.01, size_bytes=10, retries=3, pins=names
+    )
+    client = trial.submit(plan)
+    while not client.is_final():
+        if _wait(trial, now + REACH_LIMIT_S):
+            total, done, _, running = client.counts
+            _fail(
+                trial,
+                "L7",
+                f"not every node gets work within {REACH_LIMIT_S:g} s: {done} of {total} pinned tasks are "
+                f"done, {running} given out",
             )
 
 
@@ -263,7 +291,9 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
         rate = (
             network.sent_bytes[host.index] + network.stream_bytes[host.index] - before
         ) / trial.case.quiet_s
-        if rate > IDLE_BYTES_PER_NODE_S:
+        # The one that connects all others passes on what they have to say, too.
+        limit = 3 * IDLE_BYTES_PER_NODE_S if trial.case.is_core_relayed else IDLE_BYTES_PER_NODE_S
+        if rate > limit:
             _fail(trial, "L5", f"{host.spec.name} sends {rate:.0f} B/s while nothing happens")
     _judge_leftovers(trial, core)
 
@@ -307,17 +337,18 @@ def _judge_detection(trial: Trial, core: list[Host]) -> None:
     if len(core) < 2 or trial.case.network.loss > 0.05:
         return
     cluster = trial.cluster
-    victim = core[trial.case.seed % len(core)]
+    candidates = core[1:] if trial.case.is_core_relayed else core
+    victim = candidates[trial.case.seed % len(candidates)]
     trial.act("power", (victim.index,))
     begin_s = cluster.engine.now
     others = [host for host in core if host is not victim]
-    while cluster.engine.now < begin_s + DETECTION_LIMIT_S:
+    # Where most cannot say that they are well, everybody doubts itself and waits longer.
+    limit_s = 3 * DETECTION_LIMIT_S if trial.case.is_core_relayed else DETECTION_LIMIT_S
+    while cluster.engine.now < begin_s + limit_s:
         trial.step(cluster.engine.now + STEP_S)
         if all([_is_dead(host, victim) for host in others]):
             return
-    _fail(
-        trial, "D1", f"{victim.spec.name} is not dead for all {DETECTION_LIMIT_S:g} s after it lost its power"
-    )
+    _fail(trial, "D1", f"{victim.spec.name} is not dead for all {limit_s:g} s after it lost its power")
 
 
 def _is_dead(host: Host, victim: Host) -> bool:

@@ -17,6 +17,7 @@ def part_of(plan: JobPlan) -> JobPart:
     needs = SHAPES[plan.shape](plan.width)
     options = TaskOptions(cpus=plan.cpus, memory_bytes=plan.memory_bytes, retries=plan.retries)
     tasks: list[TaskSpec] = []
+    pinned = [TaskOptions(cpus=plan.cpus, tags=(f"node={name}",)) for name in plan.pins]
     for number, producers in enumerate(needs):
         inputs = [value for producer in producers for value in (producer, 0)]
         fails = plan.fails and number == len(needs) // 2
@@ -25,7 +26,14 @@ def part_of(plan: JobPlan) -> JobPart:
         name = f"{plan.shape}{number % 3}"
         tasks.append(
             simulated_task(
-                name, plan.task_s, [plan.size_bytes], inputs, is_kept, options, fails, plan.is_random
+                name,
+                plan.task_s,
+                [plan.size_bytes],
+                inputs,
+                is_kept,
+                pinned[number] if number < len(pinned) else options,
+                fails,
+                plan.is_random,
             )
         )
     return JobPart(0, {"name": plan.shape}, tasks)

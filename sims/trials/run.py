@@ -18,6 +18,7 @@ from sims.checkers.execution import (
 from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderChecker, PromiseChecker
 from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
+from sims.checkers.relayed import Unwrapping
 from sims.checkers.traffic import TrafficChecker
 from sims.client import SimulatedClient
 from sims.cluster import Cluster
@@ -102,7 +103,7 @@ class Trial:
             TrafficChecker(self.truth),
         ]
         self.cluster.observers.append(self.truth)
-        self.cluster.observers.extend(self.checkers)
+        self.cluster.observers.append(Unwrapping(self.cluster, self.checkers))
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
         self.clients: Final[list[tuple[JobPlan, SimulatedClient]]] = []
         self.was_calm = False
@@ -133,7 +134,7 @@ class Trial:
             while events and events[0].at_s <= self.cluster.engine.now:
                 self.stage.act(events.pop(0))
             while plans and plans[0].at_s <= self.cluster.engine.now:
-                self._submit(plans.pop(0))
+                self.submit(plans.pop(0))
             while cancels and cancels[0][0] <= self.cluster.engine.now:
                 self._cancel(cancels.pop(0)[1])
 
@@ -146,11 +147,19 @@ class Trial:
         for _, client in self.clients:
             client.poll()
 
-    def act(self, kind: str, targets: tuple[int, ...] = (), value: float = 0.0) -> None:
+    def act(
+        self,
+        kind: str,
+        targets: tuple[int, ...] = (),
+        value: float = 0.0,
+        groups: tuple[tuple[int, ...], ...] = (),
+    ) -> None:
         """Do something now."""
-        self.stage.act(Event(at_s=self.cluster.engine.now, kind=kind, targets=targets, value=value))
+        now = self.cluster.engine.now
+        self.stage.act(Event(at_s=now, kind=kind, targets=targets, value=value, groups=groups))
 
-    def _submit(self, plan: JobPlan) -> None:
+    def submit(self, plan: JobPlan) -> SimulatedClient:
+        """Submit a job; return the client that follows it."""
         name = f"{self.case.seed}:{len(self.clients)}"
         client = SimulatedClient(self.cluster, name, part_of(plan), plan.host)
         assert client.job == blake2b(name.encode(), digest_size=10).digest(), (
@@ -168,6 +177,7 @@ class Trial:
             self.statuses.random_jobs[client.job] = True
         self.clients.append((plan, client))
         client.poll()
+        return client
 
     def _cancel(self, plan: JobPlan) -> None:
         for other, client in self.clients:

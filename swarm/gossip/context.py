@@ -27,7 +27,11 @@ _SEQUENCE_SIZE: Final = 8
 
 
 class Context:
-    """One per Gossip object; the parts write to it, the core drains it."""
+    """One per Gossip object; the parts write to it, the core drains it.
+
+    Attributes:
+        go_betweens: of members that only a helper heard when they were last probed, that helper.
+    """
 
     def __init__(self, config: GossipConfig, node_id: NodeId, rng: Rng) -> None:
         self.config: Final = config
@@ -36,6 +40,7 @@ class Context:
         self.timers: Final = Timers()
         self.effects: list[Effect] = []
         self.counts: dict[str, int] = {}
+        self.go_betweens: dict[NodeId, NodeId] = {}
         # A random start keeps answers to an earlier life of this node from matching.
         self._sequence = rng.below(2**31)
 

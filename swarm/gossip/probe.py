@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from swarm.core.effects import Message
-from swarm.core.ids import NODE_ID_SIZE, Address, NodeId
+from swarm.core.ids import NO_NODE, NODE_ID_SIZE, Address, NodeId
 from swarm.gossip.context import (
     PROBE_AGAIN,
     PROBE_DIRECT,
@@ -62,7 +62,11 @@ class Relay:
 
 
 class FailureDetector:
-    """Probes others and helps them probe; tells `Membership` the verdicts."""
+    """Probes others and helps them probe; tells `Membership` the verdicts.
+
+    Attributes:
+        order, probes, relays: whom to probe next, and what is under way.
+    """
 
     def __init__(self, context: Context, membership: Membership) -> None:
         self._context = context
@@ -73,6 +77,7 @@ class FailureDetector:
         self._by_target: dict[NodeId, int] = {}
         self._confirmed_at: dict[NodeId, float] = {}
         self._spared: dict[NodeId, int] = {}
+        self._last_helper: NodeId = NO_NODE
 
     def start(self, now: float) -> None:
         """Begin to probe, at a random moment of the first period."""
@@ -151,6 +156,7 @@ class FailureDetector:
         """Stop probing a member that is dead or left."""
         self.order.remove(target)
         self._spared.pop(target, 0)
+        self._context.go_betweens.pop(target, b"")
         sequence = self._by_target.get(target, 0)
         if sequence:
             self._forget(sequence)
@@ -163,15 +169,11 @@ class FailureDetector:
         if probe is None:
             return
         self._ping(probe)
-        entry = self._membership.table.get(probe.target)
-        assert entry is not None, "I6: a probe is about a member of the table"
-        probe.helpers = self._membership.choose_peers(self._context.config.helper_count, probe.target)
-        # An address seen from here (loopback, scoped) may mean another host elsewhere: prefer what it tells.
-        places = entry.description.addresses or entry.addresses
-        if places:
-            for helper in probe.helpers:
-                self._ask_helper(helper, probe, places[0])
-        self._context.emit(Message(probe.target, PUSH_PULL, [sequence, False, []]))
+        helpers = self._membership.choose_peers(self._context.config.helper_count, probe.target)
+        # Who reached one that we do not reach may be the only one that reaches others, too.
+        self._ask_helpers(probe, [*probe.helpers, self._last_helper, *helpers])
+        if probe.target not in self._context.go_betweens:
+            self._context.emit(Message(probe.target, PUSH_PULL, [sequence, False, []]))
 
     def on_ping_again(self, sequence: int, now: float) -> None:
         """Repeat the ping of a confirming probe."""
@@ -234,6 +236,8 @@ class FailureDetector:
         Returns:
             Whether it answers something that we asked the sender.
         """
+        # It is the sender's own, however late: we reach it, and it reaches us.
+        self._context.go_betweens.pop(sender, b"")
         relay = self.relays.get(sequence)
         if relay is not None:
             if relay.target == sender:
@@ -250,6 +254,9 @@ class FailureDetector:
                 round_trip = RoundTrip()
                 self._membership.round_trips[sender] = round_trip
             round_trip.observe(now - probe.started)
+        else:
+            self._context.go_betweens[probe.target] = sender
+            self._last_helper = sender
         self._succeed(probe)
         return True
 
@@ -308,6 +315,9 @@ class FailureDetector:
         self._context.count("probes_started")
         subject = sequence_subject(sequence)
         self._ping(probe)
+        known = self._context.go_betweens.get(target, b"")
+        if known and not is_confirming:
+            self._ask_helpers(probe, [known])
         if is_confirming:
             self._context.timers.set(PROBE_END, subject, now + config.confirm_timeout_s)
             self._plan_ping_again(probe, now)
@@ -347,14 +357,24 @@ class FailureDetector:
         rumours: list[object] = [] if accusation is None else [accusation]
         self._context.send(place, PING, [sequence, target, self._membership.table.digest(), rumours])
 
-    def _ask_helper(self, helper: NodeId, probe: Probe, place: Address) -> None:
-        entry = self._membership.table.get(helper)
-        if entry is None or not entry.addresses:
+    def _ask_helpers(self, probe: Probe, helpers: list[NodeId]) -> None:
+        entry = self._membership.table.get(probe.target)
+        assert entry is not None, "I6: a probe is about a member of the table"
+        # An address seen from here (loopback, scoped) may mean another host elsewhere: prefer what it tells.
+        places = entry.description.addresses or entry.addresses
+        if not places:
             return
-        reserved = NODE_ID_SIZE + len(place[0]) * 4
-        rumours = self._membership.packet_rumours(helper, reserved)
-        body: list[object] = [probe.sequence, probe.target, place[0], place[1], rumours]
-        self._context.send(entry.addresses[0], PING_REQ, body)
+        for helper in dict.fromkeys(helpers):
+            peer = self._membership.table.get(helper)
+            if peer is None or helper == probe.target or not peer.is_listed() or not peer.addresses:
+                continue
+            if helper not in probe.helpers:
+                probe.helpers.append(helper)
+            host, port = places[0]
+            rumours = self._membership.packet_rumours(helper, NODE_ID_SIZE + len(host) * 4)
+            self._context.send(
+                peer.addresses[0], PING_REQ, [probe.sequence, probe.target, host, port, rumours]
+            )
 
     def _look_for_a_group(self, now: float) -> None:
         """Probe some more members out of turn when many are suspect at once: a switch may have failed."""

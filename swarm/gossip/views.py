@@ -61,6 +61,10 @@ class GossipViews:
         entry = self._membership.table.get(node_id)
         return [] if entry is None else entry.addresses[:]
 
+    def go_betweens(self) -> dict[NodeId, NodeId]:
+        """Return, of those who were heard through a helper only when last probed, that helper; no copy."""
+        return self._context.go_betweens
+
 
 def _id_of(entry: MemberEntry) -> NodeId:
     return entry.node_id

@@ -58,6 +58,7 @@ from swarm.wire.messages import (
     OBJECT_COPIED,
     OBJECT_LOST,
     REPORT_WANTED,
+    REPORTS_LOST,
     RETRACTED,
     TASK_OUTPUT,
     WATCH,
@@ -142,8 +143,7 @@ class Scheduler:
     def on_link_lost(self, node: NodeId, now: float) -> None:
         """Take that the stream to a node broke: orders on it are lost, so ask what arrived."""
         if self.is_leading and node in self.dispatcher.workers and node != self._me:
-            again_at = self.dispatcher.workers[node].lose_stream(now)
-            self._timers.set(_TIMER_REPORT, node, again_at)
+            self._timers.set(_TIMER_REPORT, node, self.dispatcher.workers[node].lose_stream(now))
 
     def _ask_report(self, node: NodeId, now: float) -> None:
         self._report_request += 1
@@ -259,6 +259,8 @@ class Scheduler:
             self._touch(take_release(self.jobs, body))
         elif kind == ASK:
             self._take_question(sender, body, now)
+        elif kind == REPORTS_LOST:
+            self.on_link_lost(sender, now)
 
     def _take_completions(self, sender: NodeId, body: Body, now: float) -> None:
         for job_id, completion in completions_untrusted(body):

@@ -76,6 +76,13 @@ class Dispatcher:
             orders.pop(node, None)
         return self.workers.pop(node, None)
 
+    def note_cut(self, one: NodeId, two: NodeId, now: float) -> None:
+        """Take that an object did not come from one node to another; both ways are taken for equal."""
+        worker, other = self.workers.get(one), self.workers.get(two)
+        if worker is not None and other is not None and one != two:
+            worker.note_cut(two, now)
+            other.note_cut(one, now)
+
     def has_all_reports(self) -> bool:
         """Return whether no node still owes the answer to a REPORT_WANTED."""
         for worker in self.workers.values():
@@ -123,7 +130,7 @@ class Dispatcher:
                     continue
                 if job.has_brought and self._lacks_data(job, task, now):
                     continue
-                worker = choose_worker(job, task, workers, self.estimates, self._config)
+                worker = choose_worker(job, task, workers, self.estimates, self._config, now)
                 if worker is None:
                     job.push_back(task)
                     break

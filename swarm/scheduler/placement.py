@@ -18,7 +18,7 @@ from swarm.wire.orders import Assignment, InputRef
 
 
 def choose_worker(
-    job: Job, task: Task, workers: list[Worker], estimates: Estimates, config: SchedulerConfig
+    job: Job, task: Task, workers: list[Worker], estimates: Estimates, config: SchedulerConfig, now: float
 ) -> Worker | None:
     """Return the node that would finish a READY task first, None when none has room.
 
@@ -27,7 +27,12 @@ def choose_worker(
         workers: candidates in a fixed order; ties go to the shorter queue, then to the earlier one.
         estimates: durations by task name.
         config: window and bandwidth.
+        now: seconds.
+
+    Nodes that lately did not get objects from the only holders of an input are chosen when no other fits.
     """
+    # Where the inputs are not to be had nothing can be made, for whomever.
+    workers = _without_cut_off(job, task, workers, now)
     if task.avoided is not None:
         workers = reachable_workers(task, workers)
     options = task.spec.options
@@ -58,6 +63,36 @@ def reachable_workers(task: Task, workers: list[Worker]) -> list[Worker]:
         if worker.has_reported and not worker.is_draining and not worker.why_unfit(options):
             return others
     return workers
+
+
+def _without_cut_off(job: Job, task: Task, workers: list[Worker], now: float) -> list[Worker]:
+    """Return the nodes that get all inputs of a task, as far as is known; all if none does."""
+    has_cuts = False
+    for worker in workers:
+        has_cuts = has_cuts or len(worker.cut_from) > 0
+    if not has_cuts:
+        return workers
+    connected = [worker for worker in workers if not _is_cut_off(job, task, worker, now)]
+    for worker in connected:
+        if worker.has_reported and not worker.is_draining and not worker.why_unfit(task.spec.options):
+            return connected
+    return workers
+
+
+def _is_cut_off(job: Job, task: Task, worker: Worker, now: float) -> bool:
+    inputs = task.spec.inputs
+    for position in range(0, len(inputs), 2):
+        source = job.tasks[inputs[position]]
+        output = inputs[position + 1]
+        if source.has_data() or not source.holders or source.is_at(worker.node, output):
+            continue
+        is_reached = False
+        for holder in source.holders:
+            if worker.cut_from.get(holder, now) <= now:
+                is_reached = True
+        if not is_reached:
+            return True
+    return False
 
 
 def _start_delay_s(worker: Worker, cpus: float) -> float:

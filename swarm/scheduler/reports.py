@@ -118,6 +118,7 @@ def take_lost(
         task = job.tasks[index]
         if holder != sender and holder in dispatcher.workers:
             task.avoid(holder)
+            dispatcher.note_cut(sender, holder, now)
         if task.drop_node(holder):
             job.revive_if_lost(task)
         for number in task.dependents:

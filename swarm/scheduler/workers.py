@@ -14,6 +14,8 @@ ASK_MAX_S: Final = 8.0
 """Pauses between two questions for a report double from the first to this. An answer is all that a node knows
 of all jobs, megabytes perhaps, and while a stream stalls every answer waits behind the one before."""
 LINK_PAUSE_S: Final = 0.1
+CUT_S: Final = 120.0
+"""How long a way that an object did not take is avoided, where a task can run elsewhere."""
 
 
 @final
@@ -41,6 +43,7 @@ class Worker:
         is_draining: whether it is about to leave.
         retract_open: whether a RETRACT is unanswered.
         retract_at: earliest time of the next one.
+        cut_from: nodes with which it could not exchange objects -> until when that is believed.
     """
 
     def __init__(self, node: NodeId, facts: dict[str, object]) -> None:
@@ -67,6 +70,7 @@ class Worker:
         self.is_draining = False
         self.retract_open = False
         self.retract_at = 0.0
+        self.cut_from: dict[NodeId, float] = {}
         self.update(facts)
 
     def update(self, facts: dict[str, object]) -> None:
@@ -84,6 +88,13 @@ class Worker:
         if isinstance(tags, list):
             self.tags = [tag for tag in tags if isinstance(tag, str)]
         self.is_draining = facts.get("draining") is True
+
+    def note_cut(self, other: NodeId, now: float) -> None:
+        """Take that an object did not come from one of the two to the other."""
+        for node in list(self.cut_from):
+            if self.cut_from[node] <= now:
+                del self.cut_from[node]
+        self.cut_from[other] = now + CUT_S
 
     def ask(self, request: int, now: float) -> float:
         """Note that it is asked for a report, by a number > 0; return when to ask again."""

@@ -36,17 +36,33 @@ VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 """[round, ballot_counter, ballot_node, is_pre_vote, granted: bool]"""
 BEAT: Final = 22
-"""[is_answer_wanted: bool]; its stamp is the beat"""
+"""[ballot_counter, ballot_node, beat, is_answer_wanted: bool]"""
 BEAT_REPLY: Final = 23
 """[]; its stamp is the answer"""
 STAND: Final = 24
 """[ballot_counter, ballot_node] from a leader that steps down, to the one who should stand at once"""
+
+# Datagrams: around links that do not work
+
+RELAY_PACKET: Final = 30
+"""[target: NodeId, frame: bytes]: pass this datagram of the election on; the frame is its sender's"""
+RELAYED_PACKET: Final = 31
+"""[frame: bytes]: it was in a RELAY_PACKET"""
 
 # Streams between nodes: gossip
 
 PUSH_PULL: Final = 40
 """[request, is_reply: bool, rumours: list[bytes]]; a request without rumours is a probe, answered by a reply
 without any"""
+
+# Streams between nodes: around links that do not work
+
+RELAY: Final = 41
+"""[target: NodeId, frame: bytes]: pass this on; the frame is its sender's"""
+RELAYED: Final = 42
+"""[frame: bytes]: it was given to the sender of this in a RELAY; what answers it may go back the same way"""
+RELAY_LOST: Final = 43
+"""[target: NodeId]: what was given for it since the last such news may be lost"""
 
 # Streams between nodes: job records (facts; never fenced)
 
@@ -115,6 +131,12 @@ REPORT_WANTED: Final = 77
 OBJECT_GIVE: Final = 78
 """[list of [job, task, output, size, encoding, data]] an order: keep these, for an ASSIGN that follows"""
 
+RELAYING: Final = (RELAY, RELAYED, RELAY_LOST)
+
+REPORTS_LOST: Final = 79
+"""[]: what was reported since the last INVENTORY may be lost, so ask for another; from who goes through a
+relay now because another way failed"""
+
 # Who takes which kinds: orders are fenced, the rest is facts and news
 
 ORDERS: Final = (ASSIGN, OBJECT_GIVE, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, REPORT_WANTED)
@@ -128,6 +150,7 @@ REPORTS_TO_LEADER: Final = (
     WATCH,
     ASK,
     JOB_RELEASE,
+    REPORTS_LOST,
 )
 NEWS_FROM_LEADER: Final = (JOB_UPDATE, ANSWER, WATCHED_OUTPUT)
 

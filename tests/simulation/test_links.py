@@ -13,7 +13,7 @@ from sims.settings import HostSpec, NodeSettings
 from sims.trace import Trace
 from swarm.core.effects import SendMessage
 from swarm.core.rng import Rng
-from swarm.wire.job_part import JobPart
+from swarm.wire.job_part import JobPart, TaskOptions, TaskSpec
 from tests.simulation.tree_job import LEVELS, result_digest, tree_job, undisturbed_digest
 
 
@@ -191,3 +191,70 @@ def test_streams_that_others_dialled_are_kept_rather_than_own_ones(monkeypatch: 
         cluster._send_message(cluster.engine.now, cluster.hosts[source], effect)
         cluster.run_until(cluster.engine.now + 1.0)
     assert sorted(cluster.hosts[leader].links) == sorted([first, fourth])
+
+
+def star(count: int, hub: int, fitness: list[int]) -> Cluster:
+    """Return a mesh that has agreed, and whose hosts then reach each other through one of them only."""
+    specs = [HostSpec(name=f"n{index}", fitness=fitness[index]) for index in range(count)]
+    cluster = Cluster(specs, "star", Network(NetworkConfig(), count, Rng("star")), Trace(), NodeSettings())
+    for index in range(count):
+        cluster.start(index)
+    assert cluster.wait_converged(20.0) >= 0
+    for one in range(count):
+        for two in range(count):
+            if hub not in (one, two) and one != two:
+                cluster.network.block(one, two)
+    cluster.cut_links()
+    return cluster
+
+
+def pinned(cluster: Cluster) -> JobPart:
+    """Return a job with a task for each host that no other host may run."""
+    tasks: list[TaskSpec] = []
+    for host in cluster.hosts:
+        options = TaskOptions(cpus=1.0, tags=(f"node={host.spec.name}",))
+        tasks.append(simulated_task("t", 0.1, [8], [], True, options))
+    return JobPart(0, {"name": "pinned"}, tasks)
+
+
+@pytest.mark.parametrize("leads", [0, 1])
+def test_orders_and_reports_reach_whoever_gossip_reaches(leads: int) -> None:
+    """Whether the one in the middle leads, or one at the end of a spoke."""
+    cluster = star(4, 0, [100 if index == leads else 50 for index in range(4)])
+    client = SimulatedClient(cluster, "pinned", pinned(cluster), 3)
+    assert client.wait_final(60.0), f"{client.state} {client.counts}"
+    assert client.state == "done"
+    assert cluster.leaders() == [leads], "a link that is always bad changes no leader"
+    check(cluster)
+
+
+def test_a_leader_is_elected_through_a_host_that_is_not_of_the_council() -> None:
+    cluster = star(8, 0, [1, 100, 100, 100, 100, 100, 50, 50])
+    cluster.run_until(cluster.engine.now + 10.0)
+    (leader,) = cluster.leaders()
+    assert leader != 0
+    cluster.kill(leader)
+    cluster.run_until(cluster.engine.now + 20.0)
+    (heir,) = cluster.leaders()
+    assert heir not in (0, leader)
+    followed = {host.node.election.leader() for host in cluster.hosts if host.node is not None}
+    assert followed == {cluster.hosts[heir].node_id}
+
+
+def test_nobody_is_taken_for_dead_because_one_host_passes_everything_on() -> None:
+    cluster = star(6, 0, [100] * 6)
+    cluster.run_until(cluster.engine.now + 30.0)
+    deaths: list[object] = []
+    for host in cluster.hosts:
+        assert host.node is not None
+        assert len(host.node.gossip.alive_ids()) == 6
+        deaths.append(host.node.gossip.statistics().get("members_dead", 0))
+    assert deaths == [0] * 6
+    check(cluster)
+
+
+def test_large_outputs_are_used_where_they_can_be_had() -> None:
+    cluster = star(5, 0, [100] * 5)
+    client = SimulatedClient(cluster, "job", tree_job(LEVELS, 200_000), 2)
+    assert client.wait_final(300.0), f"{client.state} {client.counts}"
+    assert result_digest(client) == undisturbed_digest(200_000)

@@ -12,7 +12,7 @@ from swarm.scheduler.placement import (
     make_assignment,
     missing_bytes,
 )
-from swarm.scheduler.workers import Worker
+from swarm.scheduler.workers import CUT_S, Worker
 from swarm.wire.job_part import TaskOptions
 from swarm.wire.orders import InputRef
 from tests.unit.scheduler_builder import (
@@ -32,6 +32,7 @@ from tests.unit.scheduler_builder import (
 )
 from tests.unit.scheduler_env import facts_of
 
+NOW = 5.0
 CONFIG = SchedulerConfig(bandwidth_bytes_s=1e6, window_s=10.0)
 
 
@@ -46,7 +47,7 @@ def load(one: Worker, seconds: float) -> None:
 
 
 def choose(build: JobBuilder, index: int, workers: list[Worker]) -> bytes:
-    found = choose_worker(build.job, build.task(index), workers, build.estimates, CONFIG)
+    found = choose_worker(build.job, build.task(index), workers, build.estimates, CONFIG, NOW)
     return b"" if found is None else found.node
 
 
@@ -221,3 +222,26 @@ def test_data_that_no_node_has_is_found(is_function: bool) -> None:
     assert lacking_data(build.job, build.task(2)) == 1
     build.task(1).holders[ONE] = True
     assert lacking_data(build.job, build.task(2)) == -1
+
+
+def test_a_node_that_lately_did_not_get_an_input_is_passed_over_for_a_while() -> None:
+    build = known(JobBuilder(chain(2)))
+    build.finish(0, node=ONE, is_large=True)
+    far, near = worker(ME), worker(TWO)
+    load(near, 1.0)
+    assert choose(build, 1, [far, near]) == ME
+    far.note_cut(ONE, NOW)
+    assert choose(build, 1, [far, near]) == TWO
+    assert choose(build, 1, [far]) == ME, "there is no other"
+    far.note_cut(TWO, NOW + CUT_S)
+    assert choose(build, 1, [far, near]) == ME, "that was long ago"
+
+
+def test_where_the_inputs_are_to_be_had_counts_more_than_who_gets_the_outputs() -> None:
+    build = known(JobBuilder(chain(2)))
+    build.finish(0, node=ONE, is_large=True)
+    build.task(1).avoid(ONE)
+    one, two = worker(ONE), worker(TWO)
+    assert choose(build, 1, [one, two]) == TWO
+    two.note_cut(ONE, NOW)
+    assert choose(build, 1, [one, two]) == ONE
