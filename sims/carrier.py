@@ -26,7 +26,7 @@ from swarm.core.effects import FetchObject
 from swarm.core.ids import NodeId, ObjectName
 from swarm.gossip.limits import TokenBucket
 
-DATAGRAM_SIZE_MAX: Final = 65507 - 44
+DATAGRAM_SIZE_MAX: Final = 65507 - 40
 """Bytes of a payload: what a UDP datagram over IPv4 carries, without the seal (swarm.net.seal)."""
 REFUSAL_BURST: Final = 6
 REFUSALS_PER_S: Final = 1.0

@@ -205,7 +205,9 @@ class LeadershipChecker(Checker):
             self._asked.setdefault((counter, owner), {})[effect.destination] = True
 
     def _take_beat(self, host: Host, frame: Seen, now: float) -> None:
-        ballot = (frame.body[0], frame.body[1])
+        ballot = frame.ballot
+        if frame.beat < 1:
+            return  # it stopped to lead in the moment in which it would have sent this
         mine = (host.index, host.epoch)
         if ballot not in self._owners:
             voters = len(self._asked.get(ballot, {})) + 1

@@ -28,7 +28,7 @@ from swarm.core.rng import Rng
 
 ETHERNET_IPV4_UDP_BYTES: Final = 14 + 20 + 8
 IPV6_MORE_BYTES: Final = 20
-SEAL_BYTES: Final = 44
+SEAL_BYTES: Final = 40
 """What the seal adds to a payload: `swarm.net.seal.OVERHEAD_BYTES`, which a test holds equal."""
 STREAM_BYTES: Final = 160
 """Around a message: WebSocket 6, TLS 22, TCP, IP and Ethernet 66, and as much for its acknowledgement."""

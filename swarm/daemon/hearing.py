@@ -16,6 +16,7 @@ from swarm.core.hosts import host_rank
 from swarm.core.ids import Address
 from swarm.net.discovery_sockets import BROADCAST, MULTICAST, MULTICAST_IPV6, WAYS
 from swarm.net.interfaces import Interface
+from swarm.net.seal import TAG_SIZE
 
 HOSTS_MAX: Final = 64
 COPIES_MAX: Final = 64
@@ -25,7 +26,6 @@ FOREIGN_LASTS_S: Final = 60.0
 QUIET_INTERVALS: Final = 3
 """A way is dead when in so many of the longest pauses between hellos nothing came by it."""
 _TAIL_SIZE: Final = 16
-_TAG_SIZE: Final = 8
 _NAMES: Final = {
     MULTICAST: "IPv4 multicast",
     BROADCAST: "IPv4 broadcast",
@@ -73,7 +73,7 @@ class Hearing:
 
     def note_foreign(self, datagram: bytes, host: str) -> bool:
         """A datagram of another mesh came; return whether that mesh is heard for the first time."""
-        tag = datagram[:_TAG_SIZE]
+        tag = datagram[:TAG_SIZE]
         before = self._foreign.get(tag)
         if before is None and len(self._foreign) >= FOREIGN_MAX:
             return False

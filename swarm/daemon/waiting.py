@@ -30,7 +30,7 @@ from swarm.net.pairing import (
     new_nonce,
     parse_call_untrusted,
 )
-from swarm.net.seal import OVERHEAD_BYTES, VERSION
+from swarm.net.seal import OVERHEAD_BYTES, TAG_SIZE, VERSION
 from swarm.net.sockets import NodeSockets, open_sockets
 from swarm.net.udp import UdpEndpoint
 
@@ -42,7 +42,6 @@ PAUSE_MAX_S: Final = 30.0
 LISTEN_S: Final = 1.0
 BACKLOG_COUNT_MAX: Final = 64
 """Connections that wait for their attempt; more are closed."""
-_VERSION_AT: Final = 8
 
 
 @final
@@ -236,7 +235,7 @@ def is_sign_of_a_mesh(datagram: bytes) -> bool:
             return parse_call_untrusted(datagram) is None
         except RemoteProtocolError:
             return False
-    return len(datagram) >= OVERHEAD_BYTES and datagram[_VERSION_AT] == VERSION
+    return len(datagram) >= OVERHEAD_BYTES and datagram[TAG_SIZE] == VERSION
 
 
 def _endpoint(

@@ -168,7 +168,7 @@ class Election:
             elif kind == VOTE_REPLY:
                 self._receive_vote_reply(sender, body, now)
             elif kind == BEAT:
-                self._receive_beat(sender, body, source, now)
+                self._receive_beat(stamp, body, source)
             elif kind == BEAT_REPLY:
                 self._receive_beat_reply(stamp, now)
             elif kind == STAND:
@@ -319,12 +319,16 @@ class Election:
         elif vote_round.is_won():
             self._finish_round(vote_round, now)
 
-    def _receive_beat(self, sender: NodeId, body: list[object], source: Address, now: float) -> None:
-        beat = packets.take_beat(sender, body)
-        self._hear(beat.ballot, beat.beat, True, now)
-        fence = self._fence.ballot
-        if (beat.ballot == fence and beat.is_answer_wanted) or beat.ballot < fence:
-            self._effects.append(Packet(source, BEAT_REPLY, []))  # its stamp is the answer
+    def _receive_beat(self, stamp: Stamp, body: list[object], source: Address) -> None:
+        """Answer a beat, which its stamp has told already; the stamp of the answer is the answer."""
+        is_answer_wanted = Body(body).take_bool()
+        if not is_ballot(stamp.ballot) or stamp.ballot[1] != stamp.sender or stamp.beat < 1:
+            self._counters["packets_stale"] += 1  # it led no more when this left
+            return
+        fence, beat = self.stamp()
+        is_due = is_answer_wanted if stamp.ballot == fence else stamp.ballot < fence
+        if is_due and packets.is_answer_short(stamp, fence, beat):
+            self._effects.append(Packet(source, BEAT_REPLY, []))
 
     def _receive_beat_reply(self, stamp: Stamp, now: float) -> None:
         attendance = self._seat.attendance
@@ -435,13 +439,11 @@ class Election:
             self._timers.set(TIMER_BEAT, b"", now + self._config.beat_interval_s)
 
     def _send_beat(self, addresses: list[tuple[NodeId, Address]]) -> None:
-        ballot, beat = self.stamp()
         attendance = self._seat.attendance
         assert attendance is not None, "only a leader beats"
         for member, address in addresses:
             if member != self._node_id:
-                body = packets.beat_body(ballot, beat, attendance.is_answer_wanted(member))
-                self._effects.append(Packet(address, BEAT, body))
+                self._effects.append(Packet(address, BEAT, [attendance.is_answer_wanted(member)]))
 
     def _stop_leading(self, reason: str, now: float) -> None:
         """Become a follower; the next to stand may be this node again, under another ballot."""

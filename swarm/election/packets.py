@@ -11,7 +11,7 @@ from swarm.core.errors import DecodeError
 from swarm.core.ids import Ballot, NodeId
 from swarm.core.records import Record
 from swarm.election.ballots import is_ballot
-from swarm.wire.codec import Body
+from swarm.wire.codec import Body, Stamp
 
 
 @final
@@ -35,21 +35,6 @@ class Vote(Record):
 
     def fields(self) -> tuple[object, ...]:
         return (self.number, self.ballot, self.is_pre_vote, self.is_granted)
-
-
-@final
-class Beat(Record):
-    """A leader's beat: its ballot, the beat, and whether the one it was sent to shall answer."""
-
-    __slots__ = ("ballot", "beat", "is_answer_wanted")
-
-    def __init__(self, ballot: Ballot, beat: int, is_answer_wanted: bool) -> None:
-        self.ballot: Final = ballot
-        self.beat: Final = beat
-        self.is_answer_wanted: Final = is_answer_wanted
-
-    def fields(self) -> tuple[object, ...]:
-        return (self.ballot, self.beat, self.is_answer_wanted)
 
 
 def vote_request_body(number: int, ballot: Ballot, is_pre_vote: bool) -> list[object]:
@@ -79,19 +64,26 @@ def take_vote_reply(body: list[object]) -> Vote:
     return Vote(number, ballot, is_pre_vote, fields.take_bool())
 
 
-def beat_body(ballot: Ballot, beat: int, is_answer_wanted: bool) -> list[object]:
-    """Return the body of a BEAT."""
-    return [ballot[0], ballot[1], beat, is_answer_wanted]
+def is_answer_short(question: Stamp, fence: Ballot, beat: int) -> bool:
+    """Return whether the answer to a beat is no longer than the beat, so that it can flood nobody.
+
+    Args:
+        question: stamp of the beat; its body is a byte longer than that of the answer.
+        fence, beat: of the answer's stamp.
+    """
+    asked = _packed_size(question.ballot[0]) + _packed_size(question.beat)
+    return _packed_size(fence[0]) + _packed_size(beat) <= asked + 1
 
 
-def take_beat(sender: NodeId, body: list[object]) -> Beat:
-    """Return the body of a BEAT; one beats only for an own ballot, from 1."""
-    fields = Body(body)
-    ballot = take_owned_ballot(sender, fields)
-    beat = fields.take_int()
-    if beat < 1:
-        raise DecodeError("beats start at 1")
-    return Beat(ballot, beat, fields.take_bool())
+def _packed_size(count: int) -> int:
+    """Return how many bytes msgpack takes for an int >= 0."""
+    if count < 2**7:
+        return 1
+    if count < 2**8:
+        return 2
+    if count < 2**16:
+        return 3
+    return 5 if count < 2**32 else 9
 
 
 def stand_body(ballot: Ballot) -> list[object]:

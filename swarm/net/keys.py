@@ -46,7 +46,7 @@ ALPN_SWARM: Final = "swarm/1"
 ALPN_HTTP: Final = "http/1.1"
 
 LABELS: Final[dict[str, tuple[bytes, int]]] = {
-    "tag": (b"swarm 1 mesh tag", 8),
+    "tag": (b"swarm 1 mesh tag", 4),
     "gossip": (b"swarm 1 gossip key", 32),
     "authority": (b"swarm 1 authority key", 32),
 }
@@ -139,7 +139,7 @@ class MeshKeys:
     """The keys of a mesh.
 
     Attributes:
-        tag: 8 bytes in the clear on every datagram, so that foreign ones are dropped before any crypto.
+        tag: 4 bytes in the clear on every datagram, so that foreign ones are dropped before any crypto.
         gossip_key: 32 bytes, seals datagrams.
         fingerprint: 8 bytes that name the secret and tell nothing about it.
     """

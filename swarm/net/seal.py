@@ -1,14 +1,14 @@
 """Sealing of datagrams: ChaCha20-Poly1305 (RFC 8439) under a key of each sender and boot.
 
-A datagram is ``tag(8) version(1) key-id(1) sender(8) boot(4) counter(6)`` followed by the sealed payload;
+A datagram is ``tag(4) version(1) key-id(1) sender(8) boot(4) counter(6)`` followed by the sealed payload;
 the header is authenticated with it. The key is HKDF of the gossip key, the sender and the boot, so the
 counter alone is the nonce. A boot is drawn at random at every start and its counter starts at a random
 place in the lower half, so that even two boots that draw alike (copied disks, one in 4 billion) do not
 repeat a nonce.
 
-There may be several keys of the mesh (`swarm.keyring`), each with a tag of its own: the primary seals, all
-that open are tried by their tag, and what comes under a *returning* key is proven genuine, then refused as
-"old": it tells that somebody is there who does not have the newest key.
+There may be several keys of the mesh (`swarm.keyring`): the primary seals, every one whose tag a datagram has
+is tried (two have the same once in 4 billion), and what comes under a *returning* key is proven genuine, then
+refused as "old": it tells that somebody is there who does not have the newest key.
 
 A receiver keeps, per key, sender and boot, which of the last 1,024 counters it has seen, and takes each only
 once (RFC 4303 §3.4.3 has the same window). One datagram that comes by several ways, such as a hello by
@@ -36,10 +36,11 @@ from swarm.net.keys import MeshKeys
 
 VERSION: Final = 1
 KEY_ID: Final = 0
-TAG_SIZE: Final = 8
+TAG_SIZE: Final = 4
+"""Bytes that drop what is foreign unread; one foreign mesh in 4 billion is refused by its seal instead."""
 SENDER_SIZE: Final = 8
 BOOT_SIZE: Final = 4
-HEADER_SIZE: Final = 28
+HEADER_SIZE: Final = 24
 SEAL_SIZE: Final = 16
 OVERHEAD_BYTES: Final = HEADER_SIZE + SEAL_SIZE
 DATAGRAM_SIZE_MAX: Final = 1400
@@ -85,14 +86,15 @@ class BadSeal(RemoteProtocolError):
 class _Key:
     """One key of the mesh, as the sealer uses it."""
 
-    __slots__ = ("cipher", "fingerprint", "gossip_key", "header", "is_open")
+    __slots__ = ("cipher", "fingerprint", "gossip_key", "header", "is_open", "tag")
 
-    def __init__(self, keys: MeshKeys, own: bytes, is_open: bool) -> None:
+    def __init__(self, keys: MeshKeys, own: bytes) -> None:
         self.fingerprint = keys.fingerprint
+        self.tag = keys.tag
         self.gossip_key = keys.gossip_key
         self.header = keys.tag + bytes([VERSION, KEY_ID]) + own
         self.cipher = self.cipher_of(own)
-        self.is_open = is_open
+        self.is_open = True
 
     def cipher_of(self, sender_and_boot: bytes) -> ChaCha20Poly1305:
         """Return the cipher of one sender's boot."""
@@ -140,7 +142,9 @@ class Sealer:
         self._clock: Final = clock
         self._own: Final = node_id[:SENDER_SIZE] + os.urandom(BOOT_SIZE)
         self._keys: dict[bytes, _Key] = {}
-        self._primary = keys.tag
+        self._by_tag: dict[bytes, list[_Key]] = {}
+        self._primary = keys.fingerprint
+        self._opened_under = keys.fingerprint
         self.use_keys([keys], [])
         self._counter = int.from_bytes(os.urandom(_COUNTER_SIZE), "big") >> 1
         self._senders: Final[OrderedDict[bytes, _Sender]] = OrderedDict()
@@ -159,13 +163,16 @@ class Sealer:
         """
         assert opening, "a sealer has a key"
         before = self._keys
-        self._primary = opening[0].tag
-        self._keys = {keys.tag: before.get(keys.tag) or _Key(keys, self._own, True) for keys in opening}
-        for keys in returning:
-            self._keys[keys.tag] = before.get(keys.tag) or _Key(keys, self._own, False)
-        tags = [keys.tag for keys in opening]
-        for tag, key in self._keys.items():
-            key.is_open = tag in tags
+        self._primary = opening[0].fingerprint
+        self._keys = {}
+        self._by_tag = {}
+        opening_names = [keys.fingerprint for keys in opening]
+        for keys in (*opening, *returning):
+            name = keys.fingerprint
+            if name not in self._keys:
+                key = self._keys[name] = before.get(name) or _Key(keys, self._own)
+                key.is_open = name in opening_names
+                self._by_tag.setdefault(key.tag, []).append(key)
 
     def seal(self, payload: bytes, fingerprint: bytes = b"") -> bytes:
         """Return `payload` as a datagram, under the primary or the key of that fingerprint.
@@ -175,7 +182,7 @@ class Sealer:
         Raises:
             KeyError: there is no such key.
         """
-        key = self._keys[self._primary] if not fingerprint else self._named(fingerprint)
+        key = self._keys[fingerprint or self._primary]
         self._counter += 1
         counter = self._counter.to_bytes(_COUNTER_SIZE, "big")
         header = key.header + counter
@@ -192,8 +199,8 @@ class Sealer:
         """
         if len(datagram) < OVERHEAD_BYTES:
             raise self._refuse("short", source)
-        key = self._keys.get(datagram[:TAG_SIZE])
-        if key is None:
+        keys = self._by_tag.get(datagram[:TAG_SIZE])
+        if keys is None:
             raise self._refuse("tag", source)
         if datagram[TAG_SIZE] != VERSION:
             raise self._refuse("version", source)
@@ -202,7 +209,23 @@ class Sealer:
         own_part = datagram[_SENDER_AT:_COUNTER_AT]
         if own_part == self._own:
             raise self._refuse("own", source)
-        name = datagram[:_COUNTER_AT]
+        reason = ""
+        for key in keys:
+            opened = self._open_under(key, datagram, own_part)
+            if not isinstance(opened, bytes):
+                reason = reason or opened
+            elif key.is_open:
+                self._opened += 1
+                self._opened_under = key.fingerprint
+                return opened
+            else:
+                self._refused["old"] += 1
+                raise BadSeal("old", source, fingerprint=key.fingerprint, sender=own_part[:SENDER_SIZE])
+        raise self._refuse(reason, source)
+
+    def _open_under(self, key: _Key, datagram: bytes, own_part: bytes) -> bytes | str:
+        """Return the payload of a fresh datagram that was sealed with `key`, or why it is none."""
+        name = key.fingerprint + own_part
         sender = self._senders.get(name)
         is_new = sender is None
         if sender is None:
@@ -211,11 +234,11 @@ class Sealer:
         counter_bytes = header[_COUNTER_AT:]
         counter = int.from_bytes(counter_bytes, "big")
         if not sender.is_fresh(counter, self._clock()):
-            raise self._refuse("replay", source)
+            return "replay"
         try:
             payload = sender.cipher.decrypt(_NONCE_START + counter_bytes, datagram[HEADER_SIZE:], header)
         except InvalidTag:
-            raise self._refuse("seal", source) from None
+            return "seal"
         # Only now is anything remembered: bytes of outsiders leave no trace but a count.
         sender.mark(counter)
         if is_new:
@@ -225,15 +248,11 @@ class Sealer:
                 self._forgotten += 1
         else:
             self._senders.move_to_end(name)
-        if not key.is_open:
-            self._refused["old"] += 1
-            raise BadSeal("old", source, fingerprint=key.fingerprint, sender=own_part[:SENDER_SIZE])
-        self._opened += 1
         return payload
 
     def origin_of(self, datagram: bytes) -> tuple[bytes, bytes]:
-        """Return the first half of the sender's id, and the key's name, of a datagram that was opened."""
-        return datagram[_SENDER_AT : _SENDER_AT + SENDER_SIZE], self._keys[datagram[:TAG_SIZE]].fingerprint
+        """Return the first half of the sender's id, and the key's name, of the datagram opened last."""
+        return datagram[_SENDER_AT : _SENDER_AT + SENDER_SIZE], self._opened_under
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start; ``refused_<reason>`` for each of `REASONS`."""
@@ -251,9 +270,3 @@ class Sealer:
     def _refuse(self, reason: str, source: Address) -> BadSeal:
         self._refused[reason] += 1
         return BadSeal(reason, source)
-
-    def _named(self, fingerprint: bytes) -> _Key:
-        for key in self._keys.values():
-            if key.fingerprint == fingerprint:
-                return key
-        raise KeyError(fingerprint.hex())

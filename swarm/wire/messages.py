@@ -36,7 +36,7 @@ VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 """[round, ballot_counter, ballot_node, is_pre_vote, granted: bool]"""
 BEAT: Final = 22
-"""[ballot_counter, ballot_node, beat, is_answer_wanted: bool]"""
+"""[is_answer_wanted: bool]; its stamp is the beat"""
 BEAT_REPLY: Final = 23
 """[]; its stamp is the answer"""
 STAND: Final = 24

@@ -64,14 +64,14 @@ node = NodeKey.generate().node_id
 sealer = Sealer(MeshKeys(bytes.fromhex(given["secret"])), node)
 made = [sealer.seal(pack_frame(HELLO, Stamp(node, NO_BALLOT, 0), [])) for _ in range(given["count"])]
 if given["tag"]:  # seen on the wire by anybody: it only sorts meshes apart
-    made = [bytes.fromhex(given["tag"]) + datagram[8:] for datagram in made]
+    made = [bytes.fromhex(given["tag"]) + datagram[4:] for datagram in made]
 send(*made)
 """
 
 RESENT = "send(*[bytes.fromhex(text) for text in given['datagrams']])"
 
 RANDOM = """
-send(*[os.urandom(size) for size in (0, 1, 27, 43, 44, 200, 1400, 9000)])
+send(*[os.urandom(size) for size in (0, 1, 23, 39, 40, 200, 1400, 9000)])
 """
 
 TLS_GARBAGE = """
@@ -237,7 +237,7 @@ def test_datagrams_from_the_wire_changed(siege: Siege) -> None:
     genuine = [bytes.fromhex(text) for text in captured(siege, 2)]
     changed = []
     for datagram in genuine:
-        for at in (12, 19, 22, 27, 28, 40, len(datagram) - 1):
+        for at in (8, 15, 18, 23, 24, 36, len(datagram) - 1):
             altered = bytearray(datagram)
             altered[at] ^= 1
             changed.append(bytes(altered).hex())

@@ -30,7 +30,7 @@ def well_formed(kind: int, number: int, ballot: Ballot, flags: tuple[bool, bool]
     bodies: dict[int, list[object]] = {
         20: [number, ballot[0], ballot[1], flags[0]],
         21: [number, ballot[0], ballot[1], flags[0], flags[1]],
-        22: [ballot[0], ballot[1], number, flags[0]],
+        22: [flags[0]],
         23: [],
         24: [ballot[0], ballot[1]],
     }

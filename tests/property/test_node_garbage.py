@@ -165,7 +165,7 @@ VALID: dict[int, list[Any]] = {
     messages.RUMOURS: [[b"rumour"]],
     messages.VOTE_REQUEST: [1, 1, ONE, False],
     messages.VOTE_REPLY: [1, 1, ONE, False, True],
-    messages.BEAT: [1, ONE, 1, True],
+    messages.BEAT: [True],
     messages.BEAT_REPLY: [],
     messages.STAND: [1, ONE],
 }

@@ -50,6 +50,13 @@ class Bench:
         self.core.receive_packet(Stamp(sender, NO_BALLOT, 0), kind, body, address_of(sender), self.now)
         self.core.check_invariants()
 
+    def beat(self, sender: NodeId, ballot: Ballot, beat: int, *, is_answer_wanted: bool = True) -> None:
+        """Let `sender` beat."""
+        self.stamp(sender, ballot, beat)
+        stamp = Stamp(sender, ballot, beat)
+        self.core.receive_packet(stamp, BEAT, [is_answer_wanted], address_of(sender), self.now)
+        self.core.check_invariants()
+
     def answer(self, sender: NodeId, ballot: Ballot, beat: int) -> None:
         """Let `sender` answer a beat, with its fence and what it knows of that ballot's beat."""
         self.stamp(sender, ballot, beat)
@@ -99,7 +106,7 @@ def leader(node: NodeId = A) -> Bench:
 def follower(beat: int = 1) -> Bench:
     """Return A following B under (1, B); effects taken."""
     bench = Bench().start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, beat, True])
+    bench.beat(B, (1, B), beat)
     assert bench.core.leader() == B
     bench.take()
     return bench

@@ -7,7 +7,7 @@ import pytest
 from swarm.core.ids import NO_BALLOT, Ballot
 from swarm.core.rng import Rng
 from swarm.election.core import Election
-from swarm.wire.messages import BEAT, STAND, VOTE_REQUEST
+from swarm.wire.messages import STAND, VOTE_REQUEST
 from tests.unit.election_bench import CONFIG, COUNCIL, A, B, Bench, request
 
 
@@ -38,7 +38,7 @@ def test_it_stands_only_after_a_lease() -> None:
 def test_nobody_makes_it_stand_earlier() -> None:
     bench = amnesiac().start(COUNCIL)
     bench.run(1.0)
-    bench.receive(B, BEAT, [3, B, 1, True])
+    bench.beat(B, (3, B), 1)
     bench.take()
     bench.receive(B, STAND, [3, B])
     assert bench.packets(VOTE_REQUEST) == []
@@ -62,5 +62,5 @@ def test_it_follows_and_learns_its_own_old_ballot_at_once() -> None:
 
 def test_a_leader_is_followed_meanwhile() -> None:
     bench = amnesiac().start(COUNCIL)
-    bench.receive(B, BEAT, [3, B, 1, True])
+    bench.beat(B, (3, B), 1)
     assert bench.core.leader() == B

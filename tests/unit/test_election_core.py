@@ -10,6 +10,7 @@ from swarm.core.effects import LeaderChanged, Packet, Persist
 from swarm.core.ids import NO_BALLOT, NO_NODE
 from swarm.election.ballots import unpack_ballot_untrusted
 from swarm.election.roles import Role
+from swarm.wire.codec import Stamp, pack_frame
 from swarm.wire.messages import BEAT, BEAT_REPLY, VOTE_REPLY, VOTE_REQUEST
 from tests.unit.election_bench import (
     CONFIG,
@@ -96,12 +97,13 @@ def test_a_new_leader_announces_itself_to_everybody_then_beats_to_the_council() 
     effects = bench.take()
     assert effects[-1] == LeaderChanged((1, A), A)
     assert [effect for effect in effects if isinstance(effect, Packet)] == [
-        Packet(("b", 1), BEAT, [1, A, 1, True]),
-        Packet(("c", 1), BEAT, [1, A, 1, True]),
-        Packet(("d", 1), BEAT, [1, A, 1, False]),
+        Packet(("b", 1), BEAT, [True]),
+        Packet(("c", 1), BEAT, [True]),
+        Packet(("d", 1), BEAT, [False]),
     ]
     bench.run(0.3)
-    assert bench.packets(BEAT) == [(("b", 1), [1, A, 2, True]), (("c", 1), [1, A, 2, True])]
+    assert bench.packets(BEAT) == [(("b", 1), [True]), (("c", 1), [True])]
+    assert bench.core.stamp() == ((1, A), 2)
 
 
 def test_requests_are_repeated_to_those_who_did_not_grant_and_then_given_up() -> None:
@@ -285,8 +287,8 @@ def test_nodes_outside_the_council_vote_too() -> None:
 
 def test_a_direct_beat_is_followed_and_answered() -> None:
     bench = Bench().start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, 4, True])
-    persist, reply, told = bench.take()
+    bench.beat(B, (1, B), 4)
+    persist, told, reply = bench.take()
     assert isinstance(persist, Persist)
     assert reply == Packet(("b", 1), BEAT_REPLY, [])
     assert told == LeaderChanged((1, B), B)
@@ -295,16 +297,45 @@ def test_a_direct_beat_is_followed_and_answered() -> None:
 
 def test_an_announcement_to_an_outsider_is_not_answered() -> None:
     bench = Bench(D).start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, 1, False])
+    bench.beat(B, (1, B), 1, is_answer_wanted=False)
     assert bench.packets(BEAT_REPLY) == []
     assert bench.core.leader() == B
 
 
 def test_a_stale_leader_is_told_the_fence() -> None:
     bench = Bench(A, (5, C), NO_BALLOT).start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, 9, True])
+    bench.beat(B, (1, B), 9)
     assert bench.take() == [Packet(("b", 1), BEAT_REPLY, [])]
     assert bench.core.stamp() == ((5, C), 0)
+
+
+@pytest.mark.parametrize(
+    ("beat", "known", "is_answered"),
+    [
+        (9, 9, True),
+        (9, 200, True),
+        (9, 300, False),
+        (200, 300, True),
+        (65535, 65536, False),
+        (65536, 70000, True),
+    ],
+)
+def test_the_answer_to_a_beat_is_never_longer_than_the_beat(beat: int, known: int, is_answered: bool) -> None:
+    """A recording of an old beat, sent from somebody else's address, brings him no more than it cost."""
+    bench = follower(known)
+    bench.beat(B, (1, B), beat)
+    replies = bench.packets(BEAT_REPLY)
+    question = pack_frame(BEAT, Stamp(B, (1, B), beat), [True])
+    answer = pack_frame(BEAT_REPLY, Stamp(A, *bench.core.stamp()), [])
+    assert (len(answer) <= len(question)) == is_answered
+    assert len(replies) == is_answered
+
+
+@pytest.mark.parametrize(("counter", "is_told"), [(5, True), (200, True), (300, False)])
+def test_a_stale_leader_is_told_the_fence_in_no_more_bytes_than_its_beat(counter: int, is_told: bool) -> None:
+    bench = Bench(A, (counter, C), NO_BALLOT).start(COUNCIL)
+    bench.beat(B, (1, B), 9)
+    assert len(bench.packets(BEAT_REPLY)) == is_told, "else the stamp of anything else will tell it"
 
 
 def test_a_beat_rides_on_stamps_of_anybody() -> None:
@@ -335,7 +366,7 @@ def test_a_silent_leader_is_replaced_after_the_timeout() -> None:
 
 def test_outsiders_trust_for_longer() -> None:
     bench = Bench(D).start(COUNCIL)
-    bench.receive(B, BEAT, [1, B, 1, True])
+    bench.beat(B, (1, B), 1)
     bench.run(CONFIG.lease_s + 1.0)
     assert bench.core.leader() == B
     bench.run(CONFIG.outsider_lease_s)
@@ -363,5 +394,5 @@ def test_a_restarted_leader_does_not_believe_rumours_of_itself() -> None:
 
 def test_a_new_ballot_of_the_same_leader_is_told() -> None:
     bench = follower()
-    bench.receive(B, BEAT, [3, B, 1, True])
+    bench.beat(B, (3, B), 1)
     assert LeaderChanged((3, B), B) in bench.take()

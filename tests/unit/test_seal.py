@@ -43,11 +43,11 @@ def test_what_was_sealed_is_opened(payload: bytes) -> None:
 def test_the_header_is_as_designed() -> None:
     a, _ = _pair()
     datagram = a.seal(b"")
-    assert datagram[:8] == KEYS.tag
-    assert datagram[8:10] == b"\x01\x00"
-    assert datagram[10:18] == b"a" * 8
-    assert seal.OVERHEAD_BYTES == 44
-    assert seal.PAYLOAD_SIZE_MAX == 1356
+    assert datagram[:4] == KEYS.tag
+    assert datagram[4:6] == b"\x01\x00"
+    assert datagram[6:14] == b"a" * 8
+    assert seal.OVERHEAD_BYTES == 40
+    assert seal.PAYLOAD_SIZE_MAX == 1360
 
 
 def test_a_replayed_datagram_is_refused() -> None:
@@ -92,16 +92,16 @@ def test_another_secret_is_refused_before_any_crypto() -> None:
 def test_the_right_tag_with_another_key_is_refused() -> None:
     _, b = _pair()
     stranger = Sealer(MeshKeys(bytes(32)), b"c" * 16)
-    assert _refusal(b, KEYS.tag + stranger.seal(b"hello")[8:]) == "seal"
+    assert _refusal(b, KEYS.tag + stranger.seal(b"hello")[4:]) == "seal"
     assert b.statistics()["senders"] == 0
 
 
 def test_another_version_or_key_is_refused() -> None:
     a, b = _pair()
     datagram = a.seal(b"hello")
-    assert _refusal(b, datagram[:8] + b"\x02" + datagram[9:]) == "version"
-    assert _refusal(b, datagram[:9] + b"\x05" + datagram[10:]) == "key"
-    assert _refusal(b, datagram[:43]) == "short"
+    assert _refusal(b, datagram[:4] + b"\x02" + datagram[5:]) == "version"
+    assert _refusal(b, datagram[:5] + b"\x05" + datagram[6:]) == "key"
+    assert _refusal(b, datagram[:39]) == "short"
     assert _refusal(b, b"") == "short"
     assert _refusal(b, datagram[:-1]) == "seal"
 
@@ -140,10 +140,10 @@ def test_nonces_are_unique() -> None:
     seen = set()
     for life in lives:
         for _ in range(20):
-            header = life.seal(b"x")[10:28]  # sender, boot and counter: key and nonce
+            header = life.seal(b"x")[6:24]  # sender, boot and counter: key and nonce
             assert header not in seen
             seen.add(header)
-    counters = [int.from_bytes(life.seal(b"")[22:28], "big") for life in lives]
+    counters = [int.from_bytes(life.seal(b"")[18:24], "big") for life in lives]
     assert len(set(counters)) == len(counters), "even with equal boots the counters would differ"
     assert max(counters) < 2**47 + 2**20, "a counter has room for a life"
 
@@ -170,11 +170,38 @@ def test_any_open_key_opens_and_the_primary_seals() -> None:
     newer = MeshKeys(b"n" * 32)
     b.use_keys([KEYS, newer], [])
     a.use_keys([newer, KEYS], [])
-    assert a.seal(b"x")[:8] == newer.tag
+    assert a.seal(b"x")[:4] == newer.tag
     assert b.open_untrusted(a.seal(b"under the newer key"), SOURCE) == b"under the newer key"
     assert a.open_untrusted(b.seal(b"under the older key"), SOURCE) == b"under the older key"
     a.use_keys([newer], [])
     assert _refusal(a, b.seal(b"late")) == "tag"
+
+
+@pytest.mark.parametrize("is_newer_first", [True, False])
+def test_two_keys_with_one_tag_are_both_tried(monkeypatch: pytest.MonkeyPatch, is_newer_first: bool) -> None:
+    newer = MeshKeys(b"n" * 32)
+    monkeypatch.setattr(newer, "tag", KEYS.tag)  # as happens once in 4 billion
+    keys = [newer, KEYS] if is_newer_first else [KEYS, newer]
+    a, b = _pair()
+    a.use_keys([KEYS, newer], [])
+    b.use_keys(keys, [])
+    under_the_older = a.seal(b"1")
+    under_the_newer = a.seal(b"2", newer.fingerprint)
+    for datagram, payload, key in ((under_the_newer, b"2", newer), (under_the_older, b"1", KEYS)):
+        assert b.open_untrusted(datagram, SOURCE) == payload
+        assert b.origin_of(datagram) == (b"a" * 8, key.fingerprint)
+    b.use_keys(keys[::-1], [])
+    assert b.open_untrusted(a.seal(b"3"), SOURCE) == b"3", "what is known of a sender stays with the key"
+    assert b.open_untrusted(a.seal(b"4", newer.fingerprint), SOURCE) == b"4"
+    for datagram in (under_the_older, under_the_newer):
+        assert _refusal(b, datagram) in ("replay", "seal")
+    b.use_keys([newer], [KEYS])
+    assert b.open_untrusted(a.seal(b"5", newer.fingerprint), SOURCE) == b"5"
+    with pytest.raises(BadSeal) as caught:
+        b.open_untrusted(a.seal(b"6"), SOURCE)
+    assert (caught.value.reason, caught.value.fingerprint) == ("old", KEYS.fingerprint)
+    b.use_keys([newer], [])
+    assert _refusal(b, a.seal(b"7")) == "seal"
 
 
 def test_what_comes_under_a_returning_key_is_a_hint_and_nothing_else() -> None:
@@ -189,7 +216,7 @@ def test_what_comes_under_a_returning_key_is_a_hint_and_nothing_else() -> None:
     with pytest.raises(BadSeal) as caught:
         b.open_untrusted(datagram, SOURCE)
     assert caught.value.reason == "replay", "a recording is no sign of anybody"
-    forged = KEYS.tag + Sealer(MeshKeys(bytes(32)), b"a" * 16).seal(b"hello")[8:]
+    forged = KEYS.tag + Sealer(MeshKeys(bytes(32)), b"a" * 16).seal(b"hello")[4:]
     with pytest.raises(BadSeal) as caught:
         b.open_untrusted(forged, SOURCE)
     assert caught.value.reason == "seal", "the tag alone proves nothing"

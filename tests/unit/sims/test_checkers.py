@@ -74,7 +74,7 @@ def test_s2_what_is_refused_is_below_the_fence_that_it_is_answered_with() -> Non
 
 
 def beat(counter: int, owner: bytes = b"a" * 16) -> Effect:
-    return packet(22, (counter, owner), [counter, owner, 1, []])
+    return packet(22, (counter, owner), [True])
 
 
 def order_checker() -> tuple[Cluster, Truth, FenceChecker, OrderChecker]:
