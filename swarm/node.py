@@ -451,7 +451,7 @@ class Node(NodeWays):
         if self.scheduler.is_leading:
             tell_scheduler(self.scheduler, self.gossip, None if self._is_scheduler_new else touched, now)
             self._is_scheduler_new = False
-        grace_s = tell_election(self._roster, self.gossip, touched, self.election, now)
+        grace_s = tell_election(self.roster, self.gossip, touched, self.election, now)
         if grace_s < math.inf:
             self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
         else:

@@ -53,7 +53,7 @@ class NodeParts:
             config.interner,
         )
         fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
-        self._roster = Roster(config.election)
+        self.roster = Roster(config.election)
         self.election = Election(config.election, config.node_id, rng, fence, promise, config.is_amnesiac)
         self.records = JobRecords(config.scheduler, config.node_id)
         self.records.restore(rows)

@@ -152,6 +152,26 @@ class Network:
         self._factor = factor
         self._choose_path()
 
+    def measure_silences(self) -> None:
+        """Note from now on for how long bursts of losses let nothing through, until the loss changes."""
+        if self._burst is not None:
+            self._burst.is_measured = True
+
+    def silences(self, now: float) -> list[tuple[int, int, float, float]]:
+        """Return (source, target, begin, end) of the silences that bursts made since they are measured.
+
+        Each is the time between two datagrams that got through, where all between them were lost; one that
+        has not ended lasts until now.
+        """
+        burst = self._burst
+        if burst is None:
+            return []
+        open_now = [(way, begin_s, now) for way, begin_s in burst.unended().items()]
+        return [
+            (way // self._count, way % self._count, begin_s, end_s)
+            for way, begin_s, end_s in burst.silences + open_now
+        ]
+
     # Ways
 
     def listeners(self, source: int) -> list[int]:
@@ -231,7 +251,7 @@ class Network:
         if self._has_translators and self._topology.is_nat[source]:
             self._mapped[source * self._count + target] = now
         begin = left_s if left_s >= 0 else self.leave(source, size, now)
-        if begin < 0 or not self.reaches(source, target, now) or self._drops(source, target):
+        if begin < 0 or not self.reaches(source, target, now) or self._drops(source, target, now):
             self.packets_lost += 1
             return LOST
         when = begin + self.delay_s(source, target)
@@ -269,11 +289,11 @@ class Network:
         self._down_free[target] = begin + (size + HEADER_BYTES) / self._down[target]
         return self._down_free[target]
 
-    def _drops(self, source: int, target: int) -> bool:
+    def _drops(self, source: int, target: int, now: float) -> bool:
         rng = self._rng
         burst = self._burst
         if burst is not None:
-            if burst.drops(source * self._count + target, rng):
+            if burst.drops(source * self._count + target, rng, now):
                 return True
         elif self._loss > 0 and rng.unit() < self._loss:
             return True

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from sims.checkers.base import Violation
-from sims.checkers.records import LOSSY
+from sims.checkers.bursts import Silence, unseat
 from sims.client import SimulatedClient
 from sims.host import Host
 from sims.trials.case import JobPlan
@@ -30,6 +30,8 @@ IDLE_BYTES_PER_NODE_S: Final = 8000.0
 HELD_UP_S: Final = 1.0
 HELD_UP_LIMIT_S: Final = 60.0
 """A message that needs longer waits on a stream for what was lost there, and longer than that none does."""
+SETTLED_S: Final = 3.0
+"""An election whose cause was over for so long has ended."""
 STEP_S: Final = 0.5
 
 EXCUSES: Final = {
@@ -272,6 +274,7 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
     node's report asks for it again, and each is everything that the node knows.
     """
     cluster = trial.cluster
+    cluster.network.measure_silences()
     trial.step(_latest_trouble(trial) + 12.0)
     limit_s = cluster.engine.now + HELD_UP_LIMIT_S
     while cluster.network.all_arrived_s() > cluster.engine.now + HELD_UP_S and cluster.engine.now < limit_s:
@@ -282,10 +285,8 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
     begin_s = cluster.engine.now
     while cluster.engine.now < begin_s + trial.case.quiet_s:
         trial.step(cluster.engine.now + 1.0)
-    # A burst of losses may last for longer than a lease.
-    has_bursts = trial.case.network.loss_burst_count > 1 and network.loss() >= LOSSY
     now_led = {host.node.election.ballot() for host in core if host.node is not None}
-    if now_led != ballots and not has_bursts:
+    if now_led != ballots and not _is_unseated(core, ballots, network.silences(cluster.engine.now), begin_s):
         _fail(trial, "L4", "the leader changed while nothing happened")
     for host, before in zip(core, sent, strict=True):
         rate = (
@@ -296,6 +297,20 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
         if rate > limit:
             _fail(trial, "L5", f"{host.spec.name} sends {rate:.0f} B/s while nothing happens")
     _judge_leftovers(trial, core)
+
+
+def _is_unseated(
+    core: list[Host], ballots: set[tuple[int, bytes]], silences: list[Silence], begin_s: float
+) -> bool:
+    """Return whether losses in bursts can have ended the leadership that there was at a time."""
+    lately = [silence for silence in silences if silence[3] >= begin_s - SETTLED_S]
+    by_id = {host.node_id: host for host in core}
+    leader = by_id.get(max(ballots)[1])
+    if leader is None or leader.node is None:
+        return False
+    council = [by_id[member].index for member, _ in leader.node.roster.council() if member in by_id]
+    others = [index for index in council if index != leader.index]
+    return unseat(lately, leader.index, others, leader.settings.election)
 
 
 def _judge_leftovers(trial: Trial, core: list[Host]) -> None:

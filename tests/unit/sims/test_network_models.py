@@ -88,7 +88,7 @@ def test_a_pi_on_wifi_is_as_slow_as_was_measured() -> None:
 
 def test_bursts_have_their_share_and_their_length() -> None:
     model, rng = BurstLoss(0.2, 5.0), Rng("burst")
-    lost = [model.drops(1, rng) for _ in range(100_000)]
+    lost = [model.drops(1, rng, 0.0) for _ in range(100_000)]
     assert sum(lost) / len(lost) == pytest.approx(0.2, abs=0.01)
     bursts = sum([later and not sooner for sooner, later in itertools.pairwise(lost)])
     assert sum(lost) / bursts == pytest.approx(5.0, rel=0.05)
@@ -96,7 +96,7 @@ def test_bursts_have_their_share_and_their_length() -> None:
 
 def test_each_way_has_bursts_of_its_own() -> None:
     model, rng = BurstLoss(0.5, 50.0), Rng("ways")
-    both = [(model.drops(1, rng), model.drops(2, rng)) for _ in range(20_000)]
+    both = [(model.drops(1, rng, 0.0), model.drops(2, rng, 0.0)) for _ in range(20_000)]
     together = sum([one and two for one, two in both]) / len(both)
     assert together == pytest.approx(0.25, abs=0.06)
 
