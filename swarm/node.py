@@ -42,7 +42,7 @@ from swarm.node_config import NodeConfig
 from swarm.node_exchange import take_object
 from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
 from swarm.node_orders import obey
-from swarm.node_reports import inventory_body, leadership_news, report_rows
+from swarm.node_reports import give_back, inventory_body, leadership_news, report_rows
 from swarm.node_ways import NodeWays
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output
@@ -163,7 +163,7 @@ class Node(NodeWays):
         if frame.stamp.sender != peer:
             self.counts["wrong_sender"] += 1
             return
-        self._leader_stream.on_message(peer, now)
+        self._hear(peer)
         self.election.on_stamp(frame.stamp, now)
         if frame.kind in RELAYING:
             frame = self._take_relaying(peer, frame)
@@ -469,8 +469,7 @@ class Node(NodeWays):
 
     def _report(self, leader: NodeId, request: int) -> None:
         # What has not started goes back: where its inputs are to come from, another leader decided.
-        waiting, _ = self.exec.inventory()
-        self.exec.retract(waiting, self._now)
+        self._own.extend(give_back(self.exec, leader, self._now))
         self.records.offer(leader)
         self._own.extend(self.records.take_effects())
         self._own.append(Message(leader, INVENTORY, inventory_body(self.exec, request)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from swarm.core.effects import LeaderChanged, Notify
-from swarm.core.ids import ObjectName, short
+from swarm.core.effects import Effect, LeaderChanged, Message, Notify
+from swarm.core.ids import NodeId, ObjectName, short
 from swarm.exec.core import ExecCore
 from swarm.exec.reports import Reports
 from swarm.wire.batches import cut_rows
@@ -31,6 +31,17 @@ def copy_rows(core: ExecCore, names: list[ObjectName]) -> list[object]:
         if output is not None:
             rows.append([name[0], name[1], name[2], output.digest])
     return rows
+
+
+def give_back(core: ExecCore, leader: NodeId, now: float) -> list[Effect]:
+    """Give back what has not started; return the messages that tell a leader so.
+
+    The inventory that follows does not name it either, but a question that comes late, through a relay
+    perhaps, is answered by an inventory that counts no more.
+    """
+    waiting, _ = core.inventory()
+    rows: list[object] = [list(attempt) for attempt in core.retract(waiting, now)]
+    return [Message(leader, RETRACTED, [batch]) for batch in cut_rows(rows)]
 
 
 def inventory_body(core: ExecCore, request: int) -> list[object]:

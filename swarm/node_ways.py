@@ -11,7 +11,7 @@ from typing import Final
 
 from swarm.core.effects import Effect, Message, Packet, SendMessage, SendPacket
 from swarm.core.errors import DecodeError
-from swarm.core.ids import NODE_ID_SIZE, NodeId
+from swarm.core.ids import NO_NODE, NODE_ID_SIZE, NodeId
 from swarm.core.rng import Rng
 from swarm.node_config import NodeConfig
 from swarm.node_parts import NodeParts
@@ -45,6 +45,7 @@ class NodeWays(NodeParts):
         self._now = 0.0
         self._own: list[Effect] = []
         self._leader_stream: Final = LeaderStream(config.node_id)
+        self._untold: NodeId = NO_NODE
 
     def _message_to(self, peer: NodeId, kind: int, body: list[object]) -> SendMessage:
         """Return the effect that sends a message to another node, through a third one where it must be.
@@ -67,12 +68,32 @@ class NodeWays(NodeParts):
         for origin in self.relays.take_origins(peer):
             self._own.append(Message(origin, RELAY_LOST, [peer]))
         for node in lost:
-            self._lose_link(node)
+            self._lose_link(node, is_reached=node != peer)
 
-    def _lose_link(self, peer: NodeId) -> None:
-        """Take that what was said to a peer may be lost; the leader, whom a relay reaches, is told so."""
-        if peer == self.election.leader() and self.relays.way(peer, self._now) != peer:
-            self._own.append(Message(peer, REPORTS_LOST, []))
+    def _hear(self, peer: NodeId) -> None:
+        """Take that a message came from a peer, on whatever way."""
+        self._leader_stream.on_message(peer, self._now)
+        if peer == self._untold:
+            self._tell_of_loss(peer)
+
+    def _tell_of_loss(self, leader: NodeId) -> None:
+        self._untold = NO_NODE
+        self._own.append(Message(leader, REPORTS_LOST, []))
+
+    def _lose_link(self, peer: NodeId, is_reached: bool) -> None:
+        """Take that what was said to a peer may be lost; the leader is told so, as soon as there is a way.
+
+        Its own stream to this node may be sound, or there may be none: then it notices nothing.
+
+        Args:
+            peer: who.
+            is_reached: whether the way that failed is not the one that is taken now.
+        """
+        if peer == self.election.leader():
+            if is_reached or self.relays.way(peer, self._now) != peer:
+                self._tell_of_loss(peer)
+            else:
+                self._untold = peer
         self.scheduler.on_link_lost(peer, self._now)
         self.gateway.on_link_lost(peer, self._now)
 
@@ -87,7 +108,7 @@ class NodeWays(NodeParts):
             else:
                 target = body.take_id(NODE_ID_SIZE)
                 self.relays.on_relay_lost(target, peer, self._relays_for(target), self._now)
-                self._lose_link(target)
+                self._lose_link(target, is_reached=True)
         except DecodeError:
             self.counts["malformed"] += 1
         return None
@@ -102,6 +123,8 @@ class NodeWays(NodeParts):
             return None
         self.relays.on_relayed(origin, relay, self._now)
         self.election.on_stamp(frame.stamp, self._now)
+        if origin == self._untold:
+            self._tell_of_loss(origin)
         return frame
 
     def _pass_on(self, origin: NodeId, body: Body) -> Effect:
@@ -137,17 +160,19 @@ class NodeWays(NodeParts):
                 if places and target != self._me:
                     self._own.append(SendPacket(places[0], self.pack(RELAYED_PACKET, [payload])))
             else:
-                self._take_relayed_packet(body)
+                self._take_relayed_packet(frame.stamp.sender, body)
         except DecodeError:
             self.counts["malformed"] += 1
 
-    def _take_relayed_packet(self, body: Body) -> None:
+    def _take_relayed_packet(self, relay: NodeId, body: Body) -> None:
         frame = self.decode_untrusted(body.take_bytes())
         if frame is None:
             return
         origin = frame.stamp.sender
         places = self.gossip.addresses_of(origin)
         if VOTE_REQUEST <= frame.kind <= STAND and places and origin != self._me:
+            # It may be that the origin reaches us directly, and we not it: the answer goes both ways, too.
+            self.gossip.go_betweens().setdefault(origin, relay)
             self.election.on_stamp(frame.stamp, self._now)
             self.election.receive_packet(frame.stamp, frame.kind, frame.body, places[0], self._now)
         else:

@@ -48,6 +48,10 @@ class Network:
         limits_packets: whether what arrives has to :meth:`enter` its target.
     """
 
+    def is_behind_translator(self, host: int) -> bool:
+        """Return whether only a host itself can begin to speak with others."""
+        return self._topology.is_nat[host]
+
     def __init__(self, config: NetworkConfig, count: int, rng: Rng, topology: Topology | None = None) -> None:
         self.config: Final = config
         self._count: Final = count

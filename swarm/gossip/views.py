@@ -62,7 +62,10 @@ class GossipViews:
         return [] if entry is None else entry.addresses[:]
 
     def go_betweens(self) -> dict[NodeId, NodeId]:
-        """Return, of those who were heard through a helper only when last probed, that helper; no copy."""
+        """Return, of those who were heard through a helper only when last probed, that helper.
+
+        No copy: whoever learns of a helper in another way adds it. A direct answer to a probe removes it.
+        """
         return self._context.go_betweens
 
 

@@ -27,12 +27,13 @@ from swarm.wire.messages import (
     RELAYED,
     RELAYED_PACKET,
     REPORT_WANTED,
+    REPORTS_LOST,
     RETRACT,
     RETRACTED,
     VOTE_REQUEST,
 )
 from tests.unit.gossip_builder import alive
-from tests.unit.scheduler_builder import ME, ONE, TWO
+from tests.unit.scheduler_builder import JOB, ME, ONE, TWO
 from tests.unit.test_node import BALLOT, NodeEnv, order
 
 THREE = b"3" * 16
@@ -327,6 +328,30 @@ def test_datagrams_of_the_election_are_passed_on_and_taken_from_relays() -> None
         pack_frame(RELAYED_PACKET, Stamp(ONE, BALLOT, 7), [order_inside]), TWO_ADDRESS, env.now
     )
     assert env.node.counts["wrong_sender"] == 1
+
+
+def test_the_leader_is_told_of_lost_reports_when_it_is_heard_again() -> None:
+    env = NodeEnv()
+    lose(env, ONE)
+    assert env.take(REPORTS_LOST) == [], "there is no way"
+    env.receive(PUSH_PULL, [1, False, []])
+    assert env.take(REPORTS_LOST) == [[]]
+    env.receive(PUSH_PULL, [2, False, []])
+    assert env.take(REPORTS_LOST) == []
+
+
+def test_the_leader_is_told_when_a_relay_lost_reports() -> None:
+    env = env_of_two()
+    env.receive(RELAY_LOST, [ONE], TWO)
+    assert env.take(REPORTS_LOST) == [[]]
+
+
+def test_a_late_question_takes_nothing_back_in_silence() -> None:
+    env = NodeEnv()
+    env.receive(ASSIGN, [[order(0)]])
+    env.effects.clear()
+    env.receive(REPORT_WANTED, [1])
+    assert env.take(RETRACTED) == [[[[JOB, 0, 1]]]]
 
 
 def test_a_report_that_is_wanted_through_a_relay_is_given_through_it() -> None:
