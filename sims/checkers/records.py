@@ -142,10 +142,10 @@ class RecordChecker(Checker):
         if self.truth.net_troubled_at or not all([self.truth.is_well(other.index, 20.0) for other in hosts]):
             return
         # A host behind a translator keeps a copy where it has a stream to who wants that; often it has none.
-        is_nat = self.cluster.network.is_behind_translator
-        machines = {other.spec.machine or other.spec.name for other in hosts if not is_nat(other.index)}
+        is_nat = self.cluster.network.topology.is_nat
+        machines = {other.spec.machine or other.spec.name for other in hosts if not is_nat[other.index]}
         used = {hosts[index].spec.machine or hosts[index].spec.name for index, _ in keepers}
-        if len(keepers) < min(COPIES, sum([not is_nat(other.index) for other in hosts])):
+        if len(keepers) < min(COPIES, is_nat.count(False)):
             self.fail("S6", f"{self.name(host)} acknowledges with {len(keepers)} copies only")
         if len(used) < min(COPIES, len(machines)):
             self.fail("S6", f"{self.name(host)} puts copies on {len(used)} machines of {len(machines)}")

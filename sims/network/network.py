@@ -43,20 +43,17 @@ class Network:
         packets, packets_lost, bytes: datagrams sent, those of them lost, and their payload.
         sent_packets, sent_bytes: the same for each host.
         stream_bytes: bytes of messages sent by each host.
+        topology: where hosts are.
         flows: bulk transfers.
         changes: how often cuts and blocks were made or undone.
         limits_packets: whether what arrives has to :meth:`enter` its target.
     """
 
-    def is_behind_translator(self, host: int) -> bool:
-        """Return whether only a host itself can begin to speak with others."""
-        return self._topology.is_nat[host]
-
     def __init__(self, config: NetworkConfig, count: int, rng: Rng, topology: Topology | None = None) -> None:
         self.config: Final = config
         self._count: Final = count
         self._rng: Final = rng
-        self._topology: Final = preset(config.topology, count) if topology is None else topology
+        self.topology: Final = preset(config.topology, count) if topology is None else topology
         self._latency: Final[Latency] = config.latency()
         self._loss = config.loss
         self._burst = _burst_of(config)
@@ -70,7 +67,7 @@ class Network:
         self._last_arrival: dict[int, float] = {}
         self._up_free: list[float] = [0.0] * count
         self._down_free: list[float] = [0.0] * count
-        self._has_translators: Final = True in self._topology.is_nat
+        self._has_translators: Final = True in self.topology.is_nat
         self._has_topology: Final = topology is not None or config.topology not in ("", "lan")
         self._has_models: Final = (
             config.duplicate > 0 or config.reorder > 0 or config.corrupt > 0 or config.limits_packets
@@ -85,11 +82,11 @@ class Network:
         self.sent_packets: list[int] = [0] * count
         self.sent_bytes: list[int] = [0] * count
         self.stream_bytes: list[int] = [0] * count
-        self._up: Final = _rates(self._topology.up_bytes_s, config)
-        self._down: Final = _rates(self._topology.down_bytes_s, config)
+        self._up: Final = _rates(self.topology.up_bytes_s, config)
+        self._down: Final = _rates(self.topology.down_bytes_s, config)
         self.flows: Final = FlowNetwork(self._up, self._down, True)
         self._first_link: Final = 2 * count
-        for capacity in self._topology.links_bytes_s:
+        for capacity in self.topology.links_bytes_s:
             self.flows.add_link(capacity)
         self._choose_path()
 
@@ -180,7 +177,7 @@ class Network:
 
     def listeners(self, source: int) -> list[int]:
         """Return the hosts that are told what `source` says to everybody, before any loss."""
-        topology = self._topology
+        topology = self.topology
         domain = topology.domain[source]
         if domain == NO_DOMAIN:
             return []
@@ -199,14 +196,14 @@ class Network:
         """Return whether a datagram from `source` can get to `target`."""
         if not self._is_open(source, target):
             return False
-        if not self._has_translators or not self._topology.is_nat[target]:
+        if not self._has_translators or not self.topology.is_nat[target]:
             return True
         # Behind its translator a host hears only those to whom it spoke lately.
         return now - self._mapped.get(target * self._count + source, -1e9) <= self.config.nat_timeout_s
 
     def opens(self, source: int, target: int) -> bool:
         """Return whether `source` can open a stream to `target`."""
-        return self.carries(source, target) and not self._topology.is_nat[target]
+        return self.carries(source, target) and not self.topology.is_nat[target]
 
     def carries(self, source: int, target: int) -> bool:
         """Return whether an open stream between two hosts works."""
@@ -221,7 +218,7 @@ class Network:
             return False
         if self._blocked and source * self._count + target in self._blocked:
             return False
-        return not self._has_topology or self._topology.way(source, target) is not None
+        return not self._has_topology or self.topology.way(source, target) is not None
 
     # Datagrams
 
@@ -252,7 +249,7 @@ class Network:
     def _send_through(self, source: int, target: int, size: int, now: float, left_s: float) -> float:
         config = self.config
         rng = self._rng
-        if self._has_translators and self._topology.is_nat[source]:
+        if self._has_translators and self.topology.is_nat[source]:
             self._mapped[source * self._count + target] = now
         begin = left_s if left_s >= 0 else self.leave(source, size, now)
         if begin < 0 or not self.reaches(source, target, now) or self._drops(source, target, now):
@@ -307,7 +304,7 @@ class Network:
         return extra > 0 and rng.unit() < extra
 
     def _extra_loss(self, source: int, target: int) -> float:
-        topology = self._topology
+        topology = self.topology
         way = topology.way(source, target)
         lost_on_way = 0.0 if way is None else way.loss
         return 1.0 - (1.0 - lost_on_way) * (1.0 - topology.loss[source]) * (1.0 - topology.loss[target])
@@ -317,7 +314,7 @@ class Network:
         rng = self._rng
         delay_s = self._latency.draw(rng)
         if self._has_topology:
-            topology = self._topology
+            topology = self.topology
             way = topology.way(source, target)
             if way is not None:
                 delay_s += way.latency_s
@@ -372,7 +369,7 @@ class Network:
     def start_flow(self, transfer: int, source: int, target: int, size: float, now: float) -> None:
         """Begin to copy `size` bytes; ends are told by `flows`."""
         if self._has_topology:
-            way = self._topology.way(source, target)
+            way = self.topology.way(source, target)
             if way is not None and way.links:
                 self.flows.route(source, target, [self._first_link + link for link in way.links])
         self.flows.start(transfer, source, target, size, now)
