@@ -32,8 +32,8 @@ HURRY_S: Final = 60.0
 """A way that is never quiet is left so long after the direct one may be tried again."""
 TRIES_MAX: Final = 4
 """Relays tried for one peer, before the direct way is tried again."""
-REMEMBERED_S: Final = 60.0
-"""How long a relay that is lost may have lost what it was given."""
+REMEMBERED_S: Final = 20.0
+"""How long a relay that is lost may have lost what it was given: streams that say nothing break by then."""
 USED_MAX: Final = 4096
 """Pairs of relay and target of which that is remembered; when full, all are forgotten."""
 FORWARDS_MAX: Final = 4096
@@ -106,12 +106,12 @@ class Relays:
         else:
             del self.detours[peer]
 
-    def on_lost(self, peer: NodeId, was_refused: bool, others: list[NodeId], now: float) -> list[NodeId]:
+    def on_lost(self, peer: NodeId, is_gone: bool, others: list[NodeId], now: float) -> list[NodeId]:
         """Take that the stream to a peer broke or could not be opened.
 
         Args:
             peer: who.
-            was_refused: its process is gone: nobody else reaches it either.
+            is_gone: whether its process is gone, or it is believed dead: nobody else reaches it either.
             others: members that may be relays, the best first.
             now: seconds.
 
@@ -121,7 +121,7 @@ class Relays:
         """
         detour = self.detours.get(peer)
         lost = [peer] if detour is None or detour.in_doubt or not detour.via else []
-        if was_refused:
+        if is_gone:
             self.detours.pop(peer, None)
         else:
             self._bar(peer, others, now)

@@ -64,7 +64,9 @@ class NodeWays(NodeParts):
         """Take that the stream to a peer broke or could not be opened."""
         self._leader_stream.on_lost(peer, self._now)
         self.gossip.on_peer_lost(peer, was_refused, self._now)
-        lost = self.relays.on_lost(peer, was_refused, self._relays_for(peer), self._now)
+        entry = self.gossip.entry(peer)
+        is_gone = was_refused or entry is None or not entry.is_listed()
+        lost = self.relays.on_lost(peer, is_gone, self._relays_for(peer), self._now)
         for origin in self.relays.take_origins(peer):
             self._own.append(Message(origin, RELAY_LOST, [peer]))
         for node in lost:

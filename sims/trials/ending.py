@@ -27,6 +27,8 @@ REACH_LIMIT_S: Final = 400.0
 """Long enough for what else is to be done, on a slow host that is alone."""
 CANCEL_LIMIT_S: Final = 1.0
 IDLE_BYTES_PER_NODE_S: Final = 8000.0
+STREAM_BREAKS_S: Final = 22.0
+"""A stream to who lost its power is known to be broken by then, and what may be lost was asked for."""
 HELD_UP_S: Final = 1.0
 HELD_UP_LIMIT_S: Final = 60.0
 """A message that needs longer waits on a stream for what was lost there, and longer than that none does."""
@@ -275,7 +277,7 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
     """
     cluster = trial.cluster
     cluster.network.measure_silences()
-    trial.step(_latest_trouble(trial) + 12.0)
+    trial.step(_latest_trouble(trial) + STREAM_BREAKS_S)
     limit_s = cluster.engine.now + HELD_UP_LIMIT_S
     while cluster.network.all_arrived_s() > cluster.engine.now + HELD_UP_S and cluster.engine.now < limit_s:
         trial.step(cluster.engine.now + STEP_S)

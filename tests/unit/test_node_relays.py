@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from swarm.core.effects import SendMessage, SendPacket
 from swarm.core.ids import NodeId
+from swarm.gossip.rumours import LEFT, make_verdict
 from swarm.node_relays import (
     FORWARDS_MAX,
     PAUSE_FIRST_S,
@@ -42,7 +43,7 @@ TWO_ADDRESS = ("10.0.0.3", 7117)
 
 
 def lost(relays: Relays, peer: NodeId = ONE, now: float = 0.0) -> list[NodeId]:
-    return relays.on_lost(peer, was_refused=False, others=OTHERS, now=now)
+    return relays.on_lost(peer, is_gone=False, others=OTHERS, now=now)
 
 
 # Which way
@@ -61,7 +62,7 @@ def test_after_a_loss_they_go_through_the_first_that_is_another() -> None:
 
 def test_a_process_that_is_gone_is_not_looked_for() -> None:
     relays = Relays(ME)
-    relays.on_lost(ONE, was_refused=True, others=OTHERS, now=0.0)
+    relays.on_lost(ONE, is_gone=True, others=OTHERS, now=0.0)
     assert relays.way(ONE, 0.1) == ONE
 
 
@@ -113,12 +114,12 @@ def test_a_lost_relay_may_have_lost_what_it_was_given_lately() -> None:
 def test_after_some_relays_the_direct_way_is_tried() -> None:
     relays = Relays(ME)
     others = [bytes([number]) * 16 for number in range(1, 10)]
-    relays.on_lost(ONE, was_refused=False, others=others, now=0.0)
+    relays.on_lost(ONE, is_gone=False, others=others, now=0.0)
     for number in range(TRIES_MAX):
         assert relays.way(ONE, 0.1) == others[number]
         relays.on_relay_lost(ONE, others[number], others, 0.1)
     assert relays.way(ONE, 0.2) == ONE
-    relays.on_lost(ONE, was_refused=False, others=others, now=5.0)
+    relays.on_lost(ONE, is_gone=False, others=others, now=5.0)
     assert relays.way(ONE, 5.1) == others[TRIES_MAX], (
         "those that could not are not the first to be asked again"
     )
@@ -215,7 +216,7 @@ def test_whatever_happens_nobody_is_a_relay_to_itself(steps: list[tuple[int, int
         others = relay_order(nodes, [other], peer)
         if peer != nodes[0]:
             if what == 0:
-                relays.on_lost(peer, was_refused=False, others=others, now=now)
+                relays.on_lost(peer, is_gone=False, others=others, now=now)
             elif what == 1:
                 relays.on_relay_lost(peer, other, others, now)
             elif what == 2 and other not in (peer, nodes[0]):
@@ -297,6 +298,14 @@ def test_a_node_passes_on_and_says_when_it_cannot() -> None:
     assert env.take(RELAY_LOST, ONE) == [[TWO]]
     env.receive(RELAY, [THREE, b"frame"], ONE)
     assert env.take(RELAY_LOST, ONE) == [[THREE]], "nobody knows where that one is"
+
+
+def test_nobody_looks_for_a_way_to_who_has_gone() -> None:
+    env = env_of_two()
+    env.receive(PUSH_PULL, [8, True, [make_verdict(LEFT, TWO, 1, TWO).packed]])
+    assert TWO not in env.node.gossip.alive_ids()
+    lose(env, TWO)
+    assert env.node.relays.detours == {}
 
 
 def test_gossip_is_never_relayed() -> None:
