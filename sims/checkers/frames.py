@@ -30,7 +30,6 @@ RELEASE_OBJECTS: Final = 63
 RETRACTED: Final = 65
 COMPLETIONS: Final = 66
 REFUSED: Final = 67
-JOB_ENDED: Final = 58
 JOB_UPDATE: Final = 72
 ORDERS: Final = (ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, 64, 77, 78)
 """Kinds that only a leader sends; docs/WIRE.md calls them orders."""
@@ -90,3 +89,9 @@ def read_ballot(row: bytes | None) -> Ballot:
         return (0, b"")
     fields: Any = msgpack.unpackb(row, raw=False)
     return (fields[0], fields[1])
+
+
+def read_intents(row: bytes) -> list[Any]:
+    """Return [parts in total, is cancelled, how it ended or 0] from a job's row of intents in a journal."""
+    fields: Any = msgpack.unpackb(row, raw=False)
+    return list(fields)

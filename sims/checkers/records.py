@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sims.checkers.base import Checker, Truth
 from sims.checkers.frames import (
     CLIENT_ACCEPTED,
     CLIENT_UPDATE,
-    JOB_ENDED,
     JOB_UPDATE,
     RECORD_STORED,
     Ballot,
     kind_of,
     read,
+    read_intents,
 )
 from sims.host import Host
 from sims.observer import MESSAGE
@@ -26,8 +26,6 @@ INLINE_BYTES: Final = 65536
 UNDER_WAY_S: Final = 20.0
 """What was the matter so long before a job's first word may still show."""
 FINAL: Final = ("done", "failed", "cancelled")
-LOSSY: Final = 0.1
-"""Share of packets lost from which streams stall for longer than a new leader waits for reports."""
 
 
 class Acknowledged:
@@ -198,13 +196,17 @@ class StatusChecker(Checker):
         self.random_jobs: dict[bytes, bool] = {}
         self._results: dict[tuple[bytes, int], list[bytes]] = {}
         self._told: dict[tuple[Ballot, bytes, int], list[bytes]] = {}
-        self._told_ends: dict[tuple[int, int, bytes], bool] = {}
+        self._held_up: dict[tuple[int, int, bytes], bool] = {}
+        self._premature: dict[bytes, bool] = {}
+        self._last_is_premature: dict[tuple[int, bytes], bool] = {}
 
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         if isinstance(effect, SendMessage) and kind_of(effect.payload) == JOB_UPDATE:
             frame = read(effect.payload)
             for row in frame.body[4]:
                 self._take_winner(host, frame.ballot, frame.body[0], row)
+            if self._runs_again(frame.body) and self._is_held_up(host, frame.body[0]):
+                self._premature[effect.payload] = True
         if not isinstance(effect, SendToClient) or kind_of(effect.payload) != CLIENT_UPDATE:
             return
         body = read(effect.payload).body
@@ -227,22 +229,50 @@ class StatusChecker(Checker):
         is_excused = state == "cancelled" and not is_calm
         if before == "done" and state in FINAL and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was done, now {self.name(host)} shows it as {state}")
-        is_excused = state not in FINAL and (self._count_away(job) >= COPIES or self._is_held_up(host, job))
+        is_excused = state not in FINAL and (self._count_away(job) >= COPIES or self._is_premature(host, job))
         if is_calm and not is_excused:
             self.fail("S9", f"job {job.hex()[:6]} was {before}, now {self.name(host)} shows it as {state}")
 
-    def _is_held_up(self, host: Host, job: bytes) -> bool:
-        """Return whether the news of an end cannot have reached a new leader: streams stall on lossy ways.
-
-        It waits for it only so long; who told it was asked, and answers later.
-        """
-        is_lossy = self.cluster.network.loss() >= LOSSY
-        return is_lossy and (host.index, host.epoch, job) not in self._told_ends
-
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
-        if kind == MESSAGE and kind_of(payload) == JOB_ENDED:
-            for row in read(payload).body[0]:
-                self._told_ends[(host.index, host.epoch, row[0])] = True
+        if kind == MESSAGE and kind_of(payload) == JOB_UPDATE:
+            self._last_is_premature[(host.index, read(payload).body[0])] = payload in self._premature
+
+    def _is_premature(self, host: Host, job: bytes) -> bool:
+        """Return whether what a host shows of a job is the word of a leader that could not know its end."""
+        if host.node is not None and host.node.election.leader() == host.node_id:
+            return self._is_held_up(host, job)
+        return self._last_is_premature.get((host.index, job), False)
+
+    def _runs_again(self, body: list[Any]) -> bool:
+        """Return whether a leader tells that a job runs which a client was shown as ended."""
+        return body[1] not in FINAL and body[0] in self._shown
+
+    def _is_held_up(self, leader: Host, job: bytes) -> bool:
+        """Return whether a stream held up what a host that knows a job's end had to tell its leader.
+
+        A new leader waits for that only so long, and lets run again what it lacks: its first word decides.
+        """
+        key = (leader.index, leader.epoch, job)
+        if key not in self._held_up:
+            others = [other for other in self.cluster.hosts if other is not leader and other.node is not None]
+            waiting = [other for other in others if self._knows_end(other, job)]
+            self._held_up[key] = any([self._is_waiting(other, leader) for other in waiting])
+        return self._held_up[key]
+
+    def _knows_end(self, host: Host, job: bytes) -> bool:
+        row = host.disk.row("intents", job)
+        return host.disk.row("tombs", job) is not None or (row is not None and read_intents(row)[2] > 0)
+
+    def _is_waiting(self, knowing: Host, leader: Host) -> bool:
+        """Return whether something is under way between a host and a leader, or a stream is being opened."""
+        now = self.cluster.engine.now
+        for one, other in ((knowing, leader), (leader, knowing)):
+            stream = one.links.get(other.index)
+            if stream is not None and not stream.is_open:
+                return True
+            if self.cluster.network.arrived_s(one.index, other.index) > now:
+                return True
+        return False
 
     def _count_away(self, job: bytes) -> int:
         """Return how many hosts something was done to since about a job's first word.

@@ -354,9 +354,14 @@ class Network:
         self._last_arrival[way] = when
         return when
 
-    def all_arrived_s(self) -> float:
-        """Return when everything that was sent on streams so far has arrived, 0 before anything was."""
-        return max(self._last_arrival.values(), default=0.0)
+    def arrived_s(self, source: int = -1, target: int = -1) -> float:
+        """Return when everything sent on the stream from `source` to `target` has arrived, 0 for nothing.
+
+        Of all streams when they are left out.
+        """
+        if source < 0:
+            return max(self._last_arrival.values(), default=0.0)
+        return self._last_arrival.get(source * self._count + target, 0.0)
 
     def end_s(self, source: int, target: int, now: float) -> float:
         """Return when the end of the stream from `source` to `target` is heard: behind what was sent."""

@@ -279,7 +279,7 @@ def _judge_quiet(trial: Trial, core: list[Host]) -> None:
     cluster.network.measure_silences()
     trial.step(_latest_trouble(trial) + STREAM_BREAKS_S)
     limit_s = cluster.engine.now + HELD_UP_LIMIT_S
-    while cluster.network.all_arrived_s() > cluster.engine.now + HELD_UP_S and cluster.engine.now < limit_s:
+    while cluster.network.arrived_s() > cluster.engine.now + HELD_UP_S and cluster.engine.now < limit_s:
         trial.step(cluster.engine.now + STEP_S)
     ballots = {host.node.election.ballot() for host in core if host.node is not None}
     network = cluster.network

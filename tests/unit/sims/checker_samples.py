@@ -53,3 +53,9 @@ def assign(peer: bytes, attempt: int, task: int = 0) -> Effect:
 
 def acknowledgement(names: list[str]) -> Effect:
     return SendToClient(1, frame(81, (1, b""), [1, JOB, 0, names]))
+
+
+def update(state: str, digest: bytes = b"d" * 16) -> Effect:
+    """What a client is shown of a job with one result."""
+    completion = [0, 1, b"n" * 16, b"", 0.1, [[digest, 1, 0, None]], None]
+    return SendToClient(1, frame(84, (1, b""), [JOB, state, 1, [1, 1, 0, 0], [completion], "", True, 1]))

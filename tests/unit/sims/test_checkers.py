@@ -12,7 +12,7 @@ from sims.checkers.records import RecordChecker, StatusChecker
 from sims.checkers.traffic import TrafficChecker
 from sims.cluster import Cluster
 from sims.observer import MESSAGE, PACKET
-from swarm.core.effects import Effect, Erase, Notify, Persist, SendMessage, SendPacket, SendToClient
+from swarm.core.effects import Effect, Erase, Notify, Persist, SendMessage, SendPacket
 from swarm.core.ids import short
 from tests.unit.sims.checker_samples import (
     ADDRESS,
@@ -26,6 +26,7 @@ from tests.unit.sims.checker_samples import (
     packet,
     runs,
     stand,
+    update,
 )
 
 
@@ -356,11 +357,6 @@ def test_s9_a_tombstone_is_not_forgotten() -> None:
     cluster, truth = mesh()
     with pytest.raises(Violation, match="S9"):
         RecordChecker(truth).on_effects(cluster.hosts[0], [Erase("tombs", JOB)], 5.0)
-
-
-def update(state: str, digest: bytes = b"d" * 16) -> Effect:
-    completion = [0, 1, b"n" * 16, b"", 0.1, [[digest, 1, 0, None]], None]
-    return SendToClient(1, frame(84, (1, b""), [JOB, state, 1, [1, 1, 0, 0], [completion], "", True, 1]))
 
 
 def test_s9_what_was_done_stays_done_with_its_results() -> None:
