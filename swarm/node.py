@@ -165,13 +165,12 @@ class Node(NodeWays):
             return
         self._hear(peer)
         self.election.on_stamp(frame.stamp, now)
+        self.relays.on_heard(peer, now)
         if frame.kind in RELAYING:
             frame = self._take_relaying(peer, frame)
             if frame is None:
                 return
             peer = frame.stamp.sender
-        else:
-            self.relays.on_heard(peer, now)
         if frame.kind in ORDERS and frame.stamp.ballot < self.election.stamp()[0]:
             self.counts["refused"] += 1
             fence = self.election.stamp()[0]

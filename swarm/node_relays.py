@@ -35,9 +35,10 @@ TRIES_MAX: Final = 4
 REMEMBERED_S: Final = 20.0
 """How long a relay that is lost may have lost what it was given: streams that say nothing break by then."""
 USED_MAX: Final = 4096
-"""Pairs of relay and target of which that is remembered; when full, all are forgotten."""
+"""Pairs of relay and target of which that is remembered; when full of recent ones, all are forgotten."""
 FORWARDS_MAX: Final = 4096
-"""Pairs of sender and target for which this node is a relay; when full, the oldest is forgotten."""
+"""Pairs of sender and target for which this node is a relay; when full, the one unused for
+longest is forgotten."""
 
 
 @final
@@ -80,7 +81,10 @@ class Relays:
     def way(self, peer: NodeId, now: float) -> NodeId:
         """Return to whom a message for `peer` is to be given: a relay, or the peer itself."""
         detour = self.detours.get(peer)
-        if detour is None or not detour.via:
+        if detour is None:
+            return peer
+        if not detour.via:
+            detour.in_doubt = True
             return peer
         if now >= detour.direct_at and (
             now >= detour.used_at + SETTLED_S or now >= detour.direct_at + HURRY_S
@@ -90,7 +94,7 @@ class Relays:
             return peer
         detour.used_at = now
         if len(self._used) >= USED_MAX:
-            self._used.clear()
+            self._forget_used(now)
         self._used[(detour.via, peer)] = now
         self.counts["relayed"] += 1
         return detour.via
@@ -130,9 +134,11 @@ class Relays:
                 is_recent = now < self._used.pop((relay, target)) + REMEMBERED_S
                 if is_recent and target not in lost:
                     lost.append(target)
+        # Where its stream broke it is a relay again when it is heard again: it did not say that it cannot.
+        rest = [other for other in others if other != peer]
         for target, passing in self.detours.items():
             if passing.via == peer:
-                self._leave(target, peer, others, now)
+                self._choose(target, passing, rest, now)
         return lost
 
     def on_relay_lost(self, target: NodeId, relay: NodeId, others: list[NodeId], now: float) -> None:
@@ -154,10 +160,9 @@ class Relays:
             self.counts["relays_lost"] += 1
             return False
         key = (target, origin)
-        if key not in self._forwards:
-            if len(self._forwards) >= FORWARDS_MAX:
-                del self._forwards[next(iter(self._forwards))]
-            self._forwards[key] = True
+        if self._forwards.pop(key, False) is False and len(self._forwards) >= FORWARDS_MAX:
+            del self._forwards[next(iter(self._forwards))]
+        self._forwards[key] = True
         self.counts["passed_on"] += 1
         return True
 
@@ -188,6 +193,14 @@ class Relays:
         for target, origin in self._forwards:
             assert target not in (self._me, origin), "W2: a relay to itself"
         assert len(self._forwards) <= FORWARDS_MAX, "W3: forwards are bounded"
+        assert len(self._used) <= USED_MAX, "W3: what relays were given is bounded"
+
+    def _forget_used(self, now: float) -> None:
+        for pair in list(self._used):
+            if self._used[pair] + REMEMBERED_S <= now:
+                del self._used[pair]
+        if len(self._used) >= USED_MAX:
+            self._used.clear()
 
     def _bar(self, peer: NodeId, others: list[NodeId], now: float) -> None:
         detour = self.detours.get(peer)

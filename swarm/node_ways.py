@@ -64,13 +64,16 @@ class NodeWays(NodeParts):
         """Take that the stream to a peer broke or could not be opened."""
         self._leader_stream.on_lost(peer, self._now)
         self.gossip.on_peer_lost(peer, was_refused, self._now)
-        entry = self.gossip.entry(peer)
-        is_gone = was_refused or entry is None or not entry.is_listed()
+        is_gone = was_refused or not self._is_listed(peer)
         lost = self.relays.on_lost(peer, is_gone, self._relays_for(peer), self._now)
         for origin in self.relays.take_origins(peer):
             self._own.append(Message(origin, RELAY_LOST, [peer]))
         for node in lost:
             self._lose_link(node, is_reached=node != peer)
+
+    def _is_listed(self, peer: NodeId) -> bool:
+        entry = self.gossip.entry(peer)
+        return entry is not None and entry.is_listed()
 
     def _hear(self, peer: NodeId) -> None:
         """Take that a message came from a peer, on whatever way."""
@@ -123,7 +126,9 @@ class NodeWays(NodeParts):
         if frame.kind < RECORD_STORE or origin in (relay, self._me):
             self.counts["wrong_sender"] += 1
             return None
-        self.relays.on_relayed(origin, relay, self._now)
+        # What is kept of a detour is forgotten when gossip declares its end dead: nobody else gets one.
+        if self._is_listed(origin):
+            self.relays.on_relayed(origin, relay, self._now)
         self.election.on_stamp(frame.stamp, self._now)
         if origin == self._untold:
             self._tell_of_loss(origin)

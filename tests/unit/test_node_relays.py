@@ -12,8 +12,10 @@ from swarm.node_relays import (
     FORWARDS_MAX,
     PAUSE_FIRST_S,
     PAUSE_MAX_S,
+    REMEMBERED_S,
     SETTLED_S,
     TRIES_MAX,
+    USED_MAX,
     Relays,
     relay_order,
 )
@@ -99,6 +101,40 @@ def test_a_stream_that_carried_no_message_loses_none() -> None:
     relays.on_relayed(THREE, TWO, 36.0)
     assert lost(relays, THREE, 37.0) == [THREE], "a dial may have been under way"
     assert lost(relays, THREE, 38.0) == []
+
+
+def test_what_goes_directly_while_there_is_no_relay_is_lost_with_the_dial() -> None:
+    relays = Relays(ME)
+    relays.on_lost(ONE, is_gone=False, others=[], now=0.0)
+    assert relays.way(ONE, 1.0) == ONE, "a dial is under way"
+    relays.on_relayed(ONE, TWO, 2.0)
+    assert relays.way(ONE, 3.0) == TWO
+    assert lost(relays, ONE, 6.0) == [ONE]
+
+
+def test_a_relay_whose_stream_broke_is_asked_again_once_it_is_heard() -> None:
+    relays = Relays(ME)
+    relays.on_lost(ONE, is_gone=False, others=[TWO], now=0.0)
+    assert relays.way(ONE, 0.1) == TWO
+    relays.on_lost(TWO, is_gone=True, others=[TWO, THREE], now=1.0)
+    assert relays.way(ONE, 1.1) == THREE, "not the one that is gone"
+    relays.on_heard(TWO, 2.0)
+    relays.on_relay_lost(ONE, THREE, [TWO, THREE], 3.0)
+    assert relays.way(ONE, 3.1) == TWO
+
+
+def test_recent_losses_are_told_however_many_pairs_were_used_before() -> None:
+    relays = Relays(ME)
+    for number in range(USED_MAX - 1):
+        peer = number.to_bytes(16, "big")
+        relays.on_relayed(peer, THREE, 0.0)
+        assert relays.way(peer, 0.0) == THREE
+    lost(relays, ONE, REMEMBERED_S)
+    assert relays.way(ONE, REMEMBERED_S) == TWO
+    relays.on_relayed(b"4" * 16, THREE, REMEMBERED_S)
+    assert relays.way(b"4" * 16, REMEMBERED_S) == THREE
+    relays.check_invariants()
+    assert lost(relays, TWO, REMEMBERED_S + 1.0) == [TWO, ONE]
 
 
 def test_a_lost_relay_may_have_lost_what_it_was_given_lately() -> None:
@@ -204,6 +240,16 @@ def test_what_is_kept_of_others_is_bounded() -> None:
     assert len(relays.take_origins(TWO)) == FORWARDS_MAX
 
 
+def test_for_whom_much_is_passed_on_is_not_forgotten_for_those_that_came_later() -> None:
+    relays = Relays(ME)
+    assert relays.pass_on(ONE, TWO, 0.0)
+    for number in range(FORWARDS_MAX - 1):
+        assert relays.pass_on(number.to_bytes(16, "big"), THREE, 0.0)
+    assert relays.pass_on(ONE, TWO, 1.0)
+    assert relays.pass_on(b"4" * 16, THREE, 2.0)
+    assert relays.take_origins(TWO) == [ONE]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 4), st.floats(0.0, 60.0))))
 def test_whatever_happens_nobody_is_a_relay_to_itself(steps: list[tuple[int, int, int, float]]) -> None:
@@ -306,6 +352,25 @@ def test_nobody_looks_for_a_way_to_who_has_gone() -> None:
     assert TWO not in env.node.gossip.alive_ids()
     lose(env, TWO)
     assert env.node.relays.detours == {}
+
+
+def test_who_passes_something_on_is_heard_by_that() -> None:
+    """The host in the middle of a star says hardly anything else to those around it."""
+    inner = pack_frame(RETRACT, Stamp(ONE, BALLOT, 7), [[]])
+    bodies: dict[int, list[object]] = {RELAYED: [inner], RELAY: [ONE, inner], RELAY_LOST: [THREE]}
+    for kind, body in bodies.items():
+        env = env_of_two()
+        lose(env, TWO)
+        assert not env.node.relays.pass_on(ONE, TWO, env.now)
+        env.receive(kind, body, TWO)
+        assert env.node.relays.pass_on(ONE, TWO, env.now), "it can be answered where it was heard"
+
+
+def test_of_who_is_no_member_nothing_is_kept() -> None:
+    env = env_of_two()
+    lose(env, THREE)
+    env.receive(RELAYED, [pack_frame(RETRACT, Stamp(THREE, BALLOT, 7), [[]])], TWO)
+    assert THREE not in env.node.relays.detours
 
 
 def test_gossip_is_never_relayed() -> None:
