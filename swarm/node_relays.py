@@ -26,7 +26,7 @@ from swarm.core.ids import NodeId
 
 PAUSE_FIRST_S: Final = 10.0
 PAUSE_MAX_S: Final = 160.0
-SETTLED_S: Final = 3.0
+SETTLED_S: Final = 6.0
 """Without a message for so long, all that went through a relay has arrived."""
 HURRY_S: Final = 60.0
 """A way that is never quiet is left so long after the direct one may be tried again."""
