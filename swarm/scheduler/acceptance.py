@@ -137,9 +137,9 @@ class Acceptances:
             assert self._requests.get(acceptance.request) is acceptance, "R1: an acceptance lost its request"
 
     def _ask(self, acceptance: Acceptance, now: float) -> None:
-        taken = acceptance.failed + acceptance.waiting + acceptance.confirmed
-        missing = self._config.replicas - 1 - len(acceptance.waiting) - len(acceptance.confirmed)
-        if missing <= 0:
+        having = acceptance.waiting + acceptance.confirmed
+        copies = self._config.replicas
+        if len(having) >= copies - 1:
             return
         fields: list[object] = [
             acceptance.request,
@@ -148,7 +148,7 @@ class Acceptances:
             acceptance.parts_total,
             acceptance.blob,
         ]
-        for node in choose_keepers(acceptance.job, self._me, self._others, missing + 1, taken):
+        for node in choose_keepers(acceptance.job, self._me, self._others, copies, acceptance.failed, having):
             acceptance.waiting.append(node)
             self._effects.append(Message(node, RECORD_STORE, fields))
         self._timers.set(

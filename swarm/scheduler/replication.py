@@ -38,7 +38,7 @@ class Keeper(Record):
 
 
 def choose_keepers(
-    job: JobId, me: Keeper, others: list[Keeper], count: int, without: list[NodeId]
+    job: JobId, me: Keeper, others: list[Keeper], count: int, without: list[NodeId], having: list[NodeId]
 ) -> list[NodeId]:
     """Return the nodes that keep the record of `job` besides `me`.
 
@@ -49,15 +49,17 @@ def choose_keepers(
         job: whose record.
         me: the node that took the submission; it always keeps a copy.
         others: the members believed alive, without `me`.
-        count: copies wanted in all, `me` included, >= 1.
+        count: copies wanted in all, those there are included, >= 1.
         without: nodes that must not be chosen (they failed to confirm).
+        having: nodes besides `me` that have a copy or were asked to keep one: their hosts come last, too.
 
     Returns:
-        At most `count - 1` node ids, best first.
+        At most `count - 1` node ids less those in `having`, best first.
     """
     fittest: list[tuple[int, bytes]] = [(-keeper.fitness, keeper.node) for keeper in others]
     fittest.sort()
-    allowed = [node for _, node in fittest if node not in without][:CANDIDATES_MAX]
+    allowed = [node for _, node in fittest if node not in without and node not in having][:CANDIDATES_MAX]
+    wanted = count - 1 - len(having)
     weights: list[tuple[bytes, Keeper]] = []
     for keeper in others:
         if keeper.node in allowed:
@@ -66,12 +68,13 @@ def choose_keepers(
     ranked.sort(key=_rank)
     chosen: list[NodeId] = []
     hosts: list[bytes] = [me.host]
+    hosts.extend([keeper.host for keeper in others if keeper.node in having])
     for _, _, keeper in ranked:
-        if len(chosen) < count - 1 and keeper.host not in hosts:
+        if len(chosen) < wanted and keeper.host not in hosts:
             chosen.append(keeper.node)
             hosts.append(keeper.host)
     for _, _, keeper in ranked:
-        if len(chosen) < count - 1 and keeper.node not in chosen:
+        if len(chosen) < wanted and keeper.node not in chosen:
             chosen.append(keeper.node)
     return chosen
 
