@@ -41,7 +41,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 	$(2)/python -P -m pytest $(PYTEST_ARGUMENTS) $(3) $(ARGS)
 endef
 
-.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets netns e2e pure parity sim \
+.PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets netns netns-1 netns-2 e2e pure parity sim \
 	calibrate bench membership soak endure planted fuzz versions mixed clean
 
 help:  ## list the targets
@@ -98,7 +98,7 @@ demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, t
 	@env -u PYTHONPATH $(BIN)/python -P tools/demo.py
 
 test: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.dev $(PURE)/.swarm  ## the whole suite, on the compiled and on the pure build
-	@$(BIN)/python tools/side_by_side.py netns "$(MAKE) netns" e2e "$(MAKE) e2e" \
+	@$(BIN)/python tools/side_by_side.py netns-1 "$(MAKE) netns-1" netns-2 "$(MAKE) netns-2" e2e "$(MAKE) e2e" \
 		cores "nice $(MAKE) cores pure parity sockets"
 
 check: lint types contracts tidy test sim  ## what a change must pass: every check there is
@@ -137,6 +137,9 @@ sockets: $(VENV)/.dev $(VENV)/.swarm  ## real sockets, files and child processes
 
 netns: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on real networks of namespaces (as root), on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "netns and not (bench or soak)")
+
+netns-1 netns-2: $(VENV)/.dev $(VENV)/.swarm
+	$(call run_tests,1,$(BIN),tests --part $(@:netns-%=%)/2 -m "netns and not (bench or soak)")
 
 e2e: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on the loopback, crashes and restarts, on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "e2e and not (netns or bench or soak)")

@@ -20,6 +20,7 @@ W3 What is kept is bounded by the members and by FORWARDS_MAX.
 
 from __future__ import annotations
 
+import math
 from typing import Final, final
 
 from swarm.core.ids import NodeId
@@ -49,7 +50,7 @@ class Detour:
         via: who passes messages on, b"" for nobody: then they go directly.
         direct_at: when the direct way may be tried again, seconds.
         pause_s: how long it was barred last.
-        used_at: when a message last went through `via`.
+        used_at: when a message last went through `via`, minus infinity for never.
         in_doubt: whether something may be under way directly, to be lost when the stream is.
         failed: relays that could not pass on; forgotten when no other is left.
         tries: relays tried since the direct way failed last.
@@ -59,7 +60,7 @@ class Detour:
         self.via: NodeId = b""
         self.direct_at = now
         self.pause_s = 0.0
-        self.used_at = now
+        self.used_at = -math.inf
         self.in_doubt = True
         self.failed: list[NodeId] = []
         self.tries = 0
@@ -183,7 +184,6 @@ class Relays:
             detour.direct_at = now + PAUSE_FIRST_S
         if not detour.via and now < detour.direct_at:
             detour.via = relay
-            detour.used_at = now
 
     def check_invariants(self) -> None:
         """Audit; raises AssertionError with the number of the broken invariant."""
@@ -220,7 +220,7 @@ class Relays:
 
     def _choose(self, peer: NodeId, detour: Detour, others: list[NodeId], now: float) -> None:
         detour.via = b""
-        detour.used_at = now
+        detour.used_at = -math.inf
         if detour.tries >= TRIES_MAX:
             return
         for other in others:

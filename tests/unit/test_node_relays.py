@@ -200,6 +200,13 @@ def test_a_peer_that_is_heard_is_answered_directly() -> None:
     assert relays.detours == {}
 
 
+def test_a_relay_that_was_given_nothing_is_left_at_once() -> None:
+    relays = Relays(ME)
+    lost(relays)
+    relays.on_heard(ONE, 0.1)
+    assert relays.way(ONE, 0.2) == ONE
+
+
 def test_what_came_through_a_relay_is_answered_through_it() -> None:
     relays = Relays(ME)
     relays.on_relayed(ONE, THREE, 0.0)
