@@ -138,8 +138,11 @@ sockets: $(VENV)/.dev $(VENV)/.swarm  ## real sockets, files and child processes
 netns: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on real networks of namespaces (as root), on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "netns and not (bench or soak)")
 
-netns-1 netns-2: $(VENV)/.dev $(VENV)/.swarm
-	$(call run_tests,1,$(BIN),tests --part $(@:netns-%=%)/2 -m "netns and not (bench or soak)")
+netns-1: $(VENV)/.dev $(VENV)/.swarm  ## one half of the files of `netns`
+	$(call run_tests,1,$(BIN),tests --part 1/2 -m "netns and not (bench or soak)")
+
+netns-2: $(VENV)/.dev $(VENV)/.swarm  ## the other half
+	$(call run_tests,1,$(BIN),tests --part 2/2 -m "netns and not (bench or soak)")
 
 e2e: $(VENV)/.dev $(VENV)/.swarm  ## whole nodes on the loopback, crashes and restarts, on the compiled build
 	$(call run_tests,1,$(BIN),tests -m "e2e and not (netns or bench or soak)")
