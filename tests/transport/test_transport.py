@@ -354,7 +354,7 @@ def test_a_long_cut_and_a_loss_of_power_break_streams_in_time(make: Make) -> Non
     net.pass_time(12.0)
     assert [net.of(station, "lost") for station in range(8)] == [[]] * 8
     net.wait(lambda: net.of(6, "lost"), 5.0)
-    # On a slow machine it may have been idle for so long before the cut that it knows already, and would dial.
+    # On a slow machine it may have been idle for so long before the cut that it knows, and would dial.
     if not net.of(7, "lost"):
         net.send_messages(7, 6, ["into nothing"], 100)
     net.pass_time(1.0)  # it is written before the cut heals: afterwards the end may first learn of the loss
