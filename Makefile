@@ -99,7 +99,7 @@ demo: $(VENV)/.swarm  ## a mesh of three nodes counts the words of real files, t
 
 test: $(VENV)/.dev $(VENV)/.swarm $(PURE)/.dev $(PURE)/.swarm  ## the whole suite, on the compiled and on the pure build
 	@$(BIN)/python tools/side_by_side.py netns-1 "$(MAKE) netns-1" netns-2 "$(MAKE) netns-2" \
-		pure "nice $(MAKE) e2e pure" cores "nice $(MAKE) cores parity sockets"
+		pure "$(MAKE) e2e pure" cores "nice $(MAKE) cores parity sockets"
 
 check: lint types contracts tidy test sim  ## what a change must pass: every check there is
 
