@@ -2,6 +2,7 @@
 
 `python tools/side_by_side.py NAME "COMMAND" [NAME "COMMAND" ...]`: no shell is between. What waits
 most of its time (real meshes on real networks) and what computes all of it (simulations) fill two cores so.
+The last lines of what failed are said again at the end, where whoever reads only the end finds them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 
 _WRONG_USE = 2
+_REPEATED_LINES = 120  # of a command that failed; a summary of pytest with one or two tracebacks
 
 
 class Lane:
@@ -28,6 +31,7 @@ class Lane:
         self._name = name
         self._width = width
         self._began = time.monotonic()
+        self._last: deque[str] = deque(maxlen=_REPEATED_LINES)
         self._process = subprocess.Popen(
             shlex.split(command),
             stdout=subprocess.PIPE,
@@ -39,17 +43,25 @@ class Lane:
         self._thread.start()
 
     def join(self) -> int:
-        """Wait for the end; say how it ended, and return its exit code."""
+        """Wait for the end, and return its exit code."""
         self._thread.join()
-        code = self._process.wait()
-        how = "done" if code == 0 else f"failed with {code}"
-        self._say(f"{how} after {time.monotonic() - self._began:.0f} s")
-        return code
+        return self._process.wait()
+
+    def repeat_if_failed(self) -> None:
+        """Say the last lines of a command that failed once more."""
+        if self._process.returncode:
+            self._say(f"failed; its last {len(self._last)} lines:")
+            for line in self._last:
+                self._say(line)
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._say(line.rstrip("\n"))
+            self._last.append(line.rstrip("\n"))
+            self._say(self._last[-1])
+        code = self._process.wait()
+        how = "done" if code == 0 else f"failed with {code}"
+        self._say(f"{how} after {time.monotonic() - self._began:.0f} s")
 
     def _say(self, line: str) -> None:
         sys.stdout.write(f"{self._name:<{self._width}} | {line}\n")
@@ -68,6 +80,8 @@ def main(arguments: list[str]) -> int:
         codes = [lane.join() for lane in lanes]
     except KeyboardInterrupt:
         return 130
+    for lane in lanes:
+        lane.repeat_if_failed()
     return 1 if any(codes) else 0
 
 

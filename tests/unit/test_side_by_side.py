@@ -36,3 +36,10 @@ def test_one_failure_fails_the_whole_when_all_have_ended() -> None:
 
 def test_a_name_without_a_command_is_a_wrong_use() -> None:
     assert run("alone")[0] == run()[0] == 2
+
+
+def test_what_failed_is_said_again_at_the_end() -> None:
+    """Whoever is given only the last lines of a long run finds there what went wrong."""
+    _, lines = run("bad", "sh -c 'echo the cause; exit 3'", "good", "sh -c 'sleep 0.2; echo fine'")
+    assert lines.count("bad  | the cause") == 2
+    assert lines[-1] == "bad  | the cause"
