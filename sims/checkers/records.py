@@ -48,7 +48,8 @@ class RecordChecker(Checker):
     than any trial.
 
     A keeper is named, and of an identity that two hosts had, the name is that of either. What counts is who
-    answered the RECORD_STORE; when that was a clone, the copy went with the clone.
+    answered the RECORD_STORE; when that was a clone, the copy went with the clone. Who was asleep between the
+    answers and its own word could not know that a disk which had answered is there no more.
     """
 
     def __init__(self, truth: Truth) -> None:
@@ -71,7 +72,8 @@ class RecordChecker(Checker):
         if kind == MESSAGE and kind_of(payload) == RECORD_STORED:
             frame = read(payload)
             job, part, is_kept = frame.body[1], frame.body[2], frame.body[3]
-            if is_kept and frame.sender in self.truth.cloned:
+            is_its_own = self.cluster.hosts[source].node_id == frame.sender
+            if is_kept and (is_its_own or frame.sender in self.truth.cloned):
                 key = job + part.to_bytes(4, "big")
                 self._receipts.setdefault((host.index, key), {})[source] = frame.sender
 
@@ -121,7 +123,7 @@ class RecordChecker(Checker):
         self.acknowledged[key] = Acknowledged(key, keepers)
 
     def _twin_of(self, host: Host, key: bytes, keeper: Host) -> tuple[int, bytes] | None:
-        """Return who answered a host under an identity that a keeper shares or shared, and which that is.
+        """Return who answered a host under an identity that a keeper shares, shared or had, and which that is.
 
         None when that is the keeper itself, as it still is.
         """

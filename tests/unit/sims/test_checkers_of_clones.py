@@ -46,3 +46,18 @@ def test_s6_a_keeper_that_became_another_node_is_still_named_for_what_its_clone_
     host.disk.tables["parts"] = {}
     with pytest.raises(Violation, match="nothing is on the disk of n0"):
         checker.on_performed(host, acknowledgement(["n0"]), 5.0)
+
+
+def test_s6_who_slept_after_the_answers_could_not_know_that_a_keeper_was_replaced() -> None:
+    cluster, truth = mesh()
+    checker = RecordChecker(truth)
+    host, keeper, _ = cluster.hosts
+    host.disk.tables["parts"] = {JOB + bytes(4): b"part"}
+    checker.on_boot(keeper, 1.0)
+    answered = keeper.node_id
+    checker.on_input(host, MESSAGE, keeper.index, receipt(answered), 5.0)
+    with pytest.raises(Violation, match="nothing is on the disk of n1"):
+        checker.on_performed(host, acknowledgement(["n0", "n1"]), 5.0)
+    keeper.node_id = b"new" + answered[3:]
+    checker.on_performed(host, acknowledgement(["n0", "n1"]), 40.0)
+    assert checker.acknowledged[JOB + bytes(4)].keepers[1] == (keeper.index, answered)
