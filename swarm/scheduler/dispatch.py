@@ -37,6 +37,9 @@ ORDER_BATCH: Final = 1000
 RETRACTIONS_MAX: Final = 2
 RETRACT_PAUSE_S: Final = 0.1
 BROUGHT_RETRY_S: Final = 0.5
+CONFINED_RETRY_S: Final = 0.1
+CONFINED_MAX: Final = 100
+"""So many tasks of a kind, whose only nodes are full, one pass sets aside in favour of those behind them."""
 
 
 class Dispatcher:
@@ -121,24 +124,47 @@ class Dispatcher:
                 self._fitting[options] = workers
             if not workers:
                 stall = self._why_nothing_fits(options)
-            while workers and placed < TURN:
-                task = job.pop_ready(klass)
-                if task is None:
-                    break
-                if task.not_before > now:
-                    self.delayed.append((task.not_before, job, task))
-                    continue
-                if job.has_brought and self._lacks_data(job, task, now):
-                    continue
-                worker = choose_worker(job, task, workers, self.estimates, self._config, now)
-                if worker is None:
-                    job.push_back(task)
-                    break
+            else:
+                placed += self._place_class(job, klass, workers, TURN - placed, now)
+        self._note_stall(job, stall or why_lacking(job))
+        return placed >= TURN
+
+    def _place_class(self, job: Job, klass: int, workers: list[Worker], most: int, now: float) -> int:
+        """Give out READY tasks of one kind to nodes that fit; return how many, `most` at most."""
+        placed = 0
+        confined = 0
+        while placed < most:
+            task = job.pop_ready(klass)
+            if task is None:
+                break
+            if task.not_before > now:
+                self.delayed.append((task.not_before, job, task))
+                continue
+            if job.has_brought and self._lacks_data(job, task, now):
+                continue
+            worker = choose_worker(job, task, workers, self.estimates, self._config, now)
+            if worker is not None:
                 self._give(job, task, worker, False)
                 self._run_ahead(job, task, worker)
                 placed += 1
-        self._note_stall(job, stall or why_lacking(job))
-        return placed >= TURN
+            elif confined < CONFINED_MAX and self._has_room(task, workers):
+                # The nodes that get its inputs are full, others are not.
+                self.delayed.append((now + CONFINED_RETRY_S, job, task))
+                confined += 1
+            else:
+                job.push_back(task)
+                break
+        return placed
+
+    def _has_room(self, task: Task, workers: list[Worker]) -> bool:
+        """Return whether some node would take a task of this kind."""
+        name = task.spec.name
+        estimate_s = self.estimates.duration_s(name)
+        is_known = self.estimates.is_known(name)
+        for worker in workers:
+            if worker.has_room(task.spec.options, estimate_s, is_known, self._config):
+                return True
+        return False
 
     def _lacks_data(self, job: Job, task: Task, now: float) -> bool:
         """Let a task wait whose client's bytes no node has at present; return whether it does."""

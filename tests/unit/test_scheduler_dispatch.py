@@ -157,6 +157,18 @@ def test_what_cannot_run_does_not_hold_up_the_rest() -> None:
     assert env.job().stall.endswith("it has 1 cores of the 64 asked for")
 
 
+def test_a_task_whose_only_node_is_full_does_not_hold_up_those_behind_it() -> None:
+    env = SchedulerEnv(2)
+    known(env, 1000.0)
+    env.submit(part(task(), task(), task(0, kept=True), task(0, kept=True), task(1, kept=True)))
+    one, two = env.take_given(2)
+    env.core.dispatcher.note_cut(one.node, two.node, env.now)
+    env.done(one, is_large=True)
+    env.done(two, is_large=True)
+    assert {given.order.task: given.node for given in env.take_given(2)} == {2: one.node, 4: two.node}
+    assert [entry[2].index for entry in env.core.dispatcher.delayed] == [3]
+
+
 def test_data_that_no_node_has_is_waited_for() -> None:
     env = SchedulerEnv(2)
     env.submit(part(data("bytes", is_brought=True), task(0, kept=True)))
