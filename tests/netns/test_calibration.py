@@ -32,7 +32,7 @@ from tests.netns.calibration import (
     table,
     values_of,
 )
-from tests.netns.lab import needs_lab
+from tests.netns.lab import CROWDED, needs_lab
 
 pytestmark = needs_lab()
 
@@ -65,7 +65,7 @@ def test_real_runs_are_like_simulated_ones(
     record_property("simulated_median_s", round(quantile(simulated, 0.5), 3))
     assert min(real) >= 0.9 * min(simulated), "quicker than possible"
     typical = quantile(real, 0.5)
-    assert typical <= FACTOR * quantile(simulated, 0.9) + SLACK_S[quantity]
+    assert typical <= FACTOR * quantile(simulated, 0.9) + CROWDED * SLACK_S[quantity]
     assert typical >= quantile(simulated, 0.1) / FACTOR
     if len(real) >= RUNS_FOR_DISTANCE and quantity in DISTANCE_MAX:
         assert distance(real, simulated) < DISTANCE_MAX[quantity]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.mesh_processes import Node, agreed_leader, finished_json, finished_well, new_invitation, wait_for
-from tests.netns.lab import Lab, NamespaceHost, needs_lab, start_together
+from tests.netns.lab import CROWDED, Lab, NamespaceHost, needs_lab, start_together
 
 pytestmark = needs_lab("nft")
 
@@ -255,7 +255,7 @@ def test_a_dropped_file_is_visible_everywhere_in_two_seconds(place: Place) -> No
     others = [0, 2, 3, 4]
     wait_for(lambda: all_find(place, others, "late", ["n1"]), 10.0, "a dropped file")
     took_s = time.monotonic() - dropped_at
-    assert took_s < 2.5, "2 s, and the time of asking"
+    assert took_s < 2.0 * CROWDED
     path.write_text('{"id": "late", "disabled": true}')
     wait_for(lambda: all_find(place, others, "late", []), 15.0, "a disabled service")
     place.drop(1, "broken.json", '{"id": "late", ')

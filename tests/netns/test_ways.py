@@ -12,13 +12,13 @@ from swarm.daemon.seeking import LOOK_INTERVAL_S
 from swarm.gossip.config import GossipConfig
 from swarm.net.invitation import new_secret
 from tests.mesh_processes import Node, agreed_leader, finished_json, finished_well, new_invitation, wait_for
-from tests.netns.lab import Lab, needs_lab, start_together
+from tests.netns.lab import CROWDED, Lab, needs_lab, start_together
 
 pytestmark = needs_lab("nft")
 
-FOUND_WITHIN_S = 3.0
-SCANNED_WITHIN_S = 8.0
-MERGED_WITHIN_S = 5.0
+FOUND_WITHIN_S = 3.0 * CROWDED
+SCANNED_WITHIN_S = 8.0 * CROWDED
+MERGED_WITHIN_S = 5.0 * CROWDED
 NOTICED_WITHIN_S = QUIET_INTERVALS * GossipConfig().hello_interval_max_s + 2 * LOOK_INTERVAL_S + 4.0
 EVERYBODY = ("multicast", "broadcast", "ipv6")
 
