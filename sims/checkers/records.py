@@ -123,7 +123,7 @@ class RecordChecker(Checker):
         self.acknowledged[key] = Acknowledged(key, keepers)
 
     def _twin_of(self, host: Host, key: bytes, keeper: Host) -> tuple[int, bytes] | None:
-        """Return who answered a host under an identity that a keeper shares, shared or had, and which that is.
+        """Return who answered a host under an identity that a keeper shares or had, and which that is.
 
         None when that is the keeper itself, as it still is.
         """
