@@ -22,14 +22,20 @@ RUMOURS_PER_IDENTITY: Final = 8
 suspected by several, refute, be dead and come back. Identities are the hosts and the disks replaced."""
 
 
+TURNS_IN_A_MOMENT: Final = 20_000
+"""Times that hosts act without the clock moving: a thousand tasks that end at once make some thousands."""
+
+
 class TrafficChecker(Checker):
-    """L5 traffic and queues are bounded at every moment, by what is seen on the cables."""
+    """L5 traffic and queues are bounded at every moment, by what is seen on the cables; and time goes on."""
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self._inputs = 0
         self._at = 0.0
         self._told: dict[int, dict[bytes, bool]] = {}
+        self._moment = 0.0
+        self._turns = 0
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
         if kind in (PACKET, MESSAGE):
@@ -40,6 +46,14 @@ class TrafficChecker(Checker):
             told = self._told.setdefault(host.index, {})
             for rumour in read(effect.payload).body[-1]:
                 told[rumour] = True
+
+    def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
+        if now > self._moment:
+            self._moment, self._turns = now, 0
+        self._turns += 1
+        if self._turns > TURNS_IN_A_MOMENT:
+            kinds = sorted({type(effect).__name__ for effect in effects})
+            self.fail("L5", f"{self.name(host)} acts without end in one moment: {', '.join(kinds)}")
 
     def look(self, now: float) -> None:
         passed_s = now - self._at

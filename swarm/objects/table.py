@@ -7,13 +7,15 @@ mention and is
 * *present in memory*: small, its bytes are in the table;
 * *present on disk*: a file in the node's store, written by an executor, a fetch or a client.
 
-Users are the runs of this node that need the object, as plain ints that only the caller understands
+Users are the runs of this node that need the object, as plain ints, less for those that came earlier
 (:data:`NODE_USER` is the node itself). A user *waits* while the object is absent or has another digest
 than the one it was promised. Whoever stops waiting is appended to `settled`; when content changes or
 goes away, users that did not wait are appended to `displaced`. The caller drains both at once.
 
 Two attempts of one task may leave different bytes under one name. The latest content counts, because
 that is what the store's file holds; a user with a digest goes on waiting until that very content is here.
+Nothing is fetched for it as long as an earlier user needs the content that is here: else two users would
+take turns in fetching, for ever. The earliest user is never in that position, so somebody always gets on.
 
 Bound: bytes in memory, each entry with content counting :data:`ENTRY_COST_BYTES` more. What comes beyond
 it is *spilled*: its bytes are written into the store, and from then on it is on disk as if it were large.
@@ -192,6 +194,8 @@ class ObjectTable:
         entry.waiters.pop(user, None)
         if not entry.users:
             self._tidy(entry)
+        elif entry.waiters and self._next_wanted(entry) is not None:
+            self._request(entry)
 
     def _wait(self, entry: ObjectEntry, user: int, ref: InputRef) -> None:
         entry.waiters[user] = None
@@ -365,9 +369,11 @@ class ObjectTable:
             self.queue[entry.name] = entry
 
     def _next_wanted(self, entry: ObjectEntry) -> InputRef | None:
+        """Return what to fetch: for a waiter before all whom the present content serves."""
+        earliest = min([user for user in entry.users if user not in entry.waiters], default=-1)
         for user in entry.waiters:
             ref = entry.users[user]
-            if ref.digest is not None:
+            if ref.digest is not None and (earliest < 0 or user < earliest):
                 return ref
         return None
 

@@ -211,12 +211,32 @@ def test_users_with_different_digests_are_served_one_after_the_other(setting: Se
     assert len(setting.take()) == 1
     table.on_fetched(NAME)
     assert setting.take_settled() == [1]
+    assert setting.take() == [], "the first one needs what is here"
+    table.check_invariants()
+    table.leave(NAME, 1)
     fetch = setting.take()[0]
     assert isinstance(fetch, FetchObject)
     assert fetch.digest == digest_of(b"b")
-    table.leave(NAME, 1)
     table.on_fetched(NAME)
     assert setting.take_settled() == [2]
+
+
+def test_an_earlier_user_takes_the_place_of_a_later_one_and_not_the_other_way_round(setting: Setting) -> None:
+    table = setting.table
+    table.want(NAME, 2, held(1, "b"))
+    setting.take()
+    table.on_fetched(NAME)
+    assert setting.take_settled() == [2]
+    table.want(NAME, 1, held(1, "a"))
+    assert len(setting.take()) == 1
+    table.on_fetched(NAME)
+    assert setting.take_settled() == [1]
+    assert setting.take_displaced() == [2]
+    assert table.wait_again(NAME, 2)
+    assert setting.take() == [], "they do not take turns"
+    table.leave(NAME, 1)
+    assert len(setting.take()) == 1
+    table.check_invariants()
 
 
 def test_a_local_result_and_a_fetch_of_the_same_content(setting: Setting) -> None:

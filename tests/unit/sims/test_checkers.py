@@ -9,7 +9,7 @@ from sims.checkers.base import Truth, Violation
 from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderChecker, PromiseChecker
 from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
-from sims.checkers.traffic import TrafficChecker
+from sims.checkers.traffic import TURNS_IN_A_MOMENT, TrafficChecker
 from sims.cluster import Cluster
 from sims.observer import MESSAGE, PACKET
 from swarm.core.effects import Effect, Erase, Notify, Persist, SendMessage, SendPacket
@@ -428,6 +428,16 @@ def test_l5_nobody_floods() -> None:
         checker.on_input(cluster.hosts[0], PACKET, 1, b"", 6.5)
     with pytest.raises(Violation, match="L5"):
         checker.look(7.0)
+
+
+def test_l5_time_goes_on() -> None:
+    cluster, truth = mesh()
+    checker = TrafficChecker(truth)
+    for moment in (5.0, 5.1):
+        for _ in range(TURNS_IN_A_MOMENT):
+            checker.on_effects(cluster.hosts[0], [], moment)
+    with pytest.raises(Violation, match=r"L5: .*without end in one moment: Erase"):
+        checker.on_effects(cluster.hosts[0], [Erase("tombs", b"")], 5.1)
 
 
 def test_l5_there_are_no_more_news_than_members() -> None:
