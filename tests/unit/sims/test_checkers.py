@@ -447,8 +447,18 @@ def test_l5_there_are_no_more_news_than_members() -> None:
     for number in range(60):
         told = frame(6, LOW, [[msgpack.packb([1, b"m" * 16, number, b"a" * 16])]])
         checker.on_performed(cluster.hosts[0], SendPacket(ADDRESS, told), 5.5)
-    with pytest.raises(Violation, match="60 different rumours"):
+    with pytest.raises(Violation, match=r"60 different rumours in 1.0 s"):
         checker.look(6.0)
+
+
+def test_l5_news_are_counted_by_the_second() -> None:
+    cluster, truth = mesh()
+    checker = TrafficChecker(truth)
+    checker.look(5.0)
+    for number in range(60):
+        told = frame(6, LOW, [[msgpack.packb([1, b"m" * 16, number, b"a" * 16])]])
+        checker.on_performed(cluster.hosts[0], SendPacket(ADDRESS, told), 5.5)
+    checker.look(8.0)
 
 
 def test_who_is_in_trouble_is_not_well() -> None:
