@@ -42,7 +42,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets netns netns-1 netns-2 e2e pure parity sim \
-	calibrate bench membership soak endure planted fuzz versions mixed clean
+	calibrate bench membership soak endure planted model fuzz versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -158,6 +158,9 @@ sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulato
 
 planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see which checker finds each
 	env -u PYTHONPATH $(BIN)/python -P -m sims.planted
+
+model: $(VENV)/.swarm  ## search all states of the model of election and keeping, hold the simulator against it
+	env -u PYTHONPATH $(BIN)/python -P -m sims.model
 
 endure: $(VENV)/.dev $(VENV)/.swarm  ## tests that take minutes each (as root)
 	$(call run_tests,1,$(BIN),tests -m soak)

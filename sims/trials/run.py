@@ -117,10 +117,15 @@ class Trial:
         """
         for index in range(len(self.case.hosts)):
             self.cluster.start(index)
-        self._run_faults()
+        self.run_faults()
         judge_ending(self)
 
-    def _run_faults(self) -> None:
+    def run_faults(self) -> None:
+        """Run the first phase; the nodes have been started.
+
+        Raises:
+            Violation: an invariant broke.
+        """
         plans = sorted(self.case.jobs, key=_submitted_at)
         cancels = sorted([(plan.at_s + plan.cancel_s, plan) for plan in plans if plan.cancel_s], key=_first)
         events = list(self.case.events)
