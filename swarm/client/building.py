@@ -9,9 +9,10 @@ that the client brings are always appended together with the first task that use
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from swarm.client.driving import Diverged
 from swarm.client.futures import BaseFuture
 from swarm.client.options import make_options, pinned_to_python
 from swarm.client.parts import Data, Inputs, Part, PendingTask, Upload, bounded_count
@@ -27,8 +28,8 @@ from swarm.exec.serialize import (
     dump_value,
     function_name,
 )
-from swarm.wire.facts import Output
-from swarm.wire.job_part import TASKS_MAX, JobPart, TaskOptions, TaskSpec, data_payload
+from swarm.wire.facts import Output, digest_of
+from swarm.wire.job_part import TASKS_MAX, JobPart, TaskOptions, TaskSpec, data_payload, digest_of_task
 from swarm.wire.messages import (
     ENCODING_PICKLE,
     ENCODING_RAW,
@@ -82,6 +83,37 @@ class JobBuilder:
         self._output_names: dict[int, tuple[str, ...]] = {}
         self._last_options = (make_options(), make_options(python=PYTHON_VERSION))
         self._end: SwarmError | None = None
+        self._found: list[bytes] | None = None
+        self._is_recorded = False
+        self._older: Sequence[ClientJob] = ()
+
+    def record(self, older: Sequence[ClientJob]) -> None:
+        """Let a script that runs again find these tasks: all results are kept, equal data is one task.
+
+        Args:
+            older: jobs whose futures may be arguments here; their results are brought as data.
+        """
+        self._is_recorded = True
+        self._older = older
+
+    def go_through(self, digests: list[bytes], parts: int) -> None:
+        """Add no task any more, but find those of these digests that were submitted in an earlier life.
+
+        Whatever is added from now on is the next of them, or raises :class:`Diverged`.
+        """
+        self._found = digests
+        self.parts_taken = parts
+        self._table.remember()
+
+    def is_found(self) -> bool:
+        """Return whether the tasks were submitted in an earlier life."""
+        return self._found is not None
+
+    def content(self) -> bytes:
+        """Return a digest of all tasks that were added and not taken."""
+        with self._lock:
+            specs = [(task.spec(bool(task.is_kept)), task.is_kept) for task in self._pending]
+        return digest_of(b"".join([digest_of_task(spec) + repr(kept).encode() for spec, kept in specs]))
 
     def add_call(
         self,
@@ -132,7 +164,7 @@ class JobBuilder:
 
     def add_task(self, task: Task | Program, needs: tuple[tuple[int, int], ...] = ()) -> BaseFuture[Any]:
         """Add a task that was built before, the tasks among its arguments first, each once."""
-        for inner in _inner_tasks(task, self._owner):
+        for inner in _inner_tasks(task, [self._owner, *self._older]):
             self._add_built(inner, ())
         return self._add_built(task, needs)
 
@@ -157,13 +189,15 @@ class JobBuilder:
         self._wake()
         return future
 
-    def source_of(self, reference: Reference) -> tuple[int, int]:
-        """Return (task, output) that a reference stands for, adding tasks not submitted yet.
+    def source_of(self, reference: Reference) -> tuple[int, int] | Data:
+        """Return (task, output) that a reference stands for, adding tasks not submitted yet; or its data.
 
         Raises:
             GraphError: a future of another job, or a placeholder outside its graph.
         """
         if isinstance(reference, BaseFuture):
+            if reference.job in self._older:
+                return Data(*reference.fetched())
             if reference.job is not self._owner:
                 raise GraphError(
                     f"{reference!r} belongs to another job; pass its result(), or submit both in one job"
@@ -171,6 +205,8 @@ class JobBuilder:
             return reference.task, reference.output
         if isinstance(reference, (Task, Program)):
             future = reference.future
+            if future is not None and future.job in self._older:
+                return Data(*future.fetched())
             if future is None or future.job is not self._owner:
                 future = self.add_task(reference)
             return future.task, 0
@@ -251,7 +287,7 @@ class JobBuilder:
             self.parts_taken += 1
             uploads = [upload for upload in self._uploads if upload.task < end]
             self._uploads = [upload for upload in self._uploads if upload.task >= end]
-            if not self._pending:
+            if not self._pending and not self._is_recorded:
                 self._data.clear()
             total = number + 1 if is_last and not self._pending else 0
         table = self._table
@@ -259,21 +295,10 @@ class JobBuilder:
         for index, task in enumerate(taken, first):
             is_kept = task.is_kept
             if is_kept is None:
-                is_kept = table.is_wanted(index)
-                if is_kept:
+                is_kept = self._is_recorded or table.is_wanted(index)
+                if is_kept and not self._is_recorded:
                     table.mark_kept(index)
-            specs.append(
-                TaskSpec(
-                    task.kind,
-                    task.name,
-                    task.function,
-                    task.payload,
-                    task.inputs,
-                    task.output_count,
-                    task.options,
-                    is_kept,
-                )
-            )
+            specs.append(task.spec(is_kept))
         blob = JobPart(first, self._meta if number == 0 else {}, specs).to_wire()
         return Part(number, blob, uploads, total)
 
@@ -302,9 +327,14 @@ class JobBuilder:
         return future
 
     def _append(self, pending: PendingTask) -> int:
+        index = len(self._names)
+        if self._found is not None:
+            if index >= len(self._found) or digest_of_task(pending.spec(False)) != self._found[index]:
+                raise Diverged
+            self._names.append(pending.name)
+            return index
         if self._end is not None:
             raise self._end
-        index = len(self._names)
         if index >= TASKS_MAX:
             raise GraphError(
                 f"{pending.name!r} would be task {index + 1} of this session, and a job has at most "
@@ -328,7 +358,7 @@ class JobBuilder:
         index = self._append(
             PendingTask(KIND_DATA, data.name, -1, data_payload(output), [], 1, make_options(), is_kept)
         )
-        if not is_inline:
+        if not is_inline and self._found is None:
             self._uploads.append(Upload(index, data.data, data.encoding))
         if is_kept is False:
             self._data[data.key] = index
@@ -347,7 +377,7 @@ class JobBuilder:
 
     def _add_built(self, task: Task | Program, needs: tuple[tuple[int, int], ...]) -> BaseFuture[Any]:
         future = task.future
-        if future is not None and future.job is self._owner:
+        if future is not None and (future.job is self._owner or future.job in self._older):
             return future
         if isinstance(task, Program):
             future = self._add_program(task, needs)
@@ -415,7 +445,7 @@ def _dumped(function: Callable[..., Any]) -> tuple[Data, bool]:
     ), is_pinned
 
 
-def _inner_tasks(task: Task | Program, job: ClientJob) -> list[Task | Program]:
+def _inner_tasks(task: Task | Program, jobs: list[ClientJob]) -> list[Task | Program]:
     """Return tasks not yet submitted among the arguments of a task, each after its own (no recursion).
 
     Looks into lists and tuples; what lies deeper is found while pickling.
@@ -431,7 +461,7 @@ def _inner_tasks(task: Task | Program, job: ClientJob) -> list[Task | Program]:
             stack.extend((inner, False) for inner in item if isinstance(inner, (list, tuple, Task, Program)))
         elif isinstance(item, (Task, Program)) and id(item) not in seen:
             seen.add(id(item))
-            if item.future is None or item.future.job is not job:
+            if item.future is None or item.future.job not in jobs:
                 stack.append((item, True))
                 stack.extend((inner, False) for inner in _arguments(item))
     return list(order.values())

@@ -24,6 +24,7 @@ class FutureTable:
 
     Attributes:
         dropped: tasks whose future is gone or cancelled.
+        remembers: whether all outcomes are kept, see :meth:`remember`.
     """
 
     def __init__(self) -> None:
@@ -34,10 +35,24 @@ class FutureTable:
         self._outcomes: dict[int, Sequence[Output | SwarmError]] = {}
         self._kept: dict[int, None] = {}
         self._error: SwarmError | None = None
+        self.remembers = False
+
+    def remember(self) -> None:
+        """Keep all outcomes from now on: futures may be made after their tasks have ended."""
+        self.remembers = True
 
     def register(self, future: BaseFuture[Any]) -> None:
         """Take up the future of a task's first output."""
-        self._first[future.task] = weakref.ref(future)
+        if not self.remembers:
+            self._first[future.task] = weakref.ref(future)
+            return
+        with self._lock:
+            self._first[future.task] = weakref.ref(future)
+            outcomes, error = self._outcomes.get(future.task), self._error
+        if outcomes is not None:
+            future.settle(outcomes[0])
+        elif error is not None:
+            future.settle(error)
 
     def register_other(self, future: BaseFuture[Any]) -> None:
         """Take up the future of another output, settling it when its task has ended already."""
@@ -52,7 +67,9 @@ class FutureTable:
             future.settle(self._error)
 
     def is_wanted(self, task: int) -> bool:
-        """Return whether somebody holds a future of the task."""
+        """Return whether somebody holds a future of the task, or may ask for one."""
+        if self.remembers:
+            return True
         reference = self._first.get(task)
         future = None if reference is None else reference()
         if future is not None and not future.cancelled():
@@ -74,14 +91,16 @@ class FutureTable:
             outcomes: one for each output, or a single error.
             has_others: the task has several outputs, so that futures of them may still be asked for.
         """
+        others: Sequence[weakref.ref[BaseFuture[Any]]] = ()
+        if has_others or self.remembers:
+            with self._lock:
+                outcomes = self._outcomes.setdefault(task, outcomes)
+                others = self._others.get(task, ())
         reference = self._first.get(task)
         future = None if reference is None else reference()
         if future is not None:
             future.settle(outcomes[0])
-        if has_others:
-            with self._lock:
-                outcomes = self._outcomes.setdefault(task, outcomes)
-                others = self._others.get(task, ())
+        if others:
             for other in others:
                 extra = other()
                 if extra is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from swarm.core.errors import (
     AttemptsExhausted,
+    LocalProtocolError,
     SwarmError,
     TaskCancelled,
     TaskError,
@@ -133,6 +134,14 @@ class BaseFuture(Reference, Generic[T]):
             return self._outcome
         return None
 
+    def fetched(self) -> tuple[bytes, int]:
+        """Return the bytes and the encoding of the result, waiting for them; only the sync face can.
+
+        Raises:
+            TaskError: the task has failed.
+        """
+        raise LocalProtocolError("a future of another session cannot be an argument here: await its result")
+
     def _load(self, data: bytes | None = None) -> T:
         """Return the value, or raise the error; `data` are the bytes fetched for it."""
         outcome = self._outcome
@@ -173,6 +182,23 @@ class Future(BaseFuture[T]):
         if output is None:
             return self._load()
         return self._load(self.job.fetch_blocking(self.task, self.output, timeout))
+
+    def fetched(self) -> tuple[bytes, int]:
+        """Return the bytes and the encoding of the result, waiting for them.
+
+        Raises:
+            TaskError: the task has failed.
+            ConnectionLost: no node of the mesh answers any more.
+        """
+        self._wait(None)
+        outcome = self._outcome
+        assert outcome is not None, "who has waited has an outcome"
+        if isinstance(outcome, SwarmError):
+            raise outcome
+        data = outcome.data
+        if data is None:
+            data = self.job.fetch_blocking(self.task, self.output, None)
+        return data, outcome.encoding
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the task's error, None when it succeeded, waiting until it has ended.

@@ -41,7 +41,15 @@ PRIORITY_MAX: Final = 1_000_000_000
 _OPTIONS: Final = ("cpus", "memory", "retries", "timeout_s", "tags", "python")
 
 
-def new_job(owner: Owner, name: str, *, is_session: bool, on_error: str = "", priority: int = 0) -> ClientJob:
+def new_job(
+    owner: Owner,
+    name: str,
+    *,
+    is_session: bool,
+    on_error: str = "",
+    priority: int = 0,
+    more: Mapping[str, object] | None = None,
+) -> ClientJob:
     """Return an empty job with an id of its own.
 
     Args:
@@ -51,6 +59,7 @@ def new_job(owner: Owner, name: str, *, is_session: bool, on_error: str = "", pr
         on_error: "fail" ends the whole job at the first failed task, "continue" only what needs it; ""
             is "continue" for sessions and "fail" otherwise.
         priority: higher goes first, between plus and minus a thousand million.
+        more: metadata besides.
 
     Raises:
         ConfigError: the name is no UTF-8 text, or the priority no such number.
@@ -68,6 +77,7 @@ def new_job(owner: Owner, name: str, *, is_session: bool, on_error: str = "", pr
     }
     if os.environ.get("SWARM_JOB"):
         meta["parent"] = readable(os.environ["SWARM_JOB"])
+    meta.update(more or {})
     return ClientJob(os.urandom(JOB_ID_SIZE), meta, owner)
 
 

@@ -90,7 +90,7 @@ class ClientJob:
     """
 
     def __init__(self, job: JobId, meta: Mapping[str, object], owner: Owner) -> None:
-        self.job: Final = job
+        self.job = job
         self.meta: Final = dict(meta)
         self.table: Final = FutureTable()
         self.builder: Final = JobBuilder(self, meta, self.table, owner.make_future, owner.wake)
@@ -131,11 +131,19 @@ class ClientJob:
 
     def is_finished(self) -> bool:
         """Return whether the job has ended, or its session gave up."""
+        if self.table.remembers and self.state == "done":
+            return self._is_ended  # whoever runs again may ask for any of the results
         return self._is_ended or self.state in FINAL_STATES
+
+    def rename(self, job: JobId) -> None:
+        """Give the job another id; nothing of it has been sent."""
+        assert not self.builder.parts_taken, "a job that was sent keeps its id"
+        self.job = job
 
     def needs_whole(self) -> bool:
         """Return whether the job is done and yet the results of some futures did not come."""
-        return self.state == "done" and not self._is_ended and self.table.unsettled_count() > 0
+        is_wanting = self.table.remembers or self.table.unsettled_count() > 0
+        return self.state == "done" and not self._is_ended and is_wanting
 
     def on_update(
         self,

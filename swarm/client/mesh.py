@@ -17,6 +17,7 @@ from typing import Any, Final, Self, TypeVar, final
 import trio
 
 from swarm.client import futures
+from swarm.client.driving import Driving, driver, script_folder
 from swarm.client.engine import single_error
 from swarm.client.futures import BaseFuture, Future
 from swarm.client.graphs import add_graph, new_job
@@ -24,10 +25,12 @@ from swarm.client.job import ClientJob
 from swarm.client.mesh_base import MeshBase
 from swarm.client.progress import Progress
 from swarm.client.reach import find_reach
+from swarm.client.restarting import start_again, submitted_before
 from swarm.client.sendable import checked_text, readable
 from swarm.client.transport import NetTransport, Transport
 from swarm.core.errors import ConnectionLost, LocalProtocolError, SwarmError, TaskCancelled
 from swarm.core.ids import Address, short
+from swarm.exec.serialize import leave_out_folder
 
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ class Mesh(MeshBase[Future[Any]]):
         self._scope = trio.CancelScope()
         self._ready = threading.Event()
         self._error: BaseException | None = None
+        self._driving: Driving | None = None
         self._thread = threading.Thread(target=self._main, name="swarm session", daemon=True)
 
     def open(self) -> Self:
@@ -99,7 +103,10 @@ class Mesh(MeshBase[Future[Any]]):
             self, name or _graph_name(graph), is_session=False, on_error=on_error, priority=priority
         )
         kept = add_graph(job, graph, keep, defaults)
-        self.start_job(job)
+        if driver():
+            start_again(self, job, driver())
+        else:
+            self.start_job(job)
         return GraphJob(self, job, kept)
 
     def start_job(self, job: ClientJob, with_output: bool = False) -> None:
@@ -165,8 +172,10 @@ class Mesh(MeshBase[Future[Any]]):
         with self._lock:
             was_closing, self._is_closing = self._is_closing, True
         try:
-            if not was_closing and self._session_job is not None and self._thread.is_alive():
-                self._end_session_job(self._session_job, cancel)
+            older = [] if self._driving is None else self._driving.older
+            for job in [*older, self._session_job]:
+                if not was_closing and job is not None and self._thread.is_alive():
+                    self._end_session_job(job, cancel)
         finally:
             if self in _open:
                 _open.remove(self)
@@ -268,6 +277,30 @@ class Mesh(MeshBase[Future[Any]]):
         job.on_change.remove(on_change)
         if job.error is not None:
             raise job.error
+
+    def _next_session_job(self, before: ClientJob | None) -> ClientJob:
+        """Start a job of the session; a script that runs again finds those that it had before."""
+        parent = driver()
+        if not parent:
+            return super()._next_session_job(before)
+        if self._driving is None:
+            leave_out_folder(script_folder())
+            self._driving = Driving(parent)
+            self._driving.take_answer(submitted_before(self, self._driving.question()))
+        driving = self._driving
+        if before is not None:
+            driving.older.append(before)
+        found = driving.take_found()
+        if found is not None:
+            job = ClientJob(found.job, {}, self)
+            job.builder.go_through(found.digests, found.parts)
+            job.builder.record(driving.older)
+            self.follow_job(job)
+        else:
+            job = new_job(self, self._job_name, is_session=True, more=driving.meta())
+            job.builder.record(driving.older)
+            self._start_job(job, with_output=False)
+        return job
 
     def _end_session_job(self, job: ClientJob, cancel: bool) -> None:
         if cancel:

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
+from swarm.client.building import JobBuilder
+from swarm.client.driving import Diverged
 from swarm.client.engine import Engine
 from swarm.client.futures import BaseFuture
 from swarm.client.graphs import new_job
@@ -69,15 +71,16 @@ class MeshBase(ABC, Generic[F]):
             if isinstance(function, RemoteFunction):
                 chosen = {**function.chosen, **chosen}
             output_count, name, options = split_options(chosen)
-        builder = self._interactive_job().builder
-        future = builder.add_call(
-            function, args, kwargs, options, name or function_name(function), output_count
-        )
-        return cast(F, future)
+        name = name or function_name(function)
+
+        def add(builder: JobBuilder) -> BaseFuture[Any]:
+            return builder.add_call(function, args, kwargs, options, name, output_count)
+
+        return self._added(add)
 
     def submit_task(self, task: Task | Program) -> F:
         """Submit what :func:`swarm.task` or :func:`swarm.program` made; as :meth:`submit`."""
-        return cast(F, self._interactive_job().builder.add_task(task))
+        return self._added(lambda builder: builder.add_task(task))
 
     def map(self, function: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[F]:
         """Submit one call for each item and return the futures in order.
@@ -100,13 +103,16 @@ class MeshBase(ABC, Generic[F]):
             raise LocalProtocolError("map() takes a function and at least one iterable")
         chosen = {**function.chosen, **options} if isinstance(function, RemoteFunction) else options
         output_count, name, checked = split_options(chosen)
-        add = self._interactive_job().builder.add_call
         name = name or function_name(function)
+        made: list[F] = []
         with self.engine.bunch():
-            made = [
-                add(function, args, {}, checked, name, output_count) for args in zip(*iterables, strict=False)
-            ]
-        return cast("list[F]", made)
+            for args in zip(*iterables, strict=False):
+
+                def add(builder: JobBuilder, args: tuple[Any, ...] = args) -> BaseFuture[Any]:
+                    return builder.add_call(function, args, {}, checked, name, output_count)
+
+                made.append(self._added(add))
+        return made
 
     def put(self, value: object) -> F:
         """Bring a value into the mesh once, for many tasks to use, and return its future.
@@ -114,7 +120,7 @@ class MeshBase(ABC, Generic[F]):
         Raises:
             SerializationError: it cannot travel.
         """
-        return cast(F, self._interactive_job().builder.add_value(value))
+        return self._added(lambda builder: builder.add_value(value))
 
     def wake(self) -> None:
         """Have what was added sent soon; the jobs call this themselves."""
@@ -137,6 +143,17 @@ class MeshBase(ABC, Generic[F]):
         data, _ = await self.engine.fetch(job.job, task, output)
         return data
 
+    def _added(self, add: Callable[[JobBuilder], BaseFuture[Any]]) -> F:
+        """Add something to the session's job, or to the next one where a script does not repeat itself."""
+        while True:
+            job = self._interactive_job()
+            try:
+                return cast(F, add(job.builder))
+            except Diverged:
+                with self._lock:
+                    if self._session_job is job:
+                        self._session_job = self._next_session_job(job)
+
     def _interactive_job(self) -> ClientJob:
         job = self._session_job
         if job is not None and not self._is_closing:
@@ -146,9 +163,18 @@ class MeshBase(ABC, Generic[F]):
                 raise LocalProtocolError("this mesh is closed; open another with swarm.connect()")
             job = self._session_job
             if job is None:
-                job = new_job(self, self._job_name, is_session=True)
-                self._start_job(job, with_output=False)
-                self._session_job = job
+                job = self._session_job = self._next_session_job(None)
+        return job
+
+    def _next_session_job(self, before: ClientJob | None) -> ClientJob:
+        """Start a job of the session.
+
+        Args:
+            before: the one in which a script found no more of what it submits; None for the first job.
+        """
+        assert before is None, "only scripts inside the mesh have several jobs in a session"
+        job = new_job(self, self._job_name, is_session=True)
+        self._start_job(job, with_output=False)
         return job
 
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from swarm.exec.serialize import Reference
 from swarm.wire.facts import digest_of
-from swarm.wire.job_part import TaskOptions
+from swarm.wire.job_part import TaskOptions, TaskSpec
 
 if TYPE_CHECKING:
     from swarm.client.building import JobBuilder
@@ -103,6 +103,19 @@ class PendingTask:
         self.output_count = output_count
         self.options = options
         self.is_kept = is_kept
+
+    def spec(self, is_kept: bool) -> TaskSpec:
+        """Return the task as parts carry it."""
+        return TaskSpec(
+            self.kind,
+            self.name,
+            self.function,
+            self.payload,
+            self.inputs,
+            self.output_count,
+            self.options,
+            is_kept,
+        )
 
 
 def bounded_count(pending: list[PendingTask]) -> int:

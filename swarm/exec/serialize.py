@@ -19,6 +19,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 from swarm.core.errors import SerializationError, SwarmError
@@ -34,6 +35,7 @@ _GLOBAL_OPCODE: Final = b"\x93"
 _BY_VALUE_MARK: Final = b"cloudpickle"
 
 _local_modules: Final = LocalModules()
+_own_folder: list[str] = []
 
 
 class Reference:
@@ -151,6 +153,14 @@ def function_name(function: object) -> str:
     return str(name or type(function).__name__)
 
 
+def leave_out_folder(folder: str) -> None:
+    """Write the names of files in a folder without it from now on.
+
+    For scripts in scratch folders: what they pickle by value is then the same wherever they run.
+    """
+    _own_folder[:] = [folder.rstrip("/") + "/"]
+
+
 def prepare() -> None:
     """Load what by-value pickling needs and look at all modules: before a fork, so that it is done once."""
     _by_value_pickler()
@@ -216,7 +226,26 @@ def _by_value_pickler() -> Any:
         def persistent_id(self, item: object) -> int | None:
             return self._input_of(item) if isinstance(item, Reference) else None
 
+        def reducer_override(self, item: object) -> Any:
+            if not _own_folder:
+                return super().reducer_override(item)
+            if isinstance(item, CodeType) and item.co_filename.startswith(_own_folder[0]):
+                item = item.replace(co_filename=item.co_filename[len(_own_folder[0]) :])
+                return self.dispatch_table[CodeType](item)
+            reduced = super().reducer_override(item)
+            if isinstance(item, FunctionType) and isinstance(reduced, tuple):
+                _shorten_file(reduced[1])
+            return reduced
+
     return ByValuePickler
+
+
+def _shorten_file(arguments: Any) -> None:
+    """Leave the own folder out of ``__file__`` among the globals that a function is pickled with."""
+    for argument in arguments if isinstance(arguments, tuple) else ():
+        file = argument.get("__file__") if isinstance(argument, dict) else None
+        if isinstance(file, str) and file.startswith(_own_folder[0]):
+            argument["__file__"] = file[len(_own_folder[0]) :]
 
 
 def _no_input(reference: Reference) -> int:

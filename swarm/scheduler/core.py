@@ -25,6 +25,7 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
+from swarm.scheduler.drivers import has_living_driver
 from swarm.scheduler.endings import ask_for_ends, expire_job, finish_job, spread_facts, tell_end, ttl_of
 from swarm.scheduler.intake import take_end, take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
@@ -105,14 +106,12 @@ class Scheduler:
     def lead(self, ballot: Ballot, now: float) -> None:
         """Start to lead: collect what all nodes know, then schedule."""
         self.follow(now)
-        self.is_leading = True
-        self.is_collecting = True
+        self.is_leading = self.is_collecting = True
         self._timers.set(_TIMER_COLLECT, b"", now + self._config.collect_s)
 
     def follow(self, now: float) -> None:
         """Stop to lead: forget everything that only a leader needs."""
-        self.is_leading = False
-        self.is_collecting = False
+        self.is_leading = self.is_collecting = False
         self.jobs = {}
         self.dispatcher = Dispatcher(self._config)
         self.watches = Watches(self._config.output_bytes_max)
@@ -284,7 +283,7 @@ class Scheduler:
             found = find_job(self.jobs, args.get("job"))
             if isinstance(found, Job):
                 self._records.intend(found.job, INTENT_CANCEL, 0, now)
-        ok, value = answer_question(self.jobs, self.watches, self.names, op, args, now)
+        ok, value = answer_question(self.jobs, self._records, self.watches, self.names, op, args, now)
         self._effects.append(Message(sender, ANSWER, [request, ok, value]))
 
     def _touch(self, jobs: list[JobId]) -> None:
@@ -358,12 +357,12 @@ class Scheduler:
         for job in self.jobs.values():
             self.watches.owe(job.job, self.watches.watchers(job.job))
             self._watch_orphan(job.job, now)
-        questions = self._questions
-        self._questions = []
+        questions, self._questions = self._questions, []
         for sender, question in questions:
             self._take_question(sender, Body(question), now)
-        counts: dict[str, object] = {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)}
-        self._effects.append(Notify("leading", counts))
+        self._effects.append(
+            Notify("leading", {"jobs": len(self.jobs), "nodes": len(self.dispatcher.workers)})
+        )
 
     def _take_pending(self, job_id: JobId, now: float) -> None:
         """Take what waited for a job: completions first, then what was found of its attempts and objects."""
@@ -381,8 +380,7 @@ class Scheduler:
         """
         if is_waiting and not self.dispatcher.has_all_reports():
             return
-        doubtful = self._doubtful
-        self._doubtful = {}
+        doubtful, self._doubtful = self._doubtful, {}
         self._timers.cancel(_TIMER_DOUBT, b"")
         for job_id, tasks in doubtful.items():
             for task in tasks:
@@ -418,6 +416,9 @@ class Scheduler:
     def _end_orphan(self, job_id: JobId, now: float) -> None:
         job = self.jobs.get(job_id)
         if job is None or job.verdict:
+            return
+        if has_living_driver(self.jobs, job):
+            self._watch_orphan(job_id, now)
             return
         self._effects.append(Notify("session_orphaned", {"job": short(job_id)}))
         self._records.intend(job_id, INTENT_CANCEL, 0, now)
@@ -471,8 +472,7 @@ class Scheduler:
                 self._timers.set(_TIMER_DELAYED, b"", earliest)
 
     def _settle_jobs(self, now: float) -> None:
-        touched = list(self._touched)
-        self._touched = {}
+        touched, self._touched = list(self._touched), {}
         for job_id in touched:
             job = self.jobs.get(job_id)
             if job is None:

@@ -109,12 +109,15 @@ def bytes_in_memory(job: Job) -> int:
 
 
 def ttl_of(job: Job, jobs: dict[JobId, Job], config: SchedulerConfig) -> float:
-    """Return how many seconds an ended job stays: less when the results of ended jobs fill the memory."""
+    """Return how many seconds an ended job stays: less when the results of ended jobs fill the memory.
+
+    A session's results were for its client alone; a script that runs again wants those of its sessions.
+    """
     total = 0
     for other in jobs.values():
         if other.verdict:
             total += other.kept_bytes
-    if job.is_session or total > config.ended_bytes_max:
+    if (job.is_session and not job.driver[0]) or total > config.ended_bytes_max:
         return config.session_ttl_s
     return config.results_ttl_s
 

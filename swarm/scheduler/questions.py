@@ -1,9 +1,11 @@
-"""Questions that clients ask the leader through any node: jobs, job, logs, results, locate."""
+"""Questions that clients ask the leader through any node: jobs, job, logs, results, locate, submitted."""
 
 from __future__ import annotations
 
 from swarm.core.ids import JobId, NodeId, short
+from swarm.scheduler.drivers import submitted
 from swarm.scheduler.jobs import Job
+from swarm.scheduler.records import JobRecords
 from swarm.scheduler.task_states import DONE
 from swarm.scheduler.watches import Watches, details_of, results_of, summary_of
 
@@ -13,6 +15,7 @@ CODE_USAGE = 2
 
 def answer_question(
     jobs: dict[JobId, Job],
+    records: JobRecords,
     watches: Watches,
     names: dict[NodeId, str],
     op: str,
@@ -23,9 +26,11 @@ def answer_question(
     if op == "jobs":
         rows = [summary_of(job, now) for job in jobs.values() if job.parts_added]
         return (True, rows)
+    if op == "submitted":
+        return (True, submitted(jobs, args))
     found = find_job(jobs, args.get("job"))
     if isinstance(found, str):
-        return (False, {"code": CODE_FAILED, "message": found})
+        return (False, {"code": CODE_FAILED, "message": _forgotten(records, args.get("job")) or found})
     if op == "cancel":
         return (True, summary_of(found, now))
     if op == "job":
@@ -52,6 +57,13 @@ def find_job(jobs: dict[JobId, Job], wanted: object) -> Job | str:
     if not matches:
         return f"no job {wanted!r} is known; see `swarm jobs`"
     return f"{wanted!r} is the beginning of {len(matches)} jobs; give more of it"
+
+
+def _forgotten(records: JobRecords, wanted: object) -> str:
+    """Return what is to be said of a job that ended and was forgotten, "" of any other."""
+    if not isinstance(wanted, bytes) or not records.verdict(wanted):
+        return ""
+    return f"job {short(wanted)} has ended ({records.verdict(wanted)}) and its results have expired"
 
 
 def _logs(watches: Watches, job: Job, task: object) -> list[object]:

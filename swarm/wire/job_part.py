@@ -24,7 +24,7 @@ from swarm.core.errors import DecodeError
 from swarm.core.ids import DIGEST_SIZE
 from swarm.core.records import Record
 from swarm.wire.codec import Body, pack, unpack_untrusted
-from swarm.wire.facts import Output
+from swarm.wire.facts import Output, digest_of
 from swarm.wire.messages import KIND_DATA, KIND_PYTHON, KIND_SCRIPT
 
 FORMAT: Final = 1
@@ -148,6 +148,25 @@ class JobPart(Record):
         return pack(
             [FORMAT, self.first_task, self.meta, [list(o.fields()) for o in options], list(names), tasks]
         )
+
+
+def digest_of_task(spec: TaskSpec) -> bytes:
+    """Return the digest by which two tasks are known to ask for the same work.
+
+    Equal numbers in it (of the function, of inputs) mean the same tasks only as long as all tasks before
+    are equal. Whether the result is kept does not count.
+    """
+    options = spec.options
+    wishes: list[object] = [
+        float(options.cpus),
+        options.memory_bytes,
+        options.retries,
+        float(options.timeout_s),
+        list(options.tags),
+        options.python,
+    ]
+    what: list[object] = [spec.kind, spec.name, spec.function, spec.payload, spec.inputs, spec.output_count]
+    return digest_of(pack([*what, *wishes]))
 
 
 def data_payload(output: Output) -> bytes:

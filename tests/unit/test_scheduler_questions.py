@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from swarm.core.ids import short
+from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.questions import answer_question, find_job
+from swarm.scheduler.records import JobRecords
 from swarm.scheduler.watches import Watches
 from tests.unit.scheduler_builder import JOB, ONE, OTHER_JOB, JobBuilder, bag, part, task
 
 
 def ask(build: JobBuilder, op: str, watches: Watches | None = None, **args: object) -> tuple[bool, object]:
-    return answer_question({JOB: build.job}, watches or Watches(1000), {ONE: "one"}, op, args, 1.0)
+    records = JobRecords(SchedulerConfig(), ONE)
+    return answer_question({JOB: build.job}, records, watches or Watches(1000), {ONE: "one"}, op, args, 1.0)
 
 
 def message(answer: tuple[bool, object]) -> str:

@@ -1,0 +1,134 @@
+"""Scripts inside the mesh whose node is killed: they run again elsewhere and find what they had submitted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mesh_processes import Host, Node, agreed_leader, finished_json, finished_well, wait_for
+
+ALONE = ("--no-multicast", "--listen", "127.0.0.1", "--cores", "1")
+ENDED_S = 90.0
+
+HEAD = """\
+import os, sys, time
+import swarm
+
+folder = sys.argv[1]
+
+
+def note(word, *given):
+    with open(os.path.join(folder, "ran"), "a") as file:
+        file.write(word + "\\n")
+    return word.upper()
+
+
+with open(os.path.join(folder, "lives"), "a") as file:
+    file.write("life\\n")
+life = len(open(os.path.join(folder, "lives")).readlines())
+
+
+def pause():
+    open(os.path.join(folder, "stage"), "w").close()
+    while not os.path.exists(os.path.join(folder, "go")):
+        time.sleep(0.05)
+
+
+"""
+CALLS = """\
+with swarm.connect() as mesh:
+    first = mesh.map(note, [f"a{number}" for number in range(4)])
+    second = mesh.submit(note, "b", first[0])
+    print(mesh.gather([*first, second]))
+    pause()
+    print(mesh.submit(note, "c", second).result())
+"""
+CHANGED = """\
+with swarm.connect() as mesh:
+    words = ["same", f"changed-{life}", "behind"]
+    found = mesh.map(note, words)
+    print(mesh.gather(found))
+    pause()
+    print(mesh.submit(note, "last", *found).result())
+"""
+GRAPHS = """\
+with swarm.connect() as mesh:
+    job = mesh.run_graph({"tasks": [
+        {"id": "x", "command": ["sh", "-c", f"echo x >> {folder}/ran; echo seen"]},
+        {"id": "y", "command": ["sh", "-c", f"echo y >> {folder}/ran; echo seen"], "needs": ["x"]},
+    ]})
+    print(job.id, job.result())
+    pause()
+    print(mesh.submit(note, "behind").result())
+"""
+
+
+@pytest.fixture
+def nodes(host: Host) -> list[Node]:
+    """Three nodes of one core that agree."""
+    first = host.node("one", *ALONE)
+    invitation = first.join("--new")["invitation"]
+    others = [host.node(name, *ALONE) for name in ("two", "three")]
+    for node in others:
+        node.begin(invitation)
+    for node in others:
+        node.wait_ready()
+    made = [first, *others]
+    wait_for(lambda: agreed_leader(made), what="three nodes that agree")
+    return made
+
+
+def run_and_kill(host: Host, nodes: list[Node], script: str) -> tuple[Counter[str], str]:
+    """Run a script, kill its node where it pauses, and let it end; return what ran how often, and its output."""
+    shared = host.folder / "shared"
+    shared.mkdir()
+    (host.folder / "job.py").write_text(HEAD + script)
+    words = ["submit", "job.py", "--detach", "--json", "--home", str(nodes[0].home.root), "--", str(shared)]
+    job = str(finished_json(host.swarm(*words))["job"])
+    wait_for((shared / "stage").exists, ENDED_S, "the pause of the script")
+    detail = nodes[0].ask("job", {"job": job})
+    (runner,) = [node for node in nodes if node.name == detail["tasks_detail"][0]["node"]]
+    runner.kill()
+    left = [node for node in nodes if node is not runner]
+    wait_for(lambda: len(lines(shared / "lives")) == 2, ENDED_S, "the second life of the script")
+    (shared / "go").touch()
+
+    def ended() -> Any:
+        value = left[0].ask("job", {"job": job})
+        return value if value["state"] in ("done", "failed", "cancelled") else None
+
+    told = wait_for(ended, ENDED_S, "the end of the script")
+    said = finished_well(host.swarm("logs", job, "--home", str(left[0].home.root)))
+    assert told["state"] == "done", said
+    rows = left[0].ask("jobs")
+    wait_for(
+        lambda: all(row["state"] != "running" for row in left[0].ask("jobs")), ENDED_S, f"the end of {rows}"
+    )
+    return Counter(lines(shared / "ran")), said
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a file, none of one that is not there."""
+    return path.read_text().split() if path.exists() else []
+
+
+def test_what_was_submitted_is_found_and_not_repeated(host: Host, nodes: list[Node]) -> None:
+    ran, said = run_and_kill(host, nodes, CALLS)
+    assert ran == Counter(["a0", "a1", "a2", "a3", "b", "c"])
+    assert said.splitlines()[-2:] == ["['A0', 'A1', 'A2', 'A3', 'B']", "C"]
+
+
+def test_a_changed_argument_is_new_work_and_so_is_all_behind_it(host: Host, nodes: list[Node]) -> None:
+    ran, said = run_and_kill(host, nodes, CHANGED)
+    assert ran == Counter({"same": 1, "changed-1": 1, "changed-2": 1, "behind": 2, "last": 1})
+    assert said.splitlines()[-2:] == ["['SAME', 'CHANGED-2', 'BEHIND']", "LAST"]
+
+
+def test_the_job_of_a_graph_is_found_under_its_id(host: Host, nodes: list[Node]) -> None:
+    ran, said = run_and_kill(host, nodes, GRAPHS)
+    assert ran == Counter(["x", "y", "behind"])
+    told = [line for line in said.splitlines() if "seen" in line]
+    assert len(set(told)) == 1, "one id and one answer in both lives"
