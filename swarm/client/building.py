@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from swarm.client.driving import Diverged
 from swarm.client.futures import BaseFuture
 from swarm.client.options import make_options, pinned_to_python
 from swarm.client.parts import Data, Inputs, Part, PendingTask, Upload, bounded_count
+from swarm.client.reruns import Diverged
 from swarm.client.sendable import checked_text, packed
 from swarm.client.tasks import Program, RemoteFunction, ResultOf, Task
 from swarm.core.errors import GraphError, SwarmError

@@ -17,7 +17,6 @@ from typing import Any, Final, Self, TypeVar, final
 import trio
 
 from swarm.client import futures
-from swarm.client.driving import Driving, driver, script_folder
 from swarm.client.engine import single_error
 from swarm.client.futures import BaseFuture, Future
 from swarm.client.graphs import add_graph, new_job
@@ -25,6 +24,7 @@ from swarm.client.job import ClientJob
 from swarm.client.mesh_base import MeshBase
 from swarm.client.progress import Progress
 from swarm.client.reach import find_reach
+from swarm.client.reruns import Rerun, script_folder, script_job
 from swarm.client.restarting import start_again, submitted_before
 from swarm.client.sendable import checked_text, readable
 from swarm.client.transport import NetTransport, Transport
@@ -56,7 +56,7 @@ class Mesh(MeshBase[Future[Any]]):
         self._scope = trio.CancelScope()
         self._ready = threading.Event()
         self._error: BaseException | None = None
-        self._driving: Driving | None = None
+        self._rerun: Rerun | None = None
         self._thread = threading.Thread(target=self._main, name="swarm session", daemon=True)
 
     def open(self) -> Self:
@@ -103,8 +103,8 @@ class Mesh(MeshBase[Future[Any]]):
             self, name or _graph_name(graph), is_session=False, on_error=on_error, priority=priority
         )
         kept = add_graph(job, graph, keep, defaults)
-        if driver():
-            start_again(self, job, driver())
+        if script_job():
+            start_again(self, job, script_job())
         else:
             self.start_job(job)
         return GraphJob(self, job, kept)
@@ -172,7 +172,7 @@ class Mesh(MeshBase[Future[Any]]):
         with self._lock:
             was_closing, self._is_closing = self._is_closing, True
         try:
-            older = [] if self._driving is None else self._driving.older
+            older = [] if self._rerun is None else self._rerun.older
             for job in [*older, self._session_job]:
                 if not was_closing and job is not None and self._thread.is_alive():
                     self._end_session_job(job, cancel)
@@ -280,25 +280,25 @@ class Mesh(MeshBase[Future[Any]]):
 
     def _next_session_job(self, before: ClientJob | None) -> ClientJob:
         """Start a job of the session; a script that runs again finds those that it had before."""
-        parent = driver()
+        parent = script_job()
         if not parent:
             return super()._next_session_job(before)
-        if self._driving is None:
+        if self._rerun is None:
             leave_out_folder(script_folder())
-            self._driving = Driving(parent)
-            self._driving.take_answer(submitted_before(self, self._driving.question()))
-        driving = self._driving
+            self._rerun = Rerun(parent)
+            self._rerun.take_answer(submitted_before(self, self._rerun.question()))
+        rerun = self._rerun
         if before is not None:
-            driving.older.append(before)
-        found = driving.take_found()
+            rerun.older.append(before)
+        found = rerun.take_found()
         if found is not None:
             job = ClientJob(found.job, {}, self)
             job.builder.go_through(found.digests, found.parts)
-            job.builder.record(driving.older)
+            job.builder.record(rerun.older)
             self.follow_job(job)
         else:
-            job = new_job(self, self._job_name, is_session=True, more=driving.meta())
-            job.builder.record(driving.older)
+            job = new_job(self, self._job_name, is_session=True, more=rerun.meta())
+            job.builder.record(rerun.older)
             self._start_job(job, with_output=False)
         return job
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 from swarm.client.building import JobBuilder
-from swarm.client.driving import Diverged
 from swarm.client.engine import Engine
 from swarm.client.futures import BaseFuture
 from swarm.client.graphs import new_job
 from swarm.client.job import ClientJob
 from swarm.client.options import OPTION_NAMES, make_options
+from swarm.client.reruns import Diverged
 from swarm.client.sendable import readable
 from swarm.client.session import Session
 from swarm.client.tasks import Program, RemoteFunction, Task, split_options

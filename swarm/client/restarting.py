@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from swarm.client.driving import graph_job_id, next_graph_number
 from swarm.client.errors import Refused
 from swarm.client.job import ClientJob
+from swarm.client.reruns import graph_job_id, next_graph_number
 
 CODE_USAGE: Final = 2
 CODE_NO_MESH: Final = 3

@@ -93,7 +93,7 @@ def run_script(payload: bytes, job: str, folder: Path, writer: OutputWriter, str
 
     Args:
         job: short form of the job's id; the script finds it in SWARM_JOB, and the node's home in SWARM_HOME.
-            Whether a process is the script itself, and no child of it, it sees by SWARM_DRIVER: its parent.
+            A process is the script itself, and no child of it, if SWARM_SCRIPT_PARENT is its parent.
 
     Raises:
         AttemptFailed: it could not be started or ended badly.
@@ -111,7 +111,7 @@ def run_script(payload: bytes, job: str, folder: Path, writer: OutputWriter, str
     variables = {key: str(value) for key, value in _text_map(order, "env").items()}
     # Equal hashes in every life, so that what it submits again is written in the same order.
     environment = {"PYTHONHASHSEED": "0", **os.environ, **_script_variables, **variables}
-    environment.update({"SWARM_JOB": job, "SWARM_DRIVER": str(os.getpid())})
+    environment.update({"SWARM_JOB": job, "SWARM_SCRIPT_PARENT": str(os.getpid())})
     argv = [sys.executable, "-u", name, *args]
     _Run(f"script {name!r}", argv, folder, environment, False, None, None, stream).finish()
     return [writer.keep(0, ENCODING_RAW, b"")]

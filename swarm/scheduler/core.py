@@ -25,7 +25,6 @@ from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.drivers import has_living_driver
 from swarm.scheduler.endings import ask_for_ends, expire_job, finish_job, spread_facts, tell_end, ttl_of
 from swarm.scheduler.intake import take_end, take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
@@ -45,6 +44,7 @@ from swarm.scheduler.reports import (
     take_release,
     take_retracted,
 )
+from swarm.scheduler.reruns import may_run_again
 from swarm.scheduler.task_states import Task
 from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
@@ -417,7 +417,7 @@ class Scheduler:
         job = self.jobs.get(job_id)
         if job is None or job.verdict:
             return
-        if has_living_driver(self.jobs, job):
+        if may_run_again(self.jobs, job):
             self._watch_orphan(job_id, now)
             return
         self._effects.append(Notify("session_orphaned", {"job": short(job_id)}))

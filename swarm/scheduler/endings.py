@@ -117,7 +117,7 @@ def ttl_of(job: Job, jobs: dict[JobId, Job], config: SchedulerConfig) -> float:
     for other in jobs.values():
         if other.verdict:
             total += other.kept_bytes
-    if (job.is_session and not job.driver[0]) or total > config.ended_bytes_max:
+    if (job.is_session and not job.life[0]) or total > config.ended_bytes_max:
         return config.session_ttl_s
     return config.results_ttl_s
 

@@ -17,8 +17,8 @@ import heapq
 from typing import Final, final
 
 from swarm.core.ids import JobId, NodeId
-from swarm.scheduler.drivers import NO_DRIVER, driver_of
 from swarm.scheduler.ranking import Estimates, rank_new_tasks
+from swarm.scheduler.reruns import NO_LIFE, life_of
 from swarm.scheduler.task_graph import (
     dependency_failure,
     expected_inputs_digest,
@@ -67,7 +67,7 @@ class Job:
         self.name = ""
         self.submitter = ""
         self.is_session = False
-        self.driver = NO_DRIVER
+        self.life = NO_LIFE
         self.fails_whole = True
         self.priority = 0
         self.tasks: list[Task] = []
@@ -158,7 +158,7 @@ class Job:
         self.name = name[:200] if isinstance(name, str) else ""
         self.submitter = submitter[:200] if isinstance(submitter, str) else ""
         self.is_session = meta.get("session") is True
-        self.driver = driver_of(meta)
+        self.life = life_of(meta)
         self.fails_whole = meta.get("on_error", "continue" if self.is_session else "fail") == "fail"
         priority = meta.get("priority", 0)
         self.priority = priority if isinstance(priority, int) else 0

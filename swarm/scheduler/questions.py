@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from swarm.core.ids import JobId, NodeId, short
-from swarm.scheduler.drivers import submitted
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.records import JobRecords
+from swarm.scheduler.reruns import submitted
 from swarm.scheduler.task_states import DONE
 from swarm.scheduler.watches import Watches, details_of, results_of, summary_of
 

@@ -82,7 +82,7 @@ def nodes(host: Host) -> list[Node]:
 
 
 def run_and_kill(host: Host, nodes: list[Node], script: str) -> tuple[Counter[str], str]:
-    """Run a script, kill its node where it pauses, and let it end; return what ran how often, and its output."""
+    """Run a script and kill its node where it pauses; return what ran how often, and its output."""
     shared = host.folder / "shared"
     shared.mkdir()
     (host.folder / "job.py").write_text(HEAD + script)

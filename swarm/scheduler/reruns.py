@@ -1,12 +1,12 @@
 """Sessions of scripts that run inside the mesh, and what a script finds when it runs again.
 
-A script (*driver*) is a task like others: when its node dies it runs again elsewhere, from its first line.
+A script is a task like others: when its node dies it runs again elsewhere, from its first line.
 Its sessions say in their metadata whose they are: ``parent`` is the short id of the script's job,
 ``session`` counts the sessions that the script opens, ``life`` counts the jobs that one of them has had.
 When it runs again it asks for what it submitted before (:func:`submitted`) and goes through it from the
 beginning: as long as what it submits equals that, nothing is submitted and the old tasks are its own. From
 the first difference on its work is a new job, so no two lives of a script ever add to one job.
-docs/decisions/0012-drivers.md has the reasons.
+docs/decisions/0013-scripts-that-run-again.md has the reasons.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from swarm.wire.job_part import digest_of_task
 if TYPE_CHECKING:
     from swarm.scheduler.jobs import Job
 
-Driver: TypeAlias = tuple[str, int, int]
+Life: TypeAlias = tuple[str, int, int]
 """The short id of the script's job, which of its sessions, and which job of that session."""
-NO_DRIVER: Final[Driver] = ("", 0, 0)
+NO_LIFE: Final[Life] = ("", 0, 0)
 DIGESTS_MAX: Final = 50_000
 """Tasks of a job that a script is told of: what is behind them it submits again."""
 
 
-def driver_of(meta: dict[str, object]) -> Driver:
-    """Return whose session a job is, from the metadata of its first part; NO_DRIVER for nobody's."""
+def life_of(meta: dict[str, object]) -> Life:
+    """Return whose session a job is, from the metadata of its first part; NO_LIFE for nobody's."""
     parent, session, life = meta.get("parent"), meta.get("session_number"), meta.get("life")
     if isinstance(parent, str) and isinstance(session, int) and isinstance(life, int):
         return (parent[:64], session, life)
-    return NO_DRIVER
+    return NO_LIFE
 
 
 def submitted(jobs: dict[JobId, Job], args: dict[str, object]) -> list[object]:
@@ -46,7 +46,7 @@ def submitted(jobs: dict[JobId, Job], args: dict[str, object]) -> list[object]:
     """
     found: list[tuple[int, JobId]] = []
     for job in jobs.values():
-        parent, session, life = job.driver
+        parent, session, life = job.life
         if parent and parent == args.get("parent") and session == args.get("session"):
             if not job.is_cancelled and job.is_session:
                 found.append((life, job.job))
@@ -58,9 +58,9 @@ def submitted(jobs: dict[JobId, Job], args: dict[str, object]) -> list[object]:
     return rows
 
 
-def has_living_driver(jobs: dict[JobId, Job], job: Job) -> bool:
+def may_run_again(jobs: dict[JobId, Job], job: Job) -> bool:
     """Return whether the script whose session this is has not ended: it may run again and want it."""
-    parent = job.driver[0]
+    parent = job.life[0]
     if not parent:
         return False
     for other in jobs.values():

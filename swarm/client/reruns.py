@@ -1,6 +1,6 @@
 """Scripts that run inside the mesh find, when they run again, what they submitted before.
 
-A script whose node dies runs again elsewhere from its first line (`swarm.scheduler.drivers` has the mesh's
+A script whose node dies runs again elsewhere from its first line (`swarm.scheduler.reruns` has the mesh's
 side). Each of its sessions then goes through the jobs that its earlier lives left, the oldest first: a task
 that equals the next one of such a job is that one, and is not submitted again. At the first difference, or
 behind the last task that is known, the session goes on with the next such job, in the end with a new one.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from swarm.core.errors import DecodeError
@@ -22,7 +23,7 @@ from swarm.wire.facts import digest_of
 if TYPE_CHECKING:
     from swarm.client.job import ClientJob
 
-DRIVER_VARIABLE: Final = "SWARM_DRIVER"
+PARENT_VARIABLE: Final = "SWARM_SCRIPT_PARENT"
 """The process that started the script; set for scripts that run inside the mesh."""
 JOB_VARIABLE: Final = "SWARM_JOB"
 
@@ -51,7 +52,7 @@ class Found:
 
 
 @final
-class Driving:
+class Rerun:
     """One session of a script that may have run before.
 
     Attributes:
@@ -92,9 +93,9 @@ class Driving:
         return {"parent": self.parent, "session_number": self.number, "life": self.life}
 
 
-def driver() -> str:
+def script_job() -> str:
     """Return the short id of the job whose script this very process is, "" for any other process."""
-    if os.environ.get(DRIVER_VARIABLE) == str(os.getppid()):
+    if os.environ.get(PARENT_VARIABLE) == str(os.getppid()):
         return os.environ.get(JOB_VARIABLE, "")
     return ""
 
@@ -102,7 +103,7 @@ def driver() -> str:
 def script_folder() -> str:
     """Return where the script of this process is."""
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return os.path.dirname(os.path.abspath(file)) if isinstance(file, str) else os.getcwd()
+    return str(Path(file).absolute().parent if isinstance(file, str) else Path.cwd())
 
 
 def graph_job_id(parent: str, content: bytes, number: int, life: int) -> JobId:
