@@ -282,7 +282,7 @@ def results_command(identity: str, output: Path | None, home: Path | None, mesh:
         )
     elif output is None:
         for row in rows:
-            click.echo(f"{row['name']}: {_text(_loaded(row))}")
+            click.echo(f"{row['name']}: {_text(load_result(row))}")
     else:
         click.echo(f"{len(rows)} results are in {output}")
 
@@ -309,7 +309,8 @@ def save_results(rows: list[dict[str, Any]], folder: Path) -> None:
         ) from None
 
 
-def _loaded(row: dict[str, Any]) -> object:
+def load_result(row: dict[str, Any]) -> object:
+    """Return the value of a result with its bytes, or what is to be said instead."""
     from swarm.exec.serialize import load_value
 
     try:
@@ -325,7 +326,7 @@ def _described(row: dict[str, Any]) -> dict[str, object]:
         "output": row["output"],
         "name": row["name"],
         "size": row["size"],
-        "value": to_json(_loaded(row)),
+        "value": to_json(load_result(row)),
     }
 
 

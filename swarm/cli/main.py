@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "jobs": ("swarm.cli.looking", "List the jobs of the mesh."),
     "job": ("swarm.cli.looking", "Show a job and its tasks."),
     "logs": ("swarm.cli.looking", "Show what the tasks of a job printed."),
+    "attach": ("swarm.cli.attaching", "Follow a job that was left, as its submitter."),
     "results": ("swarm.cli.looking", "Show or save the results of a job."),
     "cancel": ("swarm.cli.looking", "Cancel a job."),
     "doctor": ("swarm.cli.doctoring", "Say what is wrong with this host's network, and what helps."),

@@ -67,6 +67,7 @@ def place() -> Iterator[Place]:
         ["logs", "DONE"],
         ["logs", "FAILED"],
         ["logs", "-f", "DONE"],
+        ["attach", "DONE"],
         ["results", "DONE"],
         ["results", "FAILED"],
         ["invite"],
@@ -81,7 +82,7 @@ def test_fine(place: Place, words: list[str], extra: list[str]) -> None:
     words = [jobs.get(word, word) for word in words]
     code, out, err = place.run(words[0], *extra, *words[1:])
     assert code == 0, err
-    if words[0] not in ("submit", "run") and "FAILED" not in words:
+    if words[0] not in ("submit", "run", "attach") and "FAILED" not in words:
         assert err in ("", "broken\n")
     for line in out.splitlines() if extra else []:
         json.loads(line)
@@ -93,8 +94,11 @@ def test_failed(place: Place) -> None:
     code, out, _ = place.run("logs", "-f", "--json", place.failed)
     assert code == 1
     assert json.loads(out.splitlines()[0]) == {"task": 0, "attempt": 1, "stream": 2, "data": "broken\n"}
+    code, _, err = place.run("attach", place.failed)
+    assert code == 1
+    assert err.startswith("broken\nswarm: job ")
     assert place.run("run", "--all", "--", "sh", "-c", "exit 9")[0] == 9, "the worst exit code of all nodes"
-    for words in (["job"], ["logs"], ["results"], ["cancel"]):
+    for words in (["job"], ["logs"], ["results"], ["cancel"], ["attach"]):
         code, out, err = place.run(*words, "zzzzzzzz")
         assert (code, out) == (1, "")
         assert err.startswith("swarm: ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mesh_processes import Host, Node, agreed_leader, finished_json, finished_well, wait_for
+from tests.mesh_processes import Host, Node, agreed_leader, finished, finished_json, finished_well, wait_for
 
 ALONE = ("--no-multicast", "--listen", "127.0.0.1", "--cores", "1")
 ENDED_S = 90.0
@@ -28,11 +29,13 @@ def note(word, *given):
 
 with open(os.path.join(folder, "lives"), "a") as file:
     file.write("life\\n")
-life = len(open(os.path.join(folder, "lives")).readlines())
+with open(os.path.join(folder, "lives")) as file:
+    life = len(file.readlines())
 
 
 def pause():
-    open(os.path.join(folder, "stage"), "w").close()
+    with open(os.path.join(folder, "stage"), "w"):
+        pass
     while not os.path.exists(os.path.join(folder, "go")):
         time.sleep(0.05)
 
@@ -132,3 +135,29 @@ def test_the_job_of_a_graph_is_found_under_its_id(host: Host, nodes: list[Node])
     assert ran == Counter(["x", "y", "behind"])
     told = [line for line in said.splitlines() if "seen" in line]
     assert len(set(told)) == 1, "one id and one answer in both lives"
+
+
+def test_a_job_that_was_left_can_be_attached_to(host: Host, nodes: list[Node]) -> None:
+    """Twice, and once while a node dies: all output and the end appear."""
+    shared = host.folder / "shared"
+    shared.mkdir()
+    (host.folder / "job.py").write_text(HEAD + "print('begun', flush=True)\npause()\nprint('ended')\n")
+    words = ["submit", "job.py", "--detach", "--home", str(nodes[0].home.root), "--", str(shared)]
+    job = finished_well(host.swarm(*words)).strip()
+    wait_for((shared / "stage").exists, ENDED_S, "the pause of the script")
+    detail = nodes[0].ask("job", {"job": job})
+    wanted = (detail["tasks_detail"][0]["node"], agreed_leader(nodes))
+    victim = next(node for node in nodes if node.name not in wanted)
+    witness = next(node for node in nodes if node is not victim)
+    invitation = witness.ask("invite")["invitation"]
+    attached = host.swarm("attach", job, "--json", "--mesh", invitation)
+    victim.kill()
+    (shared / "go").touch()
+    code, out, err = finished(attached)
+    assert code == 0, err
+    assert err == "begun\nended\n"
+    told = json.loads(out)
+    assert told["state"] == "done"
+    assert told["tasks"] == {"total": 1, "done": 1, "failed": 0}
+    code, out, err = finished(host.swarm("attach", job[:8], "--home", str(witness.home.root)))
+    assert (code, out, err) == (0, "begun\nended\n", "")

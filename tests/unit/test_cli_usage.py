@@ -106,6 +106,7 @@ def test_wrong_usage(arguments: list[str], words: list[str], capsys: pytest.Capt
         ["job", "x"],
         ["logs", "x"],
         ["results", "x"],
+        ["attach", "x"],
         ["cancel", "x"],
         ["stop"],
         ["leave"],
