@@ -122,13 +122,13 @@ class NamespaceHost(Host):
         if root:
             self.prefix += ["sh", "-ec", ENTER, "enter", root, str(self.folder)]
 
-    def run(self, *command: str, text: str = "") -> str:
+    def run(self, *command: str, text: str = "", timeout_s: float = 20.0) -> str:
         """Run a command of this machine inside and return its output."""
         done = subprocess.run(
             [*self._network_prefix, *command],
             check=True,
             capture_output=True,
-            timeout=20,
+            timeout=timeout_s,
             text=True,
             input=text,
         )

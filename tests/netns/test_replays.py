@@ -63,18 +63,17 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for target in given["targets"]:
             counts[target[0]][0] += sock.sendto(datagram, tuple(target))
         if number % 20 == 0:
-            listen(0.005)
+            listen(0.02)
     listen(3.0)
 print(json.dumps(counts))
 """
 
 
 def beliefs(node: Node) -> dict[str, Any]:
-    """Return everything that a node believes of members and leaders."""
+    """Return everything that a node believes of members and leaders, but for how fresh what they tell is."""
     status = node.ask("status")
     members = [
-        {key: row[key] for key in ("id", "name", "address", "state", "incarnation", "leader")}
-        for row in node.ask("nodes")
+        {key: row[key] for key in ("id", "name", "address", "state", "leader")} for row in node.ask("nodes")
     ]
     return {
         "members": sorted(members, key=lambda row: str(row["id"])),
@@ -82,6 +81,11 @@ def beliefs(node: Node) -> dict[str, Any]:
         "ballot": status["ballot"],
         "keys": [(key["fingerprint"], key["state"]) for key in node.ask("key_list")["keys"]],
     }
+
+
+def incarnations(node: Node) -> dict[str, int]:
+    """Return the incarnations that a node knows; they rise when a member's load changes, and never fall."""
+    return {str(row["id"]): int(row["incarnation"]) for row in node.ask("nodes")}
 
 
 def refusals(node: Node) -> int:
@@ -102,13 +106,14 @@ def test_everything_on_the_wire_again_changes_nothing(lab: Lab) -> None:
     assert len(datagrams) > 100
     nodes[3].join(nodes[0].ask("invite")["invitation"])  # one that has seen nothing of it
     wait_agreed(nodes)
-    before = [beliefs(node) for node in nodes]
+    before, known = [beliefs(node) for node in nodes], [incarnations(node) for node in nodes]
     opened = [node.count("seal", "opened") for node in nodes]
     refused = [refusals(node) for node in nodes]
     stranger: NamespaceHost = lab.host()
     targets = [list(node.address) for node in nodes] + [[node.address[0], 7118] for node in nodes]
     words = json.dumps({"datagrams": datagrams, "targets": targets})
-    counts = json.loads(stranger.run(sys.executable, "-c", REPLAY, text=words))
+    timeout_s = 20.0 + 0.01 * len(datagrams)
+    counts = json.loads(stranger.run(sys.executable, "-c", REPLAY, text=words, timeout_s=timeout_s))
     print(f"{len(datagrams)} recorded")
     for node in nodes:
         sent, heard, answers = counts[node.address[0]]
@@ -116,6 +121,8 @@ def test_everything_on_the_wire_again_changes_nothing(lab: Lab) -> None:
         assert heard <= sent, "also who has seen nothing yet is no amplifier"
     after = [beliefs(node) for node in nodes]
     assert after == before
+    for node, earlier in zip(nodes, known, strict=True):
+        assert all(now >= earlier[name] for name, now in incarnations(node).items())
     assert agreed_leader(nodes)
     for node, count, seen in zip(nodes, refused, opened, strict=True):
         print(node.name, refusals(node) - count, node.count("seal", "opened") - seen)
