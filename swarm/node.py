@@ -468,7 +468,7 @@ class Node(NodeWays):
 
     def _report(self, leader: NodeId, request: int) -> None:
         # What has not started goes back: where its inputs are to come from, another leader decided.
-        self._own.extend(give_back(self.exec, leader, self._now))
+        self._own.extend(give_back(self.exec, leader, self.election.ballot(), self._now))
         self.records.offer(leader)
         self._own.extend(self.records.take_effects())
         self._own.append(Message(leader, INVENTORY, inventory_body(self.exec, request)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm.core.effects import Effect, LeaderChanged, Message, Notify
-from swarm.core.ids import NodeId, ObjectName, short
+from swarm.core.ids import Ballot, NodeId, ObjectName, short
 from swarm.exec.core import ExecCore
 from swarm.exec.reports import Reports
 from swarm.wire.batches import cut_rows
@@ -33,12 +33,15 @@ def copy_rows(core: ExecCore, names: list[ObjectName]) -> list[object]:
     return rows
 
 
-def give_back(core: ExecCore, leader: NodeId, now: float) -> list[Effect]:
+def give_back(core: ExecCore, leader: NodeId, ballot: Ballot, now: float) -> list[Effect]:
     """Give back what has not started; return the messages that tell a leader so.
+
+    What tasks printed is told again to a leader that asks for the first time, with the next reports.
 
     The inventory that follows does not name it either, but a question that comes late, through a relay
     perhaps, is answered by an inventory that counts no more.
     """
+    core.printed.tell_again(ballot)
     waiting, _ = core.inventory()
     rows: list[object] = [list(attempt) for attempt in core.retract(waiting, now)]
     return [Message(leader, RETRACTED, [batch]) for batch in cut_rows(rows)]

@@ -28,6 +28,9 @@ CANCEL_TIMEOUT_S = 5.0
 @click.option("--wait/--detach", "is_attached", default=True, help="Wait for the end (default), or leave it.")
 @json_option
 @click.option("--name", default="", help="What the job is called.")
+@click.option(
+    "--id", "word", default="", help="Any word: the same work under the same word is one job, however often."
+)
 @click.option("--priority", type=int, default=0, help="Higher goes first.")
 @click.option("--retries", type=click.IntRange(0, 1000), help="Further attempts of tasks that fail.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds that a task may run.")
@@ -47,6 +50,7 @@ def submit_command(
     is_attached: bool,
     as_json: bool,
     name: str,
+    word: str,
     priority: int,
     output: Path | None,
     home: Path | None,
@@ -66,8 +70,13 @@ def submit_command(
     submission = _Prepared(words, is_command, options)
     started = time.monotonic()
     with connect(home, mesh, "swarm submit") as opened:
-        job: ClientJob = new_job(opened, name or submission.name, is_session=False, priority=priority)
+        told: dict[str, object] = {"submitter": f"--id {word}"} if word else {}
+        job: ClientJob = new_job(
+            opened, name or submission.name, is_session=False, priority=priority, more=told
+        )
         kept = submission.fill(job)
+        if word:
+            job.rename(_identity(word, job))
         if not as_json:
             job.on_output.append(lambda _task, _attempt, stream, data: write_stream(stream, data))
         else:
@@ -132,6 +141,16 @@ class _Prepared:
             job.is_complete = True
             return {self.name: future}
         return add_graph(job, self._words[0], (), self._options)
+
+
+def _identity(word: str, job: ClientJob) -> bytes:
+    """Return the id of the job that holds this work under a word; other work under it is another job."""
+    from swarm.client.sendable import checked_text
+    from swarm.core.ids import JOB_ID_SIZE
+    from swarm.wire.facts import digest_of
+
+    about = f"{checked_text(word, 'the id')}\0{job.meta['name']}\0{job.meta['priority']}\0"
+    return digest_of(b"swarm submit --id " + about.encode() + job.builder.content())[:JOB_ID_SIZE]
 
 
 def _options(wishes: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class ExecConfig:
         functions_known_max: functions that an executor is trusted to remember, >= 1; executors keep at least
             twice as many, least recently used last.
         output_bytes_max: printed output passed on per attempt, bytes >= 0; the rest is dropped and counted.
+        printed_bytes_max: printed output kept to tell the next leader, bytes >= 0.
         ended_count_max, ended_bytes_max: completions remembered, so that an order that is repeated after the
             attempt ended is answered again instead of run again, >= 0.
     """
@@ -46,6 +47,7 @@ class ExecConfig:
     names_max: int = 1000
     functions_known_max: int = 64
     output_bytes_max: int = 16 * 1024 * 1024
+    printed_bytes_max: int = 1024 * 1024
     ended_count_max: int = 1000
     ended_bytes_max: int = 4 * 1024 * 1024
 
@@ -64,6 +66,7 @@ class ExecConfig:
         sizes = [
             ("bytes_max", self.bytes_max),
             ("output_bytes_max", self.output_bytes_max),
+            ("printed_bytes_max", self.printed_bytes_max),
             ("ended_count_max", self.ended_count_max),
             ("ended_bytes_max", self.ended_bytes_max),
         ]

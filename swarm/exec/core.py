@@ -41,6 +41,7 @@ from swarm.core.timers import Timers
 from swarm.exec.config import ExecConfig
 from swarm.exec.dispatch import TIMER_IDLE, TIMER_STALL, TIMER_TIMEOUT, Dispatcher, reference_of
 from swarm.exec.invariants import check_executors, check_runs
+from swarm.exec.printed import PrintedRows
 from swarm.exec.reports import (
     ExecCounts,
     Reports,
@@ -94,7 +95,7 @@ class ExecCore:
         self.may_report = False  # and since the reports were taken
         self._is_draining = False
         self._completions: list[tuple[JobId, Completion]] = []
-        self._output: list[list[object]] = []
+        self.printed: Final = PrintedRows(config.printed_bytes_max)
         self._returned: list[AttemptKey] = []
         self._counts: Final = ExecCounts()
 
@@ -269,7 +270,7 @@ class ExecCore:
         else:
             run.printed_2_bytes += len(kept)
         assignment = run.assignment
-        self._output.append([assignment.job, assignment.task, assignment.attempt, stream, offset, kept])
+        self.printed.add([assignment.job, assignment.task, assignment.attempt, stream, offset, kept])
 
     def _sent_run(self, executor: int, handle: int) -> Run | None:
         run = self._dispatcher.sent.get(handle)
@@ -450,10 +451,9 @@ class ExecCore:
         """Return what the leader should know, new since the last call."""
         self.may_report = False
         reports = Reports(
-            self._completions, self._output, self._table.lost, self._table.copied, self._returned
+            self._completions, self.printed.take(), self._table.lost, self._table.copied, self._returned
         )
         self._completions = []
-        self._output = []
         self._returned = []
         self._table.lost = []
         self._table.copied = []

@@ -134,7 +134,7 @@ def take_lost(
 
 
 def take_output(jobs: dict[JobId, Job], watches: Watches, body: Body) -> None:
-    """Keep what tasks printed and pass it on to who watches.
+    """Keep what tasks printed and pass it on to who watches; of some jobs not known yet as well.
 
     Raises:
         DecodeError: the body is malformed; rows before the bad one have been taken.
@@ -145,7 +145,7 @@ def take_output(jobs: dict[JobId, Job], watches: Watches, body: Body) -> None:
         fields: list[object] = [entry.take_int(), entry.take_int(), entry.take_int(), entry.take_int()]
         data = entry.take_bytes()
         fields.append(data)
-        if job_id in jobs:
+        if job_id in jobs or watches.has_room_for(job_id, jobs):
             watches.add_output(job_id, fields, len(data))
 
 

@@ -17,6 +17,8 @@ DATA_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of small results that one update brings along; of the others the client is told, and asks."""
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of small results in one answer; the client asks for the others one by one."""
+UNKNOWN_LOGS_MAX: Final = 64
+"""Jobs that are not known, of which output is kept."""
 
 
 @final
@@ -166,6 +168,11 @@ class Watches:
                 body.append(job.attempts)
                 self._effects.append(Message(node, JOB_UPDATE, body))
             is_whole = False
+
+    def has_room_for(self, job: JobId, jobs: dict[JobId, Job]) -> bool:
+        """Return whether output of a job may be kept that is not known: a new leader hears of it first."""
+        unknown = [log for log in self._logs if log not in jobs]
+        return job in self._logs or len(unknown) < UNKNOWN_LOGS_MAX
 
     def add_output(self, job: JobId, row: list[object], size: int) -> None:
         """Keep a row of printed output and pass it on to the watchers."""

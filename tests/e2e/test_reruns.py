@@ -138,17 +138,17 @@ def test_the_job_of_a_graph_is_found_under_its_id(host: Host, nodes: list[Node])
 
 
 def test_a_job_that_was_left_can_be_attached_to(host: Host, nodes: list[Node]) -> None:
-    """Twice, and once while a node dies: all output and the end appear."""
+    """Its leader, which took it and had heard what it printed, is killed: all output and the end appear."""
     shared = host.folder / "shared"
     shared.mkdir()
     (host.folder / "job.py").write_text(HEAD + "print('begun', flush=True)\npause()\nprint('ended')\n")
-    words = ["submit", "job.py", "--detach", "--home", str(nodes[0].home.root), "--", str(shared)]
-    job = finished_well(host.swarm(*words)).strip()
+    leader = agreed_leader(nodes)
+    (victim,) = [node for node in nodes if node.name == leader]
+    witness, runner = [node for node in nodes if node is not victim]
+    words = ["submit", "job.py", "--detach", "--tag", f"node={runner.name}", "--home", str(victim.home.root)]
+    job = finished_well(host.swarm(*words, "--", str(shared))).strip()
     wait_for((shared / "stage").exists, ENDED_S, "the pause of the script")
-    detail = nodes[0].ask("job", {"job": job})
-    wanted = (detail["tasks_detail"][0]["node"], agreed_leader(nodes))
-    victim = next(node for node in nodes if node.name not in wanted)
-    witness = next(node for node in nodes if node is not victim)
+    wait_for(lambda: witness.ask("logs", {"job": job}), what="what the script printed, at the leader")
     invitation = witness.ask("invite")["invitation"]
     attached = host.swarm("attach", job, "--json", "--mesh", invitation)
     victim.kill()
@@ -161,3 +161,23 @@ def test_a_job_that_was_left_can_be_attached_to(host: Host, nodes: list[Node]) -
     assert told["tasks"] == {"total": 1, "done": 1, "failed": 0}
     code, out, err = finished(host.swarm("attach", job[:8], "--home", str(witness.home.root)))
     assert (code, out, err) == (0, "begun\nended\n", "")
+
+
+def test_the_same_work_under_the_same_word_is_one_job(host: Host, nodes: list[Node]) -> None:
+    """Submitted through different nodes, while it runs and after it has ended; other work is another job."""
+    ran = host.folder / "ran"
+
+    def submit(node: Node, word: str, *options: str) -> dict[str, Any]:
+        words = ["--id", word, "--json", *options, "--home", str(node.home.root)]
+        line = ["--command", "--", "sh", "-c", f"echo run >> {ran}; sleep 1; echo told"]
+        return dict(finished_json(host.swarm("submit", *words, *line)))
+
+    left = submit(nodes[0], "nightly", "--detach")
+    again = submit(nodes[1], "nightly")
+    assert again["job"] == left["job"]
+    assert again["state"] == "done"
+    assert submit(nodes[2], "nightly")["attempts"] == 1
+    assert lines(ran) == ["run"]
+    assert submit(nodes[2], "nightly", "--retries", "1")["job"] != left["job"]
+    assert submit(nodes[2], "weekly")["job"] != left["job"]
+    assert lines(ran) == ["run"] * 3
