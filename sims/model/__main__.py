@@ -50,7 +50,7 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sims.model", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"{', '.join(PARTS)} (default all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default all)")
     parser.add_argument("--states", type=int, default=EVERYTHING, help="of a search, at most")
     parser.add_argument("--counters", type=int, default=2, help="by which nodes may be ahead of the last")
     parser.add_argument("--writes", type=int, default=2, help="by which a disk may be behind")
@@ -60,6 +60,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--profile", action="append", choices=PROFILES, help="of the cases; may be repeated")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="for the cases")
     options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no such part: {unknown[0]!r}; there are {', '.join(PARTS)}")
     for name in ("states", "counters", "writes", "cases", "processes"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} is at least 1, not {getattr(options, name)}")

@@ -28,6 +28,8 @@ from sims.checkers.frames import (
     CLIENT_HELLO,
     ORDERS,
     REFUSED,
+    RELAYED,
+    RELAYED_PACKET,
     VOTE_REPLY,
     VOTE_REQUEST,
     Ballot,
@@ -76,7 +78,7 @@ class Watched:
         name: its identity.
         me: the number of that.
         states: model states that it may be in, without disk and queue.
-        inputs: frames that it took since the last look.
+        inputs: frames that it took since the last look, the newest at `input_at`.
         queue: writes under way, as (kind, ballot), oldest first.
         writes: how many of the queue's writes the driver has begun.
         disk_fence, disk_promise: what is on its disk.
@@ -91,6 +93,7 @@ class Watched:
         self.me: Final = me
         self.states: list[Local] = [Local(fence=max(fence, promise), promise=promise)]
         self.inputs: list[Seen] = []
+        self.input_at = 0.0
         self.queue: list[Item] = []
         self.writes = 0
         self.disk_fence = fence
@@ -150,10 +153,15 @@ class ModelReplay(Checker):
         """Note a frame that the node is about to take, after a look at what became of those before."""
         if kind not in (MESSAGE, PACKET) or kind_of(payload) == CLIENT_HELLO:
             return
-        self._look_at(host, [])
+        watched = self._watched[host.index]
+        last = watched.inputs[-1] if watched.inputs and watched.input_at == now else None
+        if last is None or last.kind not in (RELAYED, RELAYED_PACKET):
+            self._look_at(host, [])
+        # What a relay brought is shown behind the frame that it came in, before the node takes both.
+        watched.input_at = now
         frame = read(payload)
         if frame.sender != host.node_id:
-            self._watched[host.index].inputs.append(frame)
+            watched.inputs.append(frame)
 
     def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
         """Explain what the node wants done."""

@@ -34,6 +34,10 @@ def test_every_step_of_a_node_is_one_of_the_model(profile: str, seed: int) -> No
     assert replayed.depth >= 1
 
 
+def test_what_a_relay_tells_counts_beside_what_it_brings() -> None:
+    assert not replay_case(draw(8, "star")).refused
+
+
 @pytest.mark.parametrize(("name", "refusal"), REFUSED.items(), ids=list(REFUSED))
 def test_the_trace_of_a_node_with_a_planted_bug_is_refused(name: str, refusal: str, tmp_path: Path) -> None:
     (bug,) = [bug for bug in load_bugs() if bug.name == name]

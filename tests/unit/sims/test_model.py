@@ -138,3 +138,4 @@ def test_the_command_refuses_nonsense() -> None:
     assert done.returncode == 2
     assert "--facts is 1..8, not 9" in done.stderr
     assert model("--cases", "0").returncode == 2
+    assert "no such part: 'elections'; there are election, " in model("elections").stderr
