@@ -1,4 +1,7 @@
-"""Scripts inside the mesh whose node is killed: they run again elsewhere and find what they had submitted."""
+"""Scripts inside the mesh whose node is killed: they run again elsewhere and find what they had submitted.
+
+Half of it is in `make endure`: each test starts a mesh of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from swarm.daemon.driver import BATCH_DELAY_S
 from tests.mesh_processes import Host, Node, agreed_leader, finished, finished_json, finished_well, wait_for
 
 ALONE = ("--no-multicast", "--listen", "127.0.0.1", "--cores", "1")
 ENDED_S = 90.0
+ON_DISK_S = 2 * BATCH_DELAY_S
+"""What was told so long ago is on the disks of those who keep it."""
 
 HEAD = """\
 import os, sys, time
@@ -124,17 +130,40 @@ def test_what_was_submitted_is_found_and_not_repeated(host: Host, nodes: list[No
     assert said.splitlines()[-2:] == ["['A0', 'A1', 'A2', 'A3', 'B']", "C"]
 
 
+@pytest.mark.soak
 def test_a_changed_argument_is_new_work_and_so_is_all_behind_it(host: Host, nodes: list[Node]) -> None:
     ran, said = run_and_kill(host, nodes, CHANGED)
     assert ran == Counter({"same": 1, "changed-1": 1, "changed-2": 1, "behind": 2, "last": 1})
     assert said.splitlines()[-2:] == ["['SAME', 'CHANGED-2', 'BEHIND']", "LAST"]
 
 
+@pytest.mark.soak
 def test_the_job_of_a_graph_is_found_under_its_id(host: Host, nodes: list[Node]) -> None:
     ran, said = run_and_kill(host, nodes, GRAPHS)
     assert ran == Counter(["x", "y", "behind"])
     told = [line for line in said.splitlines() if "seen" in line]
     assert len(set(told)) == 1, "one id and one answer in both lives"
+
+
+@pytest.mark.soak
+def test_it_is_found_as_well_when_every_node_was_killed_at_once(host: Host, nodes: list[Node]) -> None:
+    shared = host.folder / "shared"
+    shared.mkdir()
+    (host.folder / "job.py").write_text(HEAD + CALLS.replace("pause()", f"time.sleep({ON_DISK_S}); pause()"))
+    words = ["submit", "job.py", "--detach", "--home", str(nodes[0].home.root), "--", str(shared)]
+    job = finished_well(host.swarm(*words)).strip()
+    wait_for((shared / "stage").exists, ENDED_S, "the pause of the script")
+    known = nodes[0].ask("jobs")
+    for node in nodes:
+        node.kill()
+    (shared / "go").touch()
+    for node in reversed(nodes):
+        node.begin()
+    for node in nodes:
+        node.wait_ready()
+    wait_for(lambda: nodes[0].ask("job", {"job": job})["state"] == "done", ENDED_S, f"the end of {known}")
+    assert Counter(lines(shared / "ran")) == Counter(["a0", "a1", "a2", "a3", "b", "c"])
+    assert lines(shared / "lives") == ["life", "life"]
 
 
 def test_a_job_that_was_left_can_be_attached_to(host: Host, nodes: list[Node]) -> None:
