@@ -17,13 +17,14 @@ from typing import Final
 from sims.model.election import ElectionModel
 from sims.model.exploring import Explorable, Explored, S, explore
 from sims.model.keeping import KeepingModel
+from sims.model.leading import LeadingMistakes, check_leading
 from sims.model.merging import FACTS_MAX, check_merging
 from sims.model.mistakes import PLANTED, find
 from sims.model.replay import Replayed, replay_case
 from sims.progress import Progress
 from sims.trials.drawing import PROFILES, draw
 
-PARTS: Final = ("election", "keeping", "merging", "mistakes", "replay")
+PARTS: Final = ("election", "leading", "keeping", "merging", "mistakes", "replay")
 REPLAYED_PROFILES: Final = ("soak", "calm", "apart", "lossy", "handover", "large", "star")
 EVERYTHING: Final = 1_000_000_000
 
@@ -37,6 +38,8 @@ def main() -> int:
         model = ElectionModel(options.counters, options.writes)
         name = f"election, {options.counters} counters apart, {options.writes} writes under way"
         is_fine &= _search(name, model, options.states)
+    if "leading" in parts:
+        is_fine &= _lead()
     if "keeping" in parts:
         is_fine &= _search("keeping", KeepingModel(), options.states)
     if "merging" in parts:
@@ -98,6 +101,28 @@ def _print(name: str, explored: Explored, seconds: float) -> None:
     )
     for row in explored.way:
         print(f"    {row}")
+
+
+def _lead() -> bool:
+    """Search for states without a way to a leader; with a mistake there must be some."""
+    is_fine = True
+    mistakes = {
+        "leading": LeadingMistakes(),
+        "planted trusts_for_ever": LeadingMistakes(trusts_for_ever=True),
+        "planted trusts_the_alive": LeadingMistakes(trusts_the_alive=True),
+    }
+    for name, mistake in mistakes.items():
+        began = perf_counter()
+        led = check_leading(mistake)
+        is_fine &= bool(led.stuck) == (mistake != LeadingMistakes())
+        print(
+            f"{name}: {led.states} states, {led.majorities} with a majority up, {led.stuck} without a way to"
+            f" a leader, {perf_counter() - began:.1f} s",
+            flush=True,
+        )
+        if led.stuck:
+            print(f"    {led.example}")
+    return is_fine
 
 
 def _merge(facts: int) -> bool:
