@@ -101,10 +101,12 @@ class Cluster(Loop):
             return
         self._end_node(host, "power" if power else "kill", disk, self._rng)
 
-    def leave(self, index: int) -> None:
-        """Let a node say goodbye; it stops by itself shortly after."""
+    def leave(self, index: int, is_for_good: bool = False) -> None:
+        """Let a node say goodbye, draining first when it is for good; it stops by itself shortly after."""
         host = self.hosts[index]
         assert host.node is not None, f"host {index} is down"
+        if is_for_good:
+            host.node.drain(host.now(self.engine.now))
         host.node.leave(host.now(self.engine.now))
         self._pump(host)
 

@@ -13,7 +13,9 @@ from sims.settings import HostSpec, NodeSettings
 from sims.stream import NEVER, Stream
 from swarm.core.effects import Effect, FetchObject, Persist
 from swarm.core.ids import Address, NodeId, ObjectName
+from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
+from swarm.election.ledger import LEDGER_KEY, LEDGER_TABLE, founding_row
 from swarm.gossip.interning import Interner
 from swarm.node import Node
 from swarm.node_config import NodeConfig
@@ -105,6 +107,9 @@ class Host:
         self.is_renewing = False
         incarnation = _stored_incarnation(self.disk) + 1
         self.disk.write(Persist("node", b"incarnation", pack(incarnation), True))
+        if self.settings.quorum == STRICT and self.index == 0 and self.epoch == 1:
+            row = founding_row(self.node_id, Rng(f"{self.seed}:founding"))
+            self.disk.write(Persist(LEDGER_TABLE, LEDGER_KEY, row, True))
         self.disk.sync()
         rows = self.disk.load()
         spec = self.spec
@@ -128,8 +133,10 @@ class Host:
             memory_bytes=spec.memory_bytes,
             facts=facts,
             is_amnesiac=self.disk.is_damaged,
+            quorum=settings.quorum,
             gossip=settings.gossip,
             election=settings.election,
+            strict=settings.strict,
             scheduler=settings.scheduler,
             exec=settings.exec,
             interner=self._interner,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from swarm.core.errors import ConfigError
+from swarm.core.quorums import AVAILABLE
 from swarm.election.config import ElectionConfig
+from swarm.election.strict_config import StrictConfig
 from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
 from swarm.scheduler.config import SchedulerConfig
@@ -56,7 +58,7 @@ class NodeSettings:
     """Settings of the cores of every node of a cluster, and of what its driver costs.
 
     Attributes:
-        gossip, election, scheduler, exec: as for a real node.
+        gossip, election, scheduler, exec, strict, quorum: as for a real node; host 0 founds a strict mesh.
         sync_s: seconds of a durable write, >= 0; two milliseconds is a good SD card.
         flush_s: seconds after which other writes are on disk, > 0.
         spawn_s: seconds of the start of an executor, >= 0.
@@ -70,6 +72,8 @@ class NodeSettings:
     election: ElectionConfig = field(default_factory=ElectionConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     exec: ExecConfig = field(default_factory=ExecConfig)
+    strict: StrictConfig = field(default_factory=StrictConfig)
+    quorum: str = AVAILABLE
     sync_s: float = 0.002
     flush_s: float = 0.5
     spawn_s: float = 0.02

@@ -18,7 +18,6 @@ N3 Time never goes back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,14 +35,17 @@ from swarm.core.effects import (
 from swarm.core.errors import DecodeError
 from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId, ObjectName
 from swarm.core.rng import Rng
-from swarm.core.timers import Timers
 from swarm.exec.frames import take_executor_frame
+from swarm.node_company import (
+    TIMER_LEAVE,
+    TIMER_REPORT,
+    NodeCompany,
+)
 from swarm.node_config import NodeConfig
 from swarm.node_exchange import take_object
-from swarm.node_members import addresses_of, tell_election, tell_scheduler, view_of
+from swarm.node_members import addresses_of
 from swarm.node_orders import obey
 from swarm.node_reports import give_back, inventory_body, leadership_news, report_rows
-from swarm.node_ways import NodeWays
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output
 from swarm.wire.messages import (
@@ -67,17 +69,11 @@ from swarm.wire.messages import (
 )
 
 ROUNDS_MAX: Final = 10_000
-LEAST_WAIT_S: Final = 0.001
 REPORT_PAUSE_S: Final = 0.003
 """How long a node that has more work gathers reports: a chain then costs a message every few hops."""
-REFRESH_PAUSE_S: Final = 0.02
-
-_TIMER_COUNCIL: Final = 1
-_TIMER_REPORT: Final = 2
-_TIMER_MEMBERS: Final = 3
 
 
-class Node(NodeWays):
+class Node(NodeCompany):
     """A member of the mesh; see the module's text. All times are seconds of one clock that counts sleep."""
 
     def __init__(self, config: NodeConfig, restored: Sequence[tuple[str, bytes, bytes]], rng: Rng) -> None:
@@ -89,17 +85,10 @@ class Node(NodeWays):
             rng: source of every random choice.
         """
         super().__init__(config, list(restored), rng)
-        self._timers = Timers()
         self._out: list[Effect] = []
         self._reported_at = -REPORT_PAUSE_S
         self._inbox: list[tuple[int, list[object]]] = []
-        self._members_changed = True
-        self._is_reach_stale = False
-        self._are_addresses_stale = False
-        self._refreshed_at = -math.inf
-        self._is_leaving = False
         self._led_ballot: Ballot = NO_BALLOT
-        self._is_scheduler_new = False
 
     # Life
 
@@ -114,9 +103,7 @@ class Node(NodeWays):
         """Say goodbye; a `LeaveFinished` effect tells when the driver may stop."""
         self._advance(now)
         if not self._is_leaving:
-            self._is_leaving = True
-            self.election.resign(now)
-            self.gossip.leave(now)
+            self._begin_to_leave()
 
     def drain(self, now: float) -> None:
         """Start no more tasks; what runs goes on. `is_idle` in :meth:`status` tells when nothing runs."""
@@ -143,10 +130,13 @@ class Node(NodeWays):
                 self.gossip.receive_packet(self._me, frame.kind, frame.body, source, now)
             return
         kind = frame.kind
-        if kind != CLIENT_HELLO:
+        is_foreign = frame.stamp.sender in self.foreigners.ids
+        if kind != CLIENT_HELLO and not is_foreign:
             self.election.on_stamp(frame.stamp, now)
         if HELLO <= kind <= CLIENT_HELLO:
             self.gossip.receive_packet(frame.stamp.sender, kind, frame.body, source, now)
+        elif is_foreign:
+            self.counts["foreign"] += 1
         elif VOTE_REQUEST <= kind <= STAND:
             self.election.receive_packet(frame.stamp, kind, frame.body, source, now)
         elif kind in (RELAY_PACKET, RELAYED_PACKET):
@@ -162,6 +152,9 @@ class Node(NodeWays):
             return
         if frame.stamp.sender != peer:
             self.counts["wrong_sender"] += 1
+            return
+        if peer in self.foreigners.ids and frame.kind != PUSH_PULL:
+            self.counts["foreign"] += 1
             return
         self._hear(peer)
         self.election.on_stamp(frame.stamp, now)
@@ -283,7 +276,9 @@ class Node(NodeWays):
             self._own.append(self._leader_stream.open())
         due = self._timers.pop_due(now)
         while due is not None:
-            if due[0] != _TIMER_REPORT:
+            if due[0] == TIMER_LEAVE:
+                self.gossip.leave(now)
+            elif due[0] != TIMER_REPORT:
                 self._members_changed = True
             due = self._timers.pop_due(now)
 
@@ -299,9 +294,11 @@ class Node(NodeWays):
             self._route()
             self.scheduler.run_pass(self._now)
             if not self._route() and not self._members_changed:
+                if self._is_free_to_leave():
+                    self.gossip.leave(self._now)
+                    continue
                 if self._is_reach_stale and self.election.wants_members():
-                    self._is_reach_stale = False
-                    self.election.on_members(view_of(self.gossip.members(), self._me).reachable, self._now)
+                    self._tell_reach()
                 effects = self._out
                 self._out = []
                 return effects
@@ -378,7 +375,9 @@ class Node(NodeWays):
             self._out.append(effect)
 
     def _send_message(self, peer: NodeId, kind: int, body: list[object]) -> None:
-        if peer == self._me:
+        if kind in ORDERS and not self.election.may_order(self._now):
+            self.counts["orders_late"] += 1
+        elif peer == self._me:
             self._inbox.append((kind, body))
         else:
             self._out.append(self._message_to(peer, kind, body))
@@ -427,43 +426,6 @@ class Node(NodeWays):
         self.records.on_leader(change.leader)
         self.gateway.on_leader(change.leader, now)
 
-    def _note_members(self) -> None:
-        """Let the change of a member be seen at the end of the batch, or soon when one was seen just before.
-
-        While a large mesh forms, each of its nodes learns of hundreds of others within a second.
-        """
-        if self._now - self._refreshed_at >= REFRESH_PAUSE_S:
-            self._members_changed = True
-        elif not self._timers.is_set(_TIMER_MEMBERS, b""):
-            self._timers.set(_TIMER_MEMBERS, b"", self._refreshed_at + REFRESH_PAUSE_S)
-
-    def _refresh_members(self) -> None:
-        """Tell every part who is there; done once per batch."""
-        self._members_changed = False
-        now = self._now
-        self._refreshed_at = now
-        self._timers.cancel(_TIMER_MEMBERS, b"")
-        touched = self.gossip.take_touched()
-        if touched:
-            self._is_reach_stale = True
-            self._are_addresses_stale = True
-        if self.scheduler.is_leading:
-            tell_scheduler(self.scheduler, self.gossip, None if self._is_scheduler_new else touched, now)
-            self._is_scheduler_new = False
-        grace_s = tell_election(self.roster, self.gossip, touched, self.election, now)
-        if grace_s < math.inf:
-            self._timers.set(_TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
-        else:
-            self._timers.cancel(_TIMER_COUNCIL, b"")
-        if self.gateway.session_count() > 0 or self.records.acceptances.has_open():
-            self._tell_view()
-
-    def _tell_view(self) -> None:
-        """Tell records and gateway of everybody; only clients need it."""
-        view = view_of(self.gossip.members(), self._me)
-        self.records.acceptances.on_keepers(view.mine, view.keepers, self._now)
-        self.gateway.set_peers(view.peers, view.names)
-
     # Reports
 
     def _report(self, leader: NodeId, request: int) -> None:
@@ -482,8 +444,8 @@ class Node(NodeWays):
             return
         due = self._reported_at + REPORT_PAUSE_S
         if self._now < due and len(self.exec.attempts) > 0:
-            if not self._timers.is_set(_TIMER_REPORT, b""):
-                self._timers.set(_TIMER_REPORT, b"", due)
+            if not self._timers.is_set(TIMER_REPORT, b""):
+                self._timers.set(TIMER_REPORT, b"", due)
             return
         if not self.exec.may_report:
             return

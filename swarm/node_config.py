@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from swarm.core.errors import ConfigError
 from swarm.core.ids import NODE_ID_SIZE, Address
+from swarm.core.quorums import AVAILABLE, QUORUMS, STRICT
 from swarm.election.config import ElectionConfig
+from swarm.election.strict_config import StrictConfig
 from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.interning import Interner
@@ -27,7 +29,9 @@ class NodeConfig:
         facts: what the mesh is told about it (python, arch, platform, speed, tags, host, fitness …); cores
             and memory are added.
         is_amnesiac: rows of the journal are lost, so that this node may have promised what it does not know.
+        quorum: of the mesh, one of `QUORUMS`.
         gossip, election, scheduler, exec: settings of the cores.
+        strict: settings of the election in a strict mesh, besides `election`.
         interner: for many nodes in one process, which then hold equal things once; None in a daemon.
     """
 
@@ -39,8 +43,10 @@ class NodeConfig:
     memory_bytes: int
     facts: dict[str, object]
     is_amnesiac: bool = False
+    quorum: str = AVAILABLE
     gossip: GossipConfig = field(default_factory=GossipConfig)
     election: ElectionConfig = field(default_factory=ElectionConfig)
+    strict: StrictConfig = field(default_factory=StrictConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     exec: ExecConfig = field(default_factory=ExecConfig)
     interner: Interner | None = None
@@ -48,6 +54,8 @@ class NodeConfig:
     def __post_init__(self) -> None:
         if len(self.node_id) != NODE_ID_SIZE:
             raise ConfigError(f"a node id has {NODE_ID_SIZE} bytes, not {len(self.node_id)}")
+        if self.quorum not in QUORUMS:
+            raise ConfigError(f"quorum is {self.quorum!r}, it must be {AVAILABLE} or {STRICT}")
         if self.cores < 0 or self.memory_bytes < 0:
             raise ConfigError(f"cores and memory are at least 0, not {self.cores} and {self.memory_bytes}")
         if not self.name:

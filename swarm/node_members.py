@@ -10,8 +10,8 @@ from typing import Final, final
 
 from swarm.core.hosts import address_for_others
 from swarm.core.ids import EVERYWHERE, Address, NodeId
-from swarm.election.core import Election
 from swarm.election.council import Candidate
+from swarm.election.face import ElectionFace
 from swarm.election.roster import Roster
 from swarm.gossip.core import Gossip
 from swarm.gossip.members import Member, MemberEntry
@@ -41,10 +41,12 @@ class MembersView:
         self.peers: list[list[object]] = []
 
 
-def view_of(members: list[Member], me: NodeId) -> MembersView:
-    """Return the lists made from the members that gossip knows, by node `me`."""
+def view_of(members: list[Member], me: NodeId, foreign: dict[NodeId, bool] | None = None) -> MembersView:
+    """Return the lists made from the members that gossip knows, by node `me`, without those in `foreign`."""
     view = MembersView(me)
     for member in members:
+        if foreign and member.node_id in foreign:
+            continue
         host = member.facts.get("host")
         rack = host if isinstance(host, bytes) else member.node_id
         keeper = Keeper(member.node_id, rack, _fitness_in(member.facts))
@@ -70,7 +72,12 @@ def addresses_of(members: list[Member]) -> dict[NodeId, list[Address]]:
 
 
 def tell_election(
-    roster: Roster, gossip: Gossip, touched: list[NodeId], election: Election, now: float
+    roster: Roster,
+    gossip: Gossip,
+    touched: list[NodeId],
+    foreign: dict[NodeId, bool],
+    election: ElectionFace,
+    now: float,
 ) -> float:
     """Tell election who forms the council; return the seconds until that changes by itself.
 
@@ -78,20 +85,30 @@ def tell_election(
         roster: follows the council.
         gossip: knows the members.
         touched: those that changed since the last call.
+        foreign: those that belong to another kind of mesh.
         election: is told.
         now: seconds.
     """
     for node_id in touched:
         entry = gossip.entry(node_id)
-        roster.take(node_id, None if entry is None else _candidate(entry, now), now)
+        is_candidate = entry is not None and node_id not in foreign
+        roster.take(node_id, _candidate(entry, now) if entry is not None and is_candidate else None, now)
     leader = election.leader()
+    roster.favour(election.voters())
     if roster.needs_everybody(leader, now):
-        roster.take_everybody([_candidate(entry, now) for entry in gossip.entries()], leader)
+        entries = [entry for entry in gossip.entries() if entry.node_id not in foreign]
+        roster.take_everybody([_candidate(entry, now) for entry in entries], leader)
     election.on_council(roster.council(), now)
     return roster.grace_left_s(now)
 
 
-def tell_scheduler(scheduler: Scheduler, gossip: Gossip, touched: list[NodeId] | None, now: float) -> None:
+def tell_scheduler(
+    scheduler: Scheduler,
+    gossip: Gossip,
+    touched: list[NodeId] | None,
+    foreign: dict[NodeId, bool],
+    now: float,
+) -> None:
     """Tell a leader's scheduler of members: of those that changed, or of all (None), by node id."""
     members: list[Member] = []
     if touched is None:
@@ -102,7 +119,7 @@ def tell_scheduler(scheduler: Scheduler, gossip: Gossip, touched: list[NodeId] |
             if member is not None:
                 members.append(member)
     for member in members:
-        is_present = member.state in PRESENT
+        is_present = member.state in PRESENT and member.node_id not in foreign
         scheduler.on_member(member.node_id, member.name, member.facts, is_present, now)
 
 

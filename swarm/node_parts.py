@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from swarm.core.errors import DecodeError
+from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
-from swarm.election.core import Election
 from swarm.election.roster import Roster
 from swarm.exec.core import ExecCore
 from swarm.gossip.core import Gossip
 from swarm.node_config import NodeConfig
+from swarm.node_election import Foreigners, make_election, quorum_status, why_no_leader
 from swarm.node_exchange import pass_on
 from swarm.node_facts import fitted, merged
 from swarm.node_relays import Relays
-from swarm.node_restore import remembered_addresses, stored_ballot
+from swarm.node_restore import remembered_addresses
 from swarm.node_views import mesh_status, node_row, own_capacity, own_facts, work_status
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.gateway import Gateway
@@ -24,6 +25,9 @@ from swarm.wire.codec import Frame, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import HELLO
 
 _HELLO_HEAD: Final = bytes([0x96, HELLO])
+COUNTS: Final = ("malformed", "own_packets", "wrong_sender", "refused", "orders_late", "foreign")
+"""What a node counts itself; the last two: orders that were kept back because no lease covered them any more,
+and what was heard from members of another kind of mesh."""
 
 
 class NodeParts:
@@ -40,7 +44,7 @@ class NodeParts:
         self._me: Final = config.node_id
         self._interner: Final = config.interner
         self._facts = own_facts(config)
-        self.counts: dict[str, int] = {"malformed": 0, "own_packets": 0, "wrong_sender": 0, "refused": 0}
+        self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.gossip = Gossip(
             config.gossip,
             config.node_id,
@@ -52,9 +56,9 @@ class NodeParts:
             remembered_addresses(rows),
             config.interner,
         )
-        fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
         self.roster = Roster(config.election)
-        self.election = Election(config.election, config.node_id, rng, fence, promise, config.is_amnesiac)
+        self.election = make_election(config, rows, rng)
+        self.foreigners: Final = Foreigners(config.quorum)
         self.records = JobRecords(config.scheduler, config.node_id)
         self.records.restore(rows)
         self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
@@ -107,6 +111,7 @@ class NodeParts:
         if self.scheduler.next_deadline() <= now:
             self.scheduler.handle_deadline(now)
         if self.gateway.next_deadline() <= now:
+            self.gateway.why_no_leader = self.why_no_leader()
             self.gateway.handle_deadline(now)
         if self.exec.next_deadline() <= now:
             self.exec.handle_deadline(now)
@@ -137,12 +142,20 @@ class NodeParts:
 
     def status(self) -> dict[str, object]:
         """Return what `swarm status --json` shows, without what only the daemon knows."""
-        value = mesh_status(self._me, self._config.name, self.gossip.members(), self.election)
+        members = self.gossip.members()
+        value = mesh_status(self._me, self._config.name, members, self.election)
+        value["quorum"] = quorum_status(self.election, self._config.quorum, members, self.foreigners.ids)
         value.update(work_status(self.scheduler, self.records, self.exec))
         value.update(self.capacity())
         value["draining"] = self._facts.get("draining") is True
         value["clients"] = self.gateway.session_count()
         return value
+
+    def why_no_leader(self) -> str:
+        """Return why nobody dispatches in a strict mesh, "" while somebody does, and in every other mesh."""
+        if self._config.quorum != STRICT:
+            return ""
+        return why_no_leader(self.election, self.gossip.members())
 
     def node_rows(self) -> list[object]:
         """Return what `swarm nodes --json` shows, a row for each member."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from swarm.core.hosts import address_for_others, address_text
 from swarm.core.ids import NodeId, short
-from swarm.election.core import Election
+from swarm.core.quorums import STRICT
+from swarm.election.face import ElectionFace
 from swarm.exec.core import ExecCore
 from swarm.gossip.members import Member
 from swarm.node_capacity import REASON, SLOTS_FREE, capacity_row, own_reason
 from swarm.node_config import NodeConfig
+from swarm.node_election import QUORUM
 from swarm.scheduler.core import Scheduler
 from swarm.scheduler.records import JobRecords
 
@@ -29,7 +31,7 @@ def name_of(members: list[Member], node: NodeId) -> str:
     return ""
 
 
-def mesh_status(me: NodeId, name: str, members: list[Member], election: Election) -> dict[str, object]:
+def mesh_status(me: NodeId, name: str, members: list[Member], election: ElectionFace) -> dict[str, object]:
     """Return who this node is, whom it follows and how many members it knows."""
     leader = election.leader()
     ballot = election.ballot()
@@ -95,6 +97,8 @@ def own_facts(config: NodeConfig) -> dict[str, object]:
     facts["cores"] = config.cores
     facts["memory"] = config.memory_bytes
     facts["boot"] = config.incarnation
+    if config.quorum == STRICT:
+        facts[QUORUM] = STRICT
     own_tags = facts.get("tags")
     tags: list[object] = list(own_tags) if isinstance(own_tags, list) else []
     facts["tags"] = [*tags, f"node={config.name}", f"id={short(config.node_id)}"]

@@ -11,6 +11,7 @@ Ballot: TypeAlias = tuple[int, bytes]
 VOTE_REQUEST: Final = 20
 VOTE_REPLY: Final = 21
 BEAT: Final = 22
+BEAT_REPLY: Final = 23
 HELLO: Final = 1
 PING: Final = 2
 ACK: Final = 3

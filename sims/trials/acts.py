@@ -245,7 +245,7 @@ def _move(stage: Stage, event: Event) -> None:
 def _leave(stage: Stage, event: Event) -> None:
     for index in event.targets:
         if stage.cluster.hosts[index].node is not None:
-            stage.cluster.leave(index)
+            stage.cluster.leave(index, event.value > 0)
 
 
 ACTS: Final[dict[str, Callable[[Stage, Event], None]]] = {

@@ -82,6 +82,7 @@ class Case:
         quiet_s: length of the look at traffic in the end.
         results_ttl_s: how long ended jobs stay, 0 for the scheduler's own choice.
         nat: hosts behind an address translator: only they can begin to speak.
+        quorum: of the mesh, "available" or "strict".
     """
 
     seed: int
@@ -96,6 +97,7 @@ class Case:
     quiet_s: float = 5.0
     results_ttl_s: float = 0.0
     nat: tuple[int, ...] = ()
+    quorum: str = "available"
     notes: tuple[str, ...] = field(default=())
 
 

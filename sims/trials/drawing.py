@@ -9,7 +9,7 @@ from typing import Final
 from sims.network import NetworkConfig
 from sims.settings import HostSpec
 from sims.trials.case import Case, Event, JobPlan
-from sims.trials.faults import FAULTS, Draw
+from sims.trials.faults import FAULTS, FAULTS_OF_STRICT, Draw
 from sims.trials.jobs import SHAPES
 from swarm.core.errors import ConfigError
 from swarm.core.rng import Rng
@@ -209,6 +209,17 @@ def _crowd(seed: int, rng: Rng) -> Case:
     )
 
 
+def _strict(seed: int, rng: Rng) -> Case:
+    """A strict mesh: drifting clocks, sleep, cuts and crashes; in the end all hosts are there."""
+    count = 3 + rng.below(5)
+    case = _mixed(seed, "strict", rng, count, 60.0, list(FAULTS_OF_STRICT))
+    hosts = [replace(host, drift_ppm=rng.choose([-500.0, 0.0, 500.0]), machine="") for host in case.hosts]
+    jobs = tuple([replace(job, is_random=False) for job in case.jobs])
+    network = _without_much_loss(case.network)
+    core = tuple(range(count))
+    return replace(case, hosts=tuple(hosts), network=network, jobs=jobs, core=core, quorum="strict")
+
+
 def _mixed(
     seed: int, profile: str, rng: Rng, count: int, faults_s: float, among: list[str] | None = None
 ) -> Case:
@@ -219,7 +230,8 @@ def _mixed(
     kinds = rng.sample(known, 3 + rng.below(len(known) - 2))
     while at_s < faults_s:
         at_s += rng.uniform(0.1, 2 * pause_s)
-        FAULTS[rng.choose(kinds)](drawn, at_s)
+        name = rng.choose(kinds)
+        (FAULTS_OF_STRICT[name] if among is not None and name not in FAULTS else FAULTS[name])(drawn, at_s)
     if rng.unit() < 0.8:
         for _ in range(int(faults_s / 15)):
             drawn.add(rng.uniform(BEGIN_S, faults_s), "revive")
@@ -303,10 +315,13 @@ PROFILES: Final[dict[str, Callable[[int, Rng], Case]]] = {
     "versions": _versions,
     "crowd": _crowd,
     "star": _star,
+    "strict": _strict,
 }
 """soak: 5 to 8 nodes, a minute of every fault; small: 1 to 4 nodes; pair: 2 or 3 without loss; calm: only
 single crashes; handover: only crashes of leaders; lossy: no fault but loss; large: 12 to 24 nodes; apart:
 long cuts, and nobody restarts; ended: cancelled and forgotten jobs; versions: tasks that never give the same
-twice; crowd: many rumours and loss; star: in the end everybody is reached through one host only."""
+twice; crowd: many rumours and loss; star: in the end everybody is reached through one host only; strict: a
+mesh
+of voters, with drift and sleep."""
 RELAYED: Final = ("soak", "large")
 """Profiles of which some cases end like those of star."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from sims.checkers.base import Violation
 from sims.checkers.bursts import Silence, unseat
+from sims.checkers.strict import can_elect
 from sims.client import SimulatedClient
 from sims.host import Host
 from sims.trials.case import JobPlan
 from sims.trials.jobs import answers
+from swarm.core.quorums import STRICT
 from swarm.wire.messages import INLINE_SIZE_MAX
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ HELD_UP_LIMIT_S: Final = 60.0
 SETTLED_S: Final = 3.0
 """An election whose cause was over for so long has ended."""
 STEP_S: Final = 0.5
+GOODBYE_S: Final = 2.0
 
 EXCUSES: Final = {
     "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies "
@@ -46,6 +49,8 @@ EXCUSES: Final = {
     "late-copies": "a copy that is reported while its task is made anew elsewhere stays until its job "
     "expires, so stores are judged where at most one process crashed",
     "group-loss": "a lone survivor of many takes long to believe that all others are gone",
+    "voters-lost": "a strict mesh does not go on once a majority of its voters has lost what it promised; "
+    "then only safety is judged",
     "report-to-clone": "a report to a leader whose identity is on two hosts may reach the other one, which "
     "takes it, so that nobody knows that the attempt has ended; jobs to which that happened need not end",
 }
@@ -59,6 +64,8 @@ def judge_ending(trial: Trial) -> None:
     """
     trial.was_calm = not trial.truth.net_troubled_at and trial.truth.downs <= 1
     core = _settle(trial)
+    if trial.case.quorum == STRICT and not can_elect(core):
+        return
     _wait_for_leader(trial, core)
     _wait_for_tables(trial, core)
     _wait_for_jobs(trial, core)
@@ -87,8 +94,9 @@ def _settle(trial: Trial) -> list[Host]:
         else:
             trial.act("power", (host.index,))
     trial.act("start", trial.case.core)
-    # Who was saying goodbye comes back too.
-    trial.step(cluster.engine.now + 2.0)
+    # Who was saying goodbye comes back too; a voter waits until it is not needed.
+    wait_s = cluster.hosts[0].settings.strict.leave_wait_s if trial.case.quorum == STRICT else 0.0
+    trial.step(cluster.engine.now + GOODBYE_S + wait_s)
     trial.act("start", trial.case.core)
     if trial.case.is_core_relayed:
         others = trial.case.core[1:]

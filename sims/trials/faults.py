@@ -150,6 +150,18 @@ def _clock(drawn: Draw, at_s: float) -> None:
         drawn.add(at_s, "jump", drawn.some(1), value=rng.choose([0.5, 3.0, 10.0, 3600.0]))
 
 
+def _drift(drawn: Draw, at_s: float) -> None:
+    drawn.add(at_s, "drift", drawn.some(drawn.count), value=drawn.rng.choose([-500.0, 500.0]))
+
+
+def _flip(drawn: Draw, at_s: float) -> None:
+    """A row of one journal is damaged, which its node finds out when it starts again."""
+    targets = drawn.some(1)
+    drawn.add(at_s, "flip", targets)
+    drawn.add(at_s + 0.5, "kill", targets)
+    drawn.add(at_s + drawn.rng.uniform(1.0, 5.0), "start", targets)
+
+
 def _weather(drawn: Draw, at_s: float) -> None:
     rng = drawn.rng
     kind = rng.choose(["loss", "latency"])
@@ -189,6 +201,13 @@ def _goodbye(drawn: Draw, at_s: float) -> None:
     drawn.add(at_s + drawn.rng.uniform(1.0, 10.0), "start", targets)
 
 
+def _farewell(drawn: Draw, at_s: float) -> None:
+    """A node drains and leaves, and comes back all the same."""
+    targets = drawn.some(1)
+    drawn.add(at_s, "leave", targets, value=1.0)
+    drawn.add(at_s + drawn.rng.uniform(1.0, 20.0), "start", targets)
+
+
 def _clone(drawn: Draw, at_s: float) -> None:
     """A host comes up with a copy of another one's disk, for a while."""
     if not drawn.harsh or drawn.count < 3:
@@ -222,3 +241,11 @@ FAULTS: Final[dict[str, Callable[[Draw, float], None]]] = {
     "goodbye": _goodbye,
     "clone": _clone,
 }
+FAULTS_OF_STRICT: Final[dict[str, Callable[[Draw, float], None]]] = {
+    **{name: add for name, add in FAULTS.items() if name not in ("clock", "disk", "clone")},
+    "drift": _drift,
+    "flip": _flip,
+    "farewell": _farewell,
+}
+"""Those that a strict mesh is promised to survive: clocks drift and are suspended but do not jump, a disk may
+lose a row but does not lie, and nobody is there twice."""

@@ -19,6 +19,7 @@ from sims.checkers.leadership import FenceChecker, LeadershipChecker, OrderCheck
 from sims.checkers.membership import MembershipChecker, RefutationChecker
 from sims.checkers.records import RecordChecker, StatusChecker
 from sims.checkers.relayed import Unwrapping
+from sims.checkers.strict import ConfigurationChecker, HoldChecker, LeaseChecker, MinorityChecker
 from sims.checkers.traffic import TrafficChecker
 from sims.client import SimulatedClient
 from sims.cluster import Cluster
@@ -30,6 +31,7 @@ from sims.trials.acts import Stage
 from sims.trials.case import Case, Event, JobPlan
 from sims.trials.ending import judge_ending
 from sims.trials.jobs import consumers_of, part_of, task_count
+from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
 from swarm.scheduler.config import SchedulerConfig
 from swarm.wire.messages import INLINE_SIZE_MAX
@@ -102,6 +104,11 @@ class Trial:
             self.objects,
             TrafficChecker(self.truth),
         ]
+        if case.quorum == STRICT:
+            self.checkers.append(LeaseChecker(self.truth))
+            self.checkers.append(HoldChecker(self.truth))
+            self.checkers.append(MinorityChecker(self.truth))
+            self.checkers.append(ConfigurationChecker(self.truth))
         self.cluster.observers.append(self.truth)
         self.cluster.observers.append(Unwrapping(self.cluster, self.checkers))
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
@@ -223,8 +230,8 @@ def _network_of(case: Case) -> Network:
 
 def _settings_of(case: Case) -> NodeSettings:
     if not case.results_ttl_s:
-        return NodeSettings()
-    return NodeSettings(scheduler=SchedulerConfig(results_ttl_s=case.results_ttl_s))
+        return NodeSettings(quorum=case.quorum)
+    return NodeSettings(scheduler=SchedulerConfig(results_ttl_s=case.results_ttl_s), quorum=case.quorum)
 
 
 def _submitted_at(plan: JobPlan) -> float:

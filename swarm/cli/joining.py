@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds to wait for being admitted; 0: do not ask (exit code 4 when a mesh is near).",
 )
+@click.option(
+    "--quorum",
+    metavar="KIND",
+    help="With --new: strict founds a mesh in which only a majority of voters dispatches and others wait;"
+    " available (default) goes on with whatever is left.",
+)
 @click.option("--new", is_flag=True, help="Found a new mesh, even when one is heard nearby.")
 @click.option("--name", help="What the node is called (default: the host's name).")
 @click.option(

@@ -41,10 +41,28 @@ def status_command(home: Path | None, mesh: str, as_json: bool) -> None:
     jobs = ", ".join([f"{count} {state}" for state, count in value.get("jobs", {}).items() if count])
     click.echo(f"jobs     {jobs or 'none'}")
     click.echo(f"machine  {machine_text(value)}")
+    for line in quorum_lines(value.get("quorum") or {}):
+        click.echo(line)
     if value.get("reason"):
         click.echo(f"reason   {value['reason']}")
     for notice in value.get("notices", []):
         click.echo(f"notice   {notice.get('text', '')}")
+
+
+def quorum_lines(quorum: dict[str, Any]) -> list[str]:
+    """Return what `swarm status` says of a strict mesh, and of members that do not fit; nothing otherwise."""
+    lines: list[str] = []
+    if quorum.get("mode") == "strict":
+        voters = quorum.get("voters", [])
+        names = ", ".join([str(voter) for voter in voters]) or "none known"
+        decide = f"; {quorum.get('majority', 0)} decide" if voters else ""
+        lines.append(f"quorum   strict, voters {names}{decide} (configuration {quorum.get('version', 0)})")
+    if quorum.get("reason"):
+        lines.append(f"waiting  {quorum['reason']}")
+    if quorum.get("foreign"):
+        other = "available" if quorum.get("mode") == "strict" else "strict"
+        lines.append(f"ignored  {', '.join(quorum['foreign'])}: set up for {other}, this mesh is not")
+    return lines
 
 
 @click.command(

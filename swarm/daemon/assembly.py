@@ -12,11 +12,13 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final, final
 
 from swarm.core.effects import Persist
 from swarm.core.errors import DecodeError
 from swarm.core.ids import Address
+from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
 from swarm.daemon import host
 from swarm.daemon.capacity import Capacity, CapacityKeeper, SystemSensors
@@ -36,6 +38,7 @@ from swarm.daemon.renewal import identity_facts
 from swarm.daemon.sensor_commands import CommandSensors
 from swarm.daemon.services import make_registry, service_facts
 from swarm.daemon.storage import Journal, Row
+from swarm.election.ledger import LEDGER_KEY, LEDGER_TABLE, founding_row
 from swarm.gossip.config import GossipConfig
 from swarm.net.identity import NodeKey
 from swarm.net.keys import MeshKeys
@@ -89,7 +92,9 @@ class Assembly:
         self.settings: Settings = load_settings(
             self.options, os.environ, self.home.config, self.home.store, self.home.options
         )
-        self.mesh: MeshChoice = choose_mesh(self.home, invitation_text, self.options.new)
+        self.mesh: MeshChoice = choose_mesh(
+            self.home, invitation_text, self.options.new, self.settings.quorum
+        )
         echo = sys.stderr if self.options.foreground else None
         self.log: Log = Log(self.home.log, echo, self.options.log_json)
         self._exit.callback(self.log.close)
@@ -106,12 +111,26 @@ class Assembly:
         if not self.damage and not stored and not self.mesh.is_new_here:
             self.damage = f"the journal {self.home.journal} is gone or empty: this node forgot its jobs"
         self.incarnation: int = stored + 1
-        row = Persist(NODE_TABLE, INCARNATION_KEY, pack(self.incarnation), True)
-        journal.commit([row], durable=True)
+        first = [
+            Persist(NODE_TABLE, INCARNATION_KEY, pack(self.incarnation), True),
+            *self._first_ledger(loaded.rows),
+        ]
+        journal.commit([*first], durable=True)
+        rows = merge_rows(loaded.rows, first)
         self.log.bind(self.key.node_id, self.incarnation)
         if self.damage:
             self.log.event("journal_damaged", {"damage": self.damage, "lost": loaded.lost_count})
-        self._make_node(journal, loaded.rows)
+        self._make_node(journal, rows)
+
+    def _first_ledger(self, rows: list[Row]) -> list[Persist]:
+        """Return the ledger of whoever founds a strict mesh, and a void one in place of another mesh's."""
+        if not self.mesh.is_first:
+            return []
+        if self.mesh.is_founded and self.mesh.invitation.quorum == STRICT:
+            row = founding_row(self.key.node_id, Rng(secrets.token_hex(_SEED_SIZE)))
+            return [Persist(LEDGER_TABLE, LEDGER_KEY, row, True)]
+        is_there = [row for row in rows if (row[0], row[1]) == (LEDGER_TABLE, LEDGER_KEY)]
+        return [Persist(LEDGER_TABLE, LEDGER_KEY, b"", True)] if is_there else []
 
     def _make_node(self, journal: Journal, rows: list[Row]) -> None:
         seed = secrets.token_hex(_SEED_SIZE)
@@ -146,6 +165,7 @@ class Assembly:
             memory_bytes=self.settings.memory_bytes,
             facts=facts,
             is_amnesiac=bool(self.damage),
+            quorum=self.mesh.invitation.quorum,
             gossip=gossip,
         )
         recorder = None
@@ -159,6 +179,7 @@ class Assembly:
                 "memory_bytes": config.memory_bytes,
                 "facts": facts,
                 "is_amnesiac": config.is_amnesiac,
+                "quorum": config.quorum,
             }
             recorder = Recorder(self.home.recording, [seed, [list(row) for row in rows], about])
         self.node: Node = Node(config, rows, Rng(f"{seed}:{self.settings.name}"))
@@ -191,6 +212,13 @@ class Assembly:
     def uptime_s(self) -> float:
         """Return for how long this daemon has run."""
         return time.monotonic() - self._started
+
+
+def merge_rows(rows: list[Row], writes: Sequence[Persist]) -> list[Row]:
+    """Return the rows of a journal after some were written."""
+    written = {(write.table, write.key): write.value for write in writes}
+    kept = [row for row in rows if (row[0], row[1]) not in written]
+    return kept + [(table, key, value) for (table, key), value in written.items()]
 
 
 def _stored_incarnation(rows: list[Row]) -> int:

@@ -19,6 +19,7 @@ from typing import Final
 from swarm.compat.marcopolo.settings import MarcoPoloSettings, marcopolo_settings
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Address
+from swarm.core.quorums import QUORUMS
 from swarm.daemon import host
 from swarm.daemon.home import read_json_file, write_private
 from swarm.daemon.json_text import to_json
@@ -47,10 +48,11 @@ _SETTINGS: Final = (
     "tag",
     "services",
     "marcopolo",
+    "quorum",
     "record",
 )
-_KEPT: Final = _SETTINGS[:-1]
-"""Without `record`, which is for one start."""
+_KEPT: Final = _SETTINGS[:-2]
+"""Without `quorum`, which the file of the mesh keeps, and `record`, which is for one start."""
 _LISTS: Final = ("peer", "interface", "tag")
 _SWITCHES: Final = ("no_multicast", "scan", "marcopolo", "record")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
@@ -77,6 +79,7 @@ class Settings:
         tags: texts ``key`` or ``key=value``, sorted.
         services: folder of the services of this machine.
         marcopolo: how to talk MarcoPolo's way, None for not at all.
+        quorum: what the mesh shall be or is, one of `QUORUMS`; "" when nothing was said.
         record: whether inputs are kept in a file.
     """
 
@@ -94,6 +97,7 @@ class Settings:
     tags: tuple[str, ...]
     services: Path
     marcopolo: MarcoPoloSettings | None
+    quorum: str
     record: bool
 
 
@@ -164,6 +168,7 @@ def load_settings(
         tags=_tags(source),
         services=Path(source.text("services", str(SYSTEM_FOLDER))[0]).expanduser().absolute(),
         marcopolo=source.marcopolo if source.switch("marcopolo") else None,
+        quorum=_quorum(source),
         record=source.switch("record"),
     )
 
@@ -303,6 +308,13 @@ def _preset(source: _Source) -> str:
     if preset not in PRESETS:
         raise ConfigError(f"{where} is {preset!r}; there are {', '.join(PRESETS)} (docs/NETWORKS.md)")
     return preset
+
+
+def _quorum(source: _Source) -> str:
+    quorum, where = source.text("quorum", "")
+    if quorum and quorum not in QUORUMS:
+        raise ConfigError(f"{where} is {quorum!r}; a mesh is {' or '.join(QUORUMS)} (docs/PROTOCOL.md)")
+    return quorum
 
 
 def _cores(source: _Source) -> float:

@@ -61,7 +61,7 @@ CODE_FAILED: Final = 1
 CODE_USAGE: Final = 2
 CODE_NOT_ALLOWED: Final = 4
 CODE_INTERRUPTED: Final = 130
-GOODBYE_TIMEOUT_S: Final = 2.0
+GOODBYE_TIMEOUT_S: Final = 7.0
 DRAIN_POLL_S: Final = 0.1
 NEARBY_LISTEN_S: Final = 1.0
 """How long a first start listens for other meshes before it founds one."""
@@ -403,7 +403,7 @@ class Daemon:
             LocalProtocolError: the mesh is just going over to a new key.
         """
         current = self._assembly.keys.newcomers_invitation()
-        return Invitation(current.secret, None, current.mesh, self._known_addresses(), current.number)
+        return current.placed(self._known_addresses())
 
     def _known_addresses(self) -> list[Address]:
         found = self._assembly.udp.addresses()[:KNOWN_ADDRESS_COUNT]

@@ -228,7 +228,7 @@ class KeyService:
             [keys.node_credentials(self._key) for keys in returning],
         )
         old = self.invitation
-        self.invitation = Invitation(effect.primary, None, self._mesh, old.addresses, effect.number)
+        self.invitation = old.renewed(effect.primary, effect.number)
         names = [keys.fingerprint.hex() for keys in opening]
         if len(names) > 1 or effect.returning or effect.primary != old.secret:
             returned = len(effect.returning)

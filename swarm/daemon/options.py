@@ -15,7 +15,7 @@ from typing import Final
 
 from swarm.daemon.home import default_home
 
-_TEXTS: Final = ("name", "listen", "preset", "cores", "memory", "disk", "services")
+_TEXTS: Final = ("name", "listen", "preset", "cores", "memory", "disk", "services", "quorum")
 _LISTS: Final = ("peer", "interface", "tag")
 _SWITCHES: Final = (
     "no_multicast",
@@ -48,6 +48,7 @@ class DaemonOptions:
         tag: texts ``key=value``.
         services: folder of the services of this machine, where service files are looked for.
         marcopolo: answer and ask in MarcoPolo's way as well.
+        quorum: ``strict`` or ``available``: what a mesh that is founded shall be, or a joined one is.
         new: found a mesh even when one is heard nearby.
         ready_file: is written like ``ready.json`` of the home when the node is ready.
         foreground: stay, and say on stderr what happens.
@@ -72,6 +73,7 @@ class DaemonOptions:
     tag: tuple[str, ...] = ()
     services: str | None = None
     marcopolo: bool = False
+    quorum: str | None = None
     new: bool = False
     ready_file: Path | None = None
     foreground: bool = False

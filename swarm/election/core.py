@@ -32,9 +32,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from swarm.core.effects import Effect, LeaderChanged, Notify, Packet
+from swarm.core.effects import Effect, LeaderChanged, Packet
 from swarm.core.errors import DecodeError
-from swarm.core.ids import NO_NODE, NODE_ID_SIZE, Address, Ballot, NodeId, short
+from swarm.core.ids import NO_NODE, NODE_ID_SIZE, Address, Ballot, NodeId
 from swarm.core.rng import Rng
 from swarm.election import packets
 from swarm.election.ballots import is_ballot, next_ballot
@@ -42,7 +42,9 @@ from swarm.election.beats import Attendance
 from swarm.election.config import ElectionConfig
 from swarm.election.council import merge_addresses
 from swarm.election.counters import new_counters
+from swarm.election.face import ElectionFace
 from swarm.election.invariants import check_leading, check_standing, check_timers, check_trust
+from swarm.election.news import leadership_ended
 from swarm.election.roles import Role
 from swarm.election.seat import Seat
 from swarm.election.timeouts import TIMER_BEAT, TIMER_ELECTION, TIMER_LEASE, TIMER_RESEND, TIMER_ROUND
@@ -52,7 +54,7 @@ from swarm.wire.codec import Body, Stamp
 from swarm.wire.messages import BEAT, BEAT_REPLY, STAND, VOTE_REPLY, VOTE_REQUEST
 
 
-class Election:
+class Election(ElectionFace):
     """The election of one node. Inputs take `now`, seconds that never fall; see `take_effects`."""
 
     def __init__(
@@ -190,7 +192,7 @@ class Election:
         self._seat.follow(self._config.election_timeout_s, now)
         self._publish()
 
-    def resign(self, now: float) -> None:
+    def resign(self, now: float, is_for_good: bool = False) -> None:
         """Stop for good: a leader asks the fittest to stand; this node only votes and follows on."""
         self._advance(now)
         if self._seat.role is Role.RETIRED:
@@ -198,7 +200,7 @@ class Election:
         if self._seat.role is Role.LEADER:
             self._ask_to_stand(now)
             self._counters["leaderships_ended"] += 1
-            self._effects.append(self._notify("leadership_ended", "resigned"))
+            self._effects.append(leadership_ended(self._fence.ballot, "resigned"))
         self._seat.enter(Role.RETIRED)
         self._publish()
 
@@ -449,7 +451,7 @@ class Election:
         """Become a follower; the next to stand may be this node again, under another ballot."""
         assert self._seat.role is Role.LEADER, "only a leader stops leading"
         self._counters["leaderships_ended"] += 1
-        self._effects.append(self._notify("leadership_ended", reason))
+        self._effects.append(leadership_ended(self._fence.ballot, reason))
         self._watch.reset()
         self._seat.follow(self._config.election_timeout_s, now)
 
@@ -485,10 +487,6 @@ class Election:
         """Trust the leader for a lease from now."""
         lease_s = self._config.lease_s if self._seat.may_stand() else self._config.outsider_lease_s
         self._timers.set(TIMER_LEASE, b"", now + lease_s)
-
-    def _notify(self, event: str, reason: str) -> Notify:
-        ballot = self._fence.ballot
-        return Notify(event, {"counter": ballot[0], "owner": short(ballot[1]), "reason": reason})
 
     def _publish(self) -> None:
         """Tell a change of leader once, after everything else an input caused."""

@@ -60,23 +60,33 @@ def choose_council(
     return [(node_id, address) for _, node_id, address in rank_all(candidates, leader, settings)]
 
 
-def rank_all(candidates: list[Candidate], leader: NodeId, config: ElectionConfig) -> list[Rank]:
+def rank_all(
+    candidates: list[Candidate],
+    leader: NodeId,
+    config: ElectionConfig,
+    favoured: list[NodeId] | None = None,
+) -> list[Rank]:
     """Return the ranks of the council, fittest first; see `choose_council`."""
     ranked: list[Rank] = []
     for candidate in candidates:
-        rank = rank_of_candidate(candidate, leader, config)
+        rank = rank_of_candidate(candidate, leader, config, favoured)
         if rank is not None:
             ranked.append(rank)
     ranked.sort()
     return ranked[: config.council_size]
 
 
-def rank_of_candidate(candidate: Candidate, leader: NodeId, config: ElectionConfig) -> Rank | None:
-    """Return what a candidate is sorted by, None when it cannot be in the council."""
+def rank_of_candidate(
+    candidate: Candidate, leader: NodeId, config: ElectionConfig, favoured: list[NodeId] | None = None
+) -> Rank | None:
+    """Return what a candidate is sorted by, None when it cannot be in the council.
+
+    The fitness of the leader, and of whoever is `favoured`, counts as a little higher.
+    """
     if not _is_eligible(candidate, config.council_grace_s):
         return None
     fitness = candidate.fitness
-    if candidate.node_id == leader:
+    if candidate.node_id == leader or (favoured and candidate.node_id in favoured):
         fitness += abs(fitness) * config.council_hysteresis_percent // 100
     return (-fitness, candidate.node_id, candidate.address)
 

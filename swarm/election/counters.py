@@ -21,7 +21,21 @@ COUNTERS: Final[dict[str, str]] = {
 }
 """Name and meaning of each counter in `Election.statistics`."""
 
+STRICT_COUNTERS: Final[dict[str, str]] = {
+    "configurations_installed": "configurations written to disk, those of the own leaderships included",
+    "leases_lost": "leaderships that ended because no majority of voters answered",
+    "voters_added": "changes of the configuration that this node made, by adding a voter",
+    "voters_removed": "the same, by removing one",
+    "votes_outdated": "votes and pre-votes refused to nodes that knew a lower configuration",
+}
+"""What strict elections count besides."""
+
 
 def new_counters() -> dict[str, int]:
-    """Return all counters at 0."""
+    """Return all counters of an election at 0."""
     return dict.fromkeys(COUNTERS, 0)
+
+
+def new_strict_counters() -> dict[str, int]:
+    """Return all counters of a strict election at 0."""
+    return {**dict.fromkeys(COUNTERS, 0), **dict.fromkeys(STRICT_COUNTERS, 0)}

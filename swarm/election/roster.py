@@ -22,6 +22,7 @@ class Roster:
     def __init__(self, config: ElectionConfig) -> None:
         self._config: Final = config
         self._leader: NodeId = NO_NODE
+        self._favoured: list[NodeId] = []
         self._ranked: list[Rank] = []
         self._dying: dict[NodeId, float] = {}
         self._is_void = False
@@ -31,7 +32,9 @@ class Roster:
         self._dying.pop(node_id, None)
         if candidate is not None and candidate.state == "dead":
             self._dying[node_id] = now - candidate.dead_for_s
-        rank = None if candidate is None else rank_of_candidate(candidate, self._leader, self._config)
+        rank = None
+        if candidate is not None:
+            rank = rank_of_candidate(candidate, self._leader, self._config, self._favoured)
         place = self._place_of(node_id)
         if place >= 0:
             # Somebody outside may be fitter than one that got less fit.
@@ -42,6 +45,12 @@ class Roster:
         if rank is not None:
             insort(self._ranked, rank)
             del self._ranked[self._config.council_size :]
+
+    def favour(self, favoured: list[NodeId]) -> None:
+        """Let the fitness of some count as a little higher, like the leader's: voters of a strict mesh."""
+        if favoured != self._favoured:
+            self._favoured = favoured
+            self._is_void = True
 
     def needs_everybody(self, leader: NodeId, now: float) -> bool:
         """Return whether the council must be chosen anew, with :meth:`take_everybody`.
@@ -61,7 +70,7 @@ class Roster:
         """Choose the council anew among all members."""
         self._is_void = False
         self._leader = leader
-        self._ranked = rank_all(candidates, leader, self._config)
+        self._ranked = rank_all(candidates, leader, self._config, self._favoured)
 
     def council(self) -> list[tuple[NodeId, Address]]:
         """Return the council, fittest first."""

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import Address
+from swarm.core.quorums import AVAILABLE, QUORUMS
 from swarm.core.records import Record
 from swarm.net import certificates
 from swarm.net.certificates import ROLE_CLIENT, SIGNATURE_SIZE
@@ -49,9 +50,10 @@ class Invitation(Record):
         mesh: name of the mesh, for people; at most 64 bytes of UTF-8.
         addresses: where members were when it was written, at most 8.
         number: how many rotations of the key made the secret; 0 in a client's invitation.
+        quorum: what the mesh is, one of `QUORUMS`; a client's invitation does not say.
     """
 
-    __slots__ = ("addresses", "credentials", "mesh", "number", "secret")
+    __slots__ = ("addresses", "credentials", "mesh", "number", "quorum", "secret")
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Invitation(Record):
         mesh: str,
         addresses: list[Address],
         number: int = 0,
+        quorum: str = AVAILABLE,
     ) -> None:
         if (credentials is None) == (secret == b""):
             raise ConfigError("an invitation holds either a secret or a client's credentials")
@@ -67,14 +70,17 @@ class Invitation(Record):
             raise ConfigError(f"the invitation's secret has {len(secret)} bytes instead of {SECRET_SIZE}")
         if len(mesh.encode("utf-8", "replace")) > MESH_NAME_SIZE_MAX:
             raise ConfigError(f"the mesh name {mesh!r} is longer than {MESH_NAME_SIZE_MAX} bytes")
+        if quorum not in QUORUMS:
+            raise ConfigError(f"the invitation is for a mesh with quorum {quorum!r}, unknown here")
         self.secret: Final = secret
         self.credentials: Final = credentials
         self.mesh: Final = mesh
         self.addresses: Final = addresses[:ADDRESS_COUNT_MAX]
         self.number: Final = number
+        self.quorum: Final = quorum
 
     def fields(self) -> tuple[object, ...]:
-        return (self.secret, self.credentials, self.mesh, self.addresses, self.number)
+        return (self.secret, self.credentials, self.mesh, self.addresses, self.number, self.quorum)
 
     def __repr__(self) -> str:
         return f"Invitation(mesh={self.mesh!r}, is_client={self.is_client}, addresses={self.addresses!r})"
@@ -84,12 +90,22 @@ class Invitation(Record):
         """Whether it makes its holder a client only."""
         return self.credentials is not None
 
+    def renewed(self, secret: bytes, number: int) -> Invitation:
+        """Return the invitation to the same mesh after a rotation of its key."""
+        return Invitation(secret, None, self.mesh, self.addresses, number, self.quorum)
+
+    def placed(self, addresses: list[Address]) -> Invitation:
+        """Return the invitation to the same mesh with other addresses to try."""
+        return Invitation(self.secret, self.credentials, self.mesh, addresses, self.number, self.quorum)
+
     def to_text(self) -> str:
         """Return the text that people pass on. A secret."""
         addresses = [[host, port] for host, port in self.addresses]
         if self.credentials is None:
-            number = [self.number] if self.number else []
-            return _armour(NODE_PREFIX, pack([self.secret, self.mesh, addresses, *number]))
+            more: list[object] = [self.number] if self.number else []
+            if self.quorum != AVAILABLE:
+                more = [self.number, self.quorum]
+            return _armour(NODE_PREFIX, pack([self.secret, self.mesh, addresses, *more]))
         authority_key = certificates.public_key_of(self.credentials.authority)
         fields = [
             self.credentials.key_seed,
@@ -114,7 +130,9 @@ class Invitation(Record):
             if prefix == NODE_PREFIX:
                 secret = body.take_id(SECRET_SIZE)
                 mesh, places = body.take_text(), _take_addresses(body)
-                return cls(secret, None, mesh, places, body.take_int() if body.has_more() else 0)
+                number = body.take_int() if body.has_more() else 0
+                quorum = body.take_text() if body.has_more() else AVAILABLE
+                return cls(secret, None, mesh, places, number, quorum)
             credentials = _take_credentials(body)
             return cls(b"", credentials, body.take_text(), _take_addresses(body))
         except DecodeError as error:

@@ -87,6 +87,7 @@ class Gateway:
         self._me: Final = node_id
         self._name: Final = name
         self._leader: NodeId = b""
+        self.why_no_leader = ""
         self._peers: list[list[object]] = []
         self._sessions: dict[int, dict[JobId, bool]] = {}
         self._next_token = 1
@@ -356,7 +357,8 @@ class Gateway:
             question = self._questions.pop(int.from_bytes(due[1], "big"), None)
             if question is not None:
                 seconds = self._config.ask_timeout_s
-                message = f"no leader answered within {seconds:g} s; the mesh may be electing one: try again"
+                why = self.why_no_leader or "the mesh may be electing one: try again"
+                message = f"no leader answered within {seconds:g} s; {why}"
                 self._reply(question, False, {"code": CODE_NO_MESH, "message": message})
 
     def next_deadline(self) -> float:

@@ -32,13 +32,18 @@ CLIENT_HELLO: Final = 7
 # Datagrams: election
 
 VOTE_REQUEST: Final = 20
-"""[round, ballot_counter, ballot_node, is_pre_vote: bool]"""
+"""[round, ballot_counter, ballot_node, is_pre_vote: bool]; in a strict mesh also [configuration_counter,
+configuration_node, version] of the configuration that the candidate knows, and [released_counter,
+released_node], a ballot under which nobody leads any more"""
 VOTE_REPLY: Final = 21
-"""[round, ballot_counter, ballot_node, is_pre_vote, granted: bool]"""
+"""[round, ballot_counter, ballot_node, is_pre_vote, granted: bool]; in a strict mesh also [mark: bytes] of
+the voter's ledger"""
 BEAT: Final = 22
-"""[is_answer_wanted: bool]; its stamp is the beat"""
+"""[is_answer_wanted: bool]; its stamp is the beat. In a strict mesh also [configuration_counter,
+configuration_node, version, voters: list of [NodeId, mark], empty when the receiver has them]"""
 BEAT_REPLY: Final = 23
-"""[]; its stamp is the answer"""
+"""[]; its stamp is the answer. In a strict mesh [beat, mark: bytes, is_installed: bool (the configuration is
+on disk), is_leaving: bool]"""
 STAND: Final = 24
 """[ballot_counter, ballot_node] from a leader that steps down, to the one who should stand at once"""
 

@@ -89,6 +89,21 @@ def test_status(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out)["compiled"] in (True, False)
 
 
+def test_status_of_a_strict_mesh_says_who_votes_and_what_it_waits_for(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    quorum = {"mode": "strict", "version": 7, "voters": ["a", "b", "c"], "majority": 2, "foreign": ["d"]}
+    answers["status"] = {"name": "pi", "node": "abc", "quorum": {**quorum, "reason": "only 1 of 3"}}
+    assert run(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "quorum   strict, voters a, b, c; 2 decide (configuration 7)\n" in out
+    assert "waiting  only 1 of 3\n" in out
+    assert "ignored  d: set up for available, this mesh is not\n" in out
+    answers["status"] = {"name": "pi", "node": "abc", "quorum": {"mode": "available", "foreign": []}}
+    assert run(["status"]) == 0
+    assert "quorum" not in capsys.readouterr().out
+
+
 def test_status_shows_the_machine(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     known = {"slots": 4.0, "slots_free": 3, "load": 0.5, "battery": 80, "charging": False, "reason": "idle"}
     answers["status"] = {"name": "pi", "node": "abc", **known, "temperature": 47.6, "network": "wifi"}

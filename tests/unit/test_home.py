@@ -150,6 +150,26 @@ def test_a_mesh_with_a_new_key_is_the_same_mesh(tmp_path: Path) -> None:
     assert choose_mesh(home, older.to_text(), found_new=False).invitation == first
 
 
+def test_what_a_mesh_is_stays_what_it_was_founded_as(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    founded = choose_mesh(home, "", found_new=True, quorum="strict")
+    assert (founded.invitation.quorum, founded.is_founded, founded.is_first) == ("strict", True, True)
+    keep_mesh(home, founded.invitation, [])
+    again = choose_mesh(home, "", found_new=False)
+    assert (again.invitation.quorum, again.is_first) == ("strict", False)
+    assert choose_mesh(home, "", found_new=False, quorum="strict").invitation == again.invitation
+    with pytest.raises(ConfigError, match="is strict, not available: that is settled when a mesh is founded"):
+        choose_mesh(home, "", found_new=False, quorum="available")
+    loose = Invitation(founded.invitation.secret, None, founded.invitation.mesh, [])
+    with pytest.raises(ConfigError, match="is strict, not available"):
+        choose_mesh(home, loose.to_text(), found_new=False)
+    other = Home(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"of the invitation is strict, not available.*--quorum available"):
+        choose_mesh(other, founded.invitation.to_text(), found_new=False, quorum="available")
+    joined = choose_mesh(other, founded.invitation.to_text(), found_new=False)
+    assert (joined.invitation.quorum, joined.is_founded, joined.is_first) == ("strict", False, True)
+
+
 def test_keys_are_kept_for_the_owner_only(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert read_ring(home) == b""

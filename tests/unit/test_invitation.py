@@ -145,3 +145,12 @@ def test_an_invitation_is_for_a_node_or_for_a_client() -> None:
 def test_the_number_of_the_key_travels_and_old_invitations_have_none() -> None:
     assert Invitation.from_text(Invitation(SECRET, None, "m", ADDRESSES, 7).to_text()).number == 7
     assert Invitation.from_text(Invitation(SECRET, None, "m", ADDRESSES).to_text()).number == 0
+
+
+def test_an_invitation_says_what_the_mesh_is() -> None:
+    strict = Invitation(SECRET, None, "m", ADDRESSES, 0, "strict")
+    assert Invitation.from_text(strict.to_text()) == strict
+    assert strict.placed([]).renewed(SECRET, 3) == Invitation(SECRET, None, "m", [], 3, "strict")
+    assert Invitation.from_text(Invitation(SECRET, None, "m", ADDRESSES).to_text()).quorum == "available"
+    with pytest.raises(ConfigError, match="unknown here"):
+        Invitation(SECRET, None, "m", [], 0, "lax")

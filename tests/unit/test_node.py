@@ -12,7 +12,8 @@ from swarm.core.effects import Effect, FetchObject, Persist, SendMessage, SendTo
 from swarm.core.errors import ConfigError
 from swarm.core.ids import NO_BALLOT, Ballot, NodeId
 from swarm.core.rng import Rng
-from swarm.node import REFRESH_PAUSE_S, Node
+from swarm.node import Node
+from swarm.node_company import REFRESH_PAUSE_S
 from swarm.node_config import NodeConfig
 from swarm.wire.codec import Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import (
