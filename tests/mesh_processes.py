@@ -179,11 +179,10 @@ class Node:
     def address(self) -> tuple[str, int]:
         return str(self.ready["host"]), int(self.ready["port"])
 
-    def begin(self, *words: str) -> None:
+    def begin(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
         """Start `swarm join`; :meth:`wait_ready` waits for its end."""
-        self._joining = self.host.swarm(
-            "join", *words, "--json", "--name", self.name, "--home", str(self.home.root), *self.options
-        )
+        home = ("--name", self.name, "--home", str(self.home.root))
+        self._joining = self.host.swarm("join", *words, "--json", *home, *self.options, environment=environment)
 
     def wait_ready(self) -> dict[str, Any]:
         """Return what `swarm join` says when the node is ready."""
