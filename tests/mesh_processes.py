@@ -181,8 +181,8 @@ class Node:
 
     def begin(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
         """Start `swarm join`; :meth:`wait_ready` waits for its end."""
-        home = ("--name", self.name, "--home", str(self.home.root))
-        self._joining = self.host.swarm("join", *words, "--json", *home, *self.options, environment=environment)
+        options = ("--json", "--name", self.name, "--home", str(self.home.root), *self.options)
+        self._joining = self.host.swarm("join", *words, *options, environment=environment)
 
     def wait_ready(self) -> dict[str, Any]:
         """Return what `swarm join` says when the node is ready."""

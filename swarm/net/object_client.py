@@ -334,16 +334,25 @@ class ObjectClient:
 
     async def _connection(self, node: NodeId, addresses: tuple[Address, ...]) -> HttpStream:
         """Return a kept connection to these addresses, or a new one."""
-        for entry in self._idle[::-1]:
-            if entry[0] != addresses:
-                continue
-            self._idle.remove(entry)
-            if trio.current_time() - entry[1] < IDLE_TIMEOUT_S and _is_quiet(entry[2].stream):
+        while (kept := self._take_idle(addresses)) is not None:
+            since, http = kept
+            if trio.current_time() - since < IDLE_TIMEOUT_S and _is_quiet(http.stream):
                 self._counts["reused"] += 1
-                return entry[2]
-            await trio.aclose_forcefully(entry[2].stream)
+                return http
+            await trio.aclose_forcefully(http.stream)
         stream, _ = await race_tls(addresses, self._ring.dial_contexts(ALPN_HTTP), node or None)
         return HttpStream(stream, h11.CLIENT)
+
+    def _take_idle(self, addresses: tuple[Address, ...]) -> tuple[float, HttpStream] | None:
+        """Take the connection to these addresses that was used last, with the time of that; None for none.
+
+        To be asked anew after every wait: others take connections meanwhile.
+        """
+        for number in range(len(self._idle) - 1, -1, -1):
+            if self._idle[number][0] == addresses:
+                _, since, http = self._idle.pop(number)
+                return since, http
+        return None
 
 
 class _Fetch:

@@ -175,7 +175,11 @@ class Client:
         mesh.run_trio(lambda: mesh.engine.wait_finished(job), END_TIMEOUT_S)
         if job.error is not None:
             raise job.error
-        told: dict[str, Any] = {"state": job.state, "node": mesh.engine.session.node_name, "reason": job.reason}
+        told: dict[str, Any] = {
+            "state": job.state,
+            "node": mesh.engine.session.node_name,
+            "reason": job.reason,
+        }
         if job.state == "done":
             told["tasks"] = job.counts[0]
             told["value"] = _value(mesh, work.job, future.task)

@@ -1,4 +1,4 @@
-"""The mesh of a chaos run: real nodes in namespaces, each on a disk of its own, and all that is done to them."""
+"""The mesh of a chaos run: real nodes in namespaces, each on its own disk, and all that is done to them."""
 
 from __future__ import annotations
 
@@ -63,6 +63,8 @@ class Field:
     Attributes:
         nodes: in order; those that are down are among them.
         invitation: to the mesh, with the addresses that the nodes had in the beginning.
+        failed_starts: (node, when, why) of every start that failed; it is tried again for a while.
+        starts_s: (node, failures before, seconds) of every node that was started again.
     """
 
     def __init__(self, count: int, folder: Path, *options: str) -> None:
@@ -78,6 +80,8 @@ class Field:
         self._stalls: dict[int, dict[int, bool]] = {}
         self._fills: dict[int, int] = {}
         self._moves = 0
+        self.failed_starts: list[tuple[str, float, str]] = []
+        self.starts_s: list[tuple[str, int, float]] = []
         self._starting = [threading.Lock() for _ in range(count)]
         self.nodes: list[Node] = []
         try:
@@ -248,14 +252,20 @@ class Field:
         if self._down.get(number):
             return
         with self._starting[number]:
-            for _ in range(START_ATTEMPTS):
+            began = time.monotonic()
+            for attempt in range(START_ATTEMPTS):
                 if running_pid(self.nodes[number].home) is not None or self._down.get(number):
                     return
                 self._begin(number)
-                with contextlib.suppress(AssertionError):
+                try:
                     self.nodes[number].wait_ready()
-                    return
-                time.sleep(START_PAUSE_S)
+                except AssertionError as error:
+                    reason = str(error).strip().splitlines()[-1][-300:]
+                    self.failed_starts.append((self.nodes[number].name, time.monotonic(), reason))
+                    time.sleep(START_PAUSE_S)
+                    continue
+                self.starts_s.append((self.nodes[number].name, attempt, time.monotonic() - began))
+                return
 
     def _begin(self, number: int, *words: str) -> None:
         node = self.nodes[number]

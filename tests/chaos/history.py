@@ -160,7 +160,9 @@ class History:
                 if line["action"] not in ACTIONS:
                     self.complaints.append(f"form: {client} did {line['action']!r}")
                 if client in open_by_client:
-                    self.complaints.append(f"form: {client} began operation {number} in the middle of another")
+                    self.complaints.append(
+                        f"form: {client} began operation {number} in the middle of another"
+                    )
                 operation = Operation(line)
                 open_by_client[client] = (number, operation)
                 operations.append(operation)
@@ -184,7 +186,9 @@ def check(history: History) -> list[str]:
         about = _Job(history, job, operations, ran.get(job, []))
         complaints += [f"{rule}: job {job[:8]}: {text}" for rule, text in about.complaints()]
     submitted = {operation.job for operation in history.operations if operation.action == "submit"}
-    complaints += [f"once: job {job[:8]}: nobody submitted it, but it ran" for job in ran if job not in submitted]
+    complaints += [
+        f"once: job {job[:8]}: nobody submitted it, but it ran" for job in ran if job not in submitted
+    ]
     strange = sorted({job for job, task in executions if task < 0})
     complaints += [f"form: job {job[:8]} ran a task with a negative number" for job in strange]
     return complaints
@@ -238,7 +242,9 @@ class _Job:
         if not self._submits:
             return [("form", "looked at without a submission")] if self._seen else []
         right, must_fail = self._submits[0].asked.get("value"), bool(self._submits[0].asked.get("error"))
-        first_cancel = min([each.began for each in self._cancels if each.phase != "fail"], default=float("inf"))
+        first_cancel = min(
+            [each.began for each in self._cancels if each.phase != "fail"], default=float("inf")
+        )
         for look in self._seen:
             value = look.told.get("value")
             if look.state == "done" and must_fail:
@@ -275,7 +281,9 @@ class _Job:
                 continue
             if late.began > fault.ended + SETTLE_S:
                 continue
-            if not fault.sides or not any(mine in side and other in side for side in fault.sides):
+            is_healing = late.ended > fault.ended  # what the other side knows may be told already
+            together = any(mine in side and other in side for side in fault.sides)
+            if is_healing or not fault.sides or not together:
                 return False
         return True
 

@@ -53,7 +53,7 @@ class Action:
         kind: key of `KINDS`.
         at_s: when it begins, seconds after the start of the run.
         length_s: how long it lasts.
-        nodes: numbers of the nodes it is done to; for kinds that end with "leader" only in case there is none.
+        nodes: numbers of the nodes it is done to; for kinds that end with "leader", in case there is none.
         detail: more about it: form of a cut, per cent of loss, seconds of a step of the clock.
     """
 
@@ -72,7 +72,9 @@ class Action:
         return dict(vars(self))
 
 
-def draw_plan(seed: str, seconds: float, node_count: int, kinds: Sequence[str] = tuple(KINDS)) -> list[Action]:
+def draw_plan(
+    seed: str, seconds: float, node_count: int, kinds: Sequence[str] = tuple(KINDS)
+) -> list[Action]:
     """Return the faults of a run, by the time they begin.
 
     Every kind comes at least once when the run is long enough for that; each is over before the end.
@@ -131,7 +133,7 @@ def deaf_to(action: Action, node_count: int) -> dict[int, list[int]]:
         return deaf
     bridge = others[-1:] if action.detail == "bridge" else []
     far = [node for node in others if node not in bridge]
-    return {**dict.fromkeys(chosen, far), **dict.fromkeys(far, list(chosen))}
+    return {**dict.fromkeys(chosen, far), **{key: list(chosen) for key in far}}
 
 
 def whole_sides(action: Action, node_count: int) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,13 @@ from typing import Any, Final
 from tests.chaos.history import FINAL, History
 from tests.chaos.run import Outcome
 
-COLOURS: Final = {"kill": "#d55e00", "stop": "#e69f00", "cut": "#0072b2", "loss": "#56b4e9", "black": "#000000"}
+COLOURS: Final = {
+    "kill": "#d55e00",
+    "stop": "#e69f00",
+    "cut": "#0072b2",
+    "loss": "#56b4e9",
+    "black": "#000000",
+}
 OTHER_COLOUR: Final = "#009e73"
 DAEMON_ENDS: Final = ("daemon_failed", "daemon_bug")
 
@@ -86,12 +93,14 @@ def stall(history: History, began: float, ended: float) -> tuple[float, float]:
     )
     open_from: list[tuple[float, float]] = []
     for operations in history.by_job().values():
-        since = min([each.ended for each in operations if each.action == "submit" and each.phase == "ok"], default=0)
+        since = min(
+            [each.ended for each in operations if each.action == "submit" and each.phase == "ok"], default=0
+        )
         until = min([each.ended for each in operations if each.state in FINAL], default=float("inf"))
         if since:
             open_from.append((since, until))
     worst = (began, 0.0)
-    for early, late in zip(steps, steps[1:], strict=False):
+    for early, late in itertools.pairwise(steps):
         if late > ended:
             break
         waiting = [max(since, early) for since, until in open_from if since < late and until >= late]
@@ -104,16 +113,18 @@ def text_of(report: dict[str, Any]) -> str:
     """Return a report for people."""
     jobs = report["jobs"]
     faults = ", ".join([f"{kind} {count}" for kind, count in report["faults"].items()])
+    taken = f"{jobs['submitted']} submitted, {jobs['acknowledged']} acknowledged, {jobs['refused']} refused"
+    ends = f"{jobs['done']} done, {jobs['failed']} failed as they have to, {jobs['cancelled']} cancelled"
+    average = f"{report['executions_per_task']:g} executions per task, at most {report['most_executions']}"
+    stalled = f"{report['longest_stall_s']:g} s without progress of acknowledged jobs"
     lines = [
         f"chaos for {report['seconds']:g} s with seed {report['seed']}",
         f"  faults      {report['fault_count']}: {faults}",
-        f"  jobs        {jobs['submitted']} submitted, {jobs['acknowledged']} acknowledged, {jobs['refused']}"
-        f" refused; {jobs['done']} done, {jobs['failed']} failed as they have to, {jobs['cancelled']} cancelled",
-        f"  tasks       {report['tasks']} ran {report['executions']} times:"
-        f" {report['executions_per_task']:g} executions per task, at most {report['most_executions']}",
+        f"  jobs        {taken}; {ends}",
+        f"  tasks       {report['tasks']} ran {report['executions']} times: {average}",
         f"  elections   {report['elections']}",
-        f"  stall       {report['longest_stall_s']:g} s at most without progress of acknowledged jobs"
-        f" (at {report['longest_stall_at_s']:g} s); whole again {report['whole_again_s']:g} s after the end",
+        f"  stall       {stalled} at most (from {report['longest_stall_at_s']:g} s on)",
+        f"  whole again {report['whole_again_s']:g} s after the last fault",
     ]
     for action, row in report["operations"].items():
         lines.append(f"  {action:11} {row['ok']} ok, {row['fail']} fail, {row['unknown']} without an answer")
@@ -135,7 +146,8 @@ def draw(report: dict[str, Any], outcome: Outcome, path: Path) -> None:
     from sims.lab.figures import new_axes, save_figure
 
     history, zero = outcome.history, outcome.began
-    title = f"Chaos, seed {report['seed']}: {report['fault_count']} faults, {len(report['complaints'])} broken promises"
+    broken = len(report["complaints"])
+    title = f"Chaos, seed {report['seed']}: {report['fault_count']} faults, {broken} broken promises"
     axes = new_axes(title, "seconds", "jobs")
     by_job = history.by_job().values()
     accepted = [
@@ -150,7 +162,10 @@ def draw(report: dict[str, Any], outcome: Outcome, path: Path) -> None:
     ]
     for moments, name, colour in ((accepted, "acknowledged", "#0072b2"), (ended, "seen to end", "#009e73")):
         axes.step(
-            [moment - zero for moment in sorted(moments)], range(1, len(moments) + 1), label=name, color=colour
+            [moment - zero for moment in sorted(moments)],
+            range(1, len(moments) + 1),
+            label=name,
+            color=colour,
         )
     height = max(len(accepted), 1)
     kinds = sorted({fault.kind for fault in history.faults})

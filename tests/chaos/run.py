@@ -175,6 +175,8 @@ class Run:
                 self._trouble.append(f"run: client c{number} ended with {client.returncode}: {errors[-600:]}")
 
     def _keep_logs(self, field: Field) -> None:
+        told = {"failed": field.failed_starts, "succeeded": field.starts_s}
+        (self._folder / "starts.json").write_text(json.dumps(told, indent=1))
         kept = self._folder / "logs"
         kept.mkdir(exist_ok=True)
         for name, path in field.logs():
@@ -187,8 +189,8 @@ class Run:
         unknown = sum(line["phase"] == "unknown" for line in lines)
         faults = sum(line["what"] == "begun" for line in read_lines(self._folder / "faults.jsonl"))
         return (
-            f"{passed_s:5.0f} s: {faults} faults, {len(accepted)} jobs acknowledged, {len(ended)} seen to end,"
-            f" {unknown} operations without an answer"
+            f"{passed_s:5.0f} s: {faults} faults, {len(accepted)} jobs acknowledged, {len(ended)} seen to"
+            f" end, {unknown} operations without an answer"
         )
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -185,9 +185,19 @@ def test_two_sides_of_a_cut_may_show_different_things_for_a_while() -> None:
     assert rules(changed("n3"), faults=[Fault("loss", 2.0, 40.0)]) == ["change"], "loss does not part anybody"
 
 
+def test_the_other_side_may_speak_while_a_cut_heals() -> None:
+    book = (
+        Book().submitted().looked(38, "done", node="n0").looked(41, "running", node="n1").looked(110, "done")
+    )
+    assert rules(book, faults=[CUT]) == []
+    assert rules(book, faults=[Fault("cut", 2.0, 80.0, CUT.sides)]) == ["change"]
+
+
 def test_a_cut_without_whole_sides_excuses_everybody_and_only_while_it_lasts() -> None:
     assert rules(changed("n1"), faults=[Fault("cut", 2.0, 40.0)]) == []
-    assert rules(changed("n1"), faults=[Fault("cut", 2.0, 6.0)]) == ["change"], "healed long before the second look"
+    assert rules(changed("n1"), faults=[Fault("cut", 2.0, 6.0)]) == ["change"], (
+        "healed long before the second look"
+    )
 
 
 def test_a_cancelled_job_may_turn_out_to_be_done_when_a_fault_explains_it() -> None:

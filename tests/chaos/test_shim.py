@@ -18,7 +18,9 @@ pytestmark = [
     skipped_for("" if sys.platform == "linux" and compiler() else "the shim needs Linux and a C compiler"),
 ]
 
-TELL = "import time; print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME), flush=True)"
+TELL = (
+    "import time; print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME), flush=True)"
+)
 SYNC = """
 import os, sys
 file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
@@ -31,7 +33,9 @@ print("synced", flush=True)
 
 def run(control: Control, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, **control.environment()}
-    return subprocess.Popen([sys.executable, "-c", *words], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", *words], env=environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.parametrize("offset_s", [-86_400.0 * 365, 3_600.0])

@@ -81,7 +81,9 @@ class Work:
             return self._call(job, 1, add, self._call(job, 0, broken, self._base), 1)
         return self._call(job, 1, add, self._call(job, 0, add, self._base, 1), 2)
 
-    def _call(self, job: ClientJob, task: int, function: Callable[..., Any], *args: object) -> BaseFuture[Any]:
+    def _call(
+        self, job: ClientJob, task: int, function: Callable[..., Any], *args: object
+    ) -> BaseFuture[Any]:
         given = (noted, (function, self._begins, self.job.hex(), task, self._nap_s, *args), {})
         return job.builder.add_call(*given, OPTIONS, function.__name__, 1)
 

@@ -239,6 +239,33 @@ def test_a_kept_connection_that_ended_is_not_used(tmp_path: Path) -> None:
     trio.run(_server_restarts, tmp_path)
 
 
+async def _server_restarts_under_several(path: Path) -> None:
+    async with stations(path, 2) as (a, b), ObjectClient(b.credentials) as client:
+        _hold(a)
+        number = 0
+
+        async def fetch() -> None:
+            nonlocal number
+            number += 1
+            sources = [(a.node_id, [a.address])]
+            await client.fetch_object(NAME, digest_of(DATA), len(DATA), sources, path / str(number))
+
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for _ in range(4):
+                    nursery.start_soon(fetch)
+            kept = [http.stream for _, _, http in client._idle]
+            assert len(kept) == 4
+            for stream in kept:
+                await stream.transport_stream.send_eof()
+                await trio.lowlevel.wait_readable(stream.transport_stream.socket)
+        assert client.statistics()["reused"] == 0
+
+
+def test_several_fetches_that_find_their_kept_connections_ended_do_not_meet(tmp_path: Path) -> None:
+    trio.run(_server_restarts_under_several, tmp_path)
+
+
 async def _put(path: Path) -> None:
     async with stations(path, 1) as (a,), ObjectClient(a.keys.client_credentials()) as client:
         assert await client.put_object(a.address, NAME, DATA, 1) == digest_of(DATA)
