@@ -19,13 +19,12 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias, final
+from typing import Final, Protocol, TypeAlias, final
 
 import trio
 
 from swarm.core.errors import ConfigError, DecodeError, SwarmError
 from swarm.core.ids import NO_BALLOT
-from swarm.daemon.driver import Driver
 from swarm.daemon.home import Home, write_private
 from swarm.daemon.json_text import from_json, to_json
 from swarm.wire.codec import Body, Stamp, pack_frame, unpack_frame_untrusted
@@ -134,6 +133,19 @@ class _Connection:
             pass
 
 
+class Answerer(Protocol):
+    """Who stands behind the API: the driver of the node, or who answers in its place."""
+
+    def on_client_opened(self, session: int, role: str) -> None:
+        """A session began."""
+
+    def receive_client(self, session: int, payload: bytes) -> None:
+        """Take a frame of a session; answers come by :meth:`LocalApi.deliver`."""
+
+    def on_client_closed(self, session: int) -> None:
+        """A session ended."""
+
+
 @final
 class LocalApi:
     """Serves the local API of one node.
@@ -148,12 +160,12 @@ class LocalApi:
     def __init__(
         self,
         home: Home,
-        driver: Driver,
+        driver: Answerer,
         operations: dict[str, Operation],
         about: Callable[[], dict[str, object]],
     ) -> None:
         self._home = home
-        self._driver = driver
+        self._driver: Answerer = driver
         self._operations = operations
         self._about = about
         self._connections: dict[int, _Connection] = {}
@@ -184,6 +196,16 @@ class LocalApi:
             connection.refuse(number, value["code"], str(value.get("message", "")))
         else:
             connection.refuse(number, CODE_FAILED, str(value))
+
+    def stand_in(self, answerer: Answerer) -> None:
+        """Let somebody else answer from now on, also what the node has been asked and has not answered."""
+        self._driver = answerer
+        for connection in list(self._connections.values()):
+            for number, (_, op) in list(connection.calls.items()):
+                if op not in self._operations:
+                    answerer.receive_client(
+                        connection.session, pack_frame(CLIENT_CALL, _STAMP, [number, op, {}])
+                    )
 
     def statistics(self) -> dict[str, int]:
         """Return counters."""

@@ -4,14 +4,15 @@ Start: the executors' fork server first (before there are threads), then sockets
 driver, the node; only then the ready file. Stop, by a signal or through the API: finish running tasks if that
 was asked for, say goodbye, cancel the nursery, write the journal, free the lock. A second signal cuts all
 that short. A SIGKILL leaves nothing either: executors die with the fork server, which dies with us, and the
-lock is the kernel's. A node that was started for as long as its starter lives (`swarm up`) holds the end of a
-pipe, its lifeline, and stops when the other end is gone.
+lock is the kernel's. A node whose journal cannot be written stands aside: it is no member any more and runs
+nothing, but its local API says why, until the disk can be written again; then it starts anew. A node that
+was started for as long as its starter lives (`swarm up`) holds the end of a pipe, its lifeline, and stops when
+the other end is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import gc
 import os
@@ -22,7 +23,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn, final
+from typing import Final, final
 
 import trio
 
@@ -39,12 +40,14 @@ from swarm.daemon.home import write_private
 from swarm.daemon.json_text import to_json
 from swarm.daemon.key_service import KeyService
 from swarm.daemon.logs import Log
-from swarm.daemon.mesh_file import MeshIsNear, NotAllowed, keep_mesh
+from swarm.daemon.mesh_file import MeshIsNear, keep_mesh
 from swarm.daemon.operations import Operations, ready_fields
 from swarm.daemon.options import DaemonOptions, parse_arguments
 from swarm.daemon.renewal import renew_identity
 from swarm.daemon.seeking import Seeker
 from swarm.daemon.service_parts import ServiceParts
+from swarm.daemon.standing_aside import StandIn
+from swarm.daemon.start_report import StartReport, begin_again
 from swarm.daemon.waiting import question
 from swarm.daemon.world import MeshWorld
 from swarm.exec.process import ExecutorPool
@@ -57,9 +60,6 @@ from swarm.net.session import Sessions
 from swarm.net.udp import UdpEndpoint
 from swarm.version import __version__, is_compiled
 
-CODE_FAILED: Final = 1
-CODE_USAGE: Final = 2
-CODE_NOT_ALLOWED: Final = 4
 CODE_INTERRUPTED: Final = 130
 GOODBYE_TIMEOUT_S: Final = 7.0
 DRAIN_POLL_S: Final = 0.1
@@ -87,57 +87,16 @@ def main(arguments: Sequence[str]) -> int:
         return report.failed(error)
     finally:
         assembly.close()
-        if options.temporary and not daemon.is_renewing:
+        if options.temporary and not daemon.begins_again:
             shutil.rmtree(assembly.home.root, ignore_errors=True)
-    if not daemon.is_renewing:
+    if not daemon.begins_again:
         return code
     try:
-        _begin_again(options, assembly, descriptors.lifeline, report)
+        if daemon.is_renewing:
+            _renew(options, assembly)
+        begin_again(options, descriptors.lifeline, report)
     except SwarmError as error:
         return report.failed(error)
-
-
-@final
-class StartReport:
-    """Tells whoever started us how it went: one line of JSON on a descriptor, or text on stderr."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)
-
-    def ready(self, ready: dict[str, object], mesh: str, is_founded: bool, damage: str) -> None:
-        """Say that the node is ready."""
-        self._say({"ready": ready, "mesh": mesh, "founded": is_founded, "damage": damage})
-
-    def failed(self, error: SwarmError) -> int:
-        """Say why it is not, and return the exit code for that."""
-        code = CODE_FAILED
-        if isinstance(error, NotAllowed):
-            code = CODE_NOT_ALLOWED
-        elif isinstance(error, ValueError):
-            code = CODE_USAGE
-        message = " ".join(str(error).split())
-        if self._descriptor >= 0:
-            is_near = isinstance(error, MeshIsNear)
-            self._say({"error": {"code": code, "message": message, "mesh_is_near": is_near}})
-        else:
-            sys.stderr.write(f"swarm: {message}\n")
-        return code
-
-    def pass_on(self) -> list[str]:
-        """Return the argument by which a process that replaces this one tells in its place."""
-        if self._descriptor < 0:
-            return []
-        os.set_inheritable(self._descriptor, True)
-        return [f"--status-fd={self._descriptor}"]
-
-    def _say(self, line: dict[str, object]) -> None:
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.write(self._descriptor, to_json(line).encode() + b"\n")
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 @final
@@ -150,7 +109,8 @@ class Daemon:
         lifeline: descriptor of a pipe with whose end the node ends, -1 for a node that stands on its own.
 
     Attributes:
-        is_renewing: it ended because its identity is another process's.
+        begins_again: it ended only to be started anew in the same process.
+        is_renewing: it does so because its identity is another process's.
     """
 
     def __init__(self, assembly: Assembly, report: StartReport, lifeline: int) -> None:
@@ -162,6 +122,8 @@ class Daemon:
         self._stop_wanted = trio.Event()
         self._drain_s: float | None = None
         self._exit_code = 0
+        self._is_ready = False
+        self.begins_again = False
         self.is_renewing = False
         self._make_parts()
 
@@ -286,14 +248,31 @@ class Daemon:
         }
 
     async def _main(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey_signals, nursery.cancel_scope)
+            if self._lifeline >= 0:
+                nursery.start_soon(self._watch_lifeline)
+            try:
+                await self._serve(nursery)
+            except BaseExceptionGroup as raised:
+                error = _first_leaf(raised)
+                if not self._is_ready or not isinstance(error, StorageError):
+                    raise
+                await self._stand_aside(str(error))
+            nursery.cancel_scope.cancel()
+
+    async def _serve(self, outer: trio.Nursery) -> None:
+        """Be a node until stopped; the local API, which outlives a node that fails, runs in `outer`.
+
+        Raises:
+            StorageError: in a group: what the node has to keep cannot be written.
+        """
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._obey_signals, nursery.cancel_scope)
                 nursery.start_soon(self._watch_identity, nursery.cancel_scope)
-                if self._lifeline >= 0:
-                    nursery.start_soon(self._watch_lifeline)
                 await nursery.start(self.pool.run)
-                await self._start(nursery)
+                await self._start(nursery, outer)
+                self._is_ready = True
                 await self._stop_wanted.wait()
                 self._remove_ready()
                 await self._say_goodbye()
@@ -303,10 +282,29 @@ class Daemon:
                 await self.pool.aclose()
                 await self.object_client.aclose()
 
-    async def _start(self, nursery: trio.Nursery) -> None:
+    async def _stand_aside(self, reason: str) -> None:
+        """Be nobody's member, and say why, until the disk can be written again; then begin again."""
         parts = self._assembly
-        for part in (parts.udp, self.links, self.server, self.world, self.api):
+        parts.log.event("standing_aside", {"reason": reason})
+        self._remove_ready()
+        stand_in = StandIn(self.ready, self._about, reason, self.api.deliver)
+        self.api.stand_in(stand_in)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_stopped, nursery.cancel_scope)
+            await parts.driver.wait_writable()
+            parts.log.event("disk_writable", {"after": reason})
+            self.begins_again = True
+            nursery.cancel_scope.cancel()
+
+    async def _cancel_when_stopped(self, scope: trio.CancelScope) -> None:
+        await self._stop_wanted.wait()
+        scope.cancel()
+
+    async def _start(self, nursery: trio.Nursery, outer: trio.Nursery) -> None:
+        parts = self._assembly
+        for part in (parts.udp, self.links, self.server, self.world):
             await nursery.start(functools.partial(_run_part, part))
+        await outer.start(functools.partial(_run_part, self.api))
         await self._listen_for_meshes()
         seeds = [address for address in parts.seeds() if is_numeric(address[0])]
         parts.inputs.attach(parts.driver, parts.kept, parts.keys, self.admission)
@@ -381,7 +379,7 @@ class Daemon:
     async def _watch_identity(self, scope: trio.CancelScope) -> None:
         """End at once, without a goodbye in the name of somebody else, when our identity is another's."""
         await self._assembly.driver.renewal.wait()
-        self.is_renewing = True
+        self.begins_again = self.is_renewing = True
         scope.cancel()
 
     async def _say_goodbye(self) -> None:
@@ -437,11 +435,11 @@ class Daemon:
         }
 
 
-def _begin_again(options: DaemonOptions, assembly: Assembly, lifeline: int, report: StartReport) -> NoReturn:
-    """Become a node with a new identity in the same home and process.
+def _renew(options: DaemonOptions, assembly: Assembly) -> None:
+    """Give the home an identity of its own.
 
     Raises:
-        SwarmError: the home cannot be written, or the interpreter cannot be started.
+        StorageError: the home cannot be written.
     """
     was = assembly.key.node_id
     made = renew_identity(assembly.home)
@@ -449,15 +447,6 @@ def _begin_again(options: DaemonOptions, assembly: Assembly, lifeline: int, repo
     log.bind(made, assembly.incarnation)
     log.event("identity_renewed", {"was": was, "pid": os.getpid()})
     log.close()
-    again = dataclasses.replace(options, new=False)
-    command = [sys.executable, "-m", "swarm.daemon", *again.to_arguments(), *report.pass_on()]
-    if lifeline >= 0:
-        os.set_inheritable(lifeline, True)
-        command.append(f"--lifeline-fd={lifeline}")
-    try:
-        os.execv(command[0], command)  # noqa: S606 - no shell is wanted
-    except OSError as error:
-        raise StorageError(f"cannot start {command[0]}: {error.strerror}") from None
 
 
 async def _run_part(

@@ -9,7 +9,7 @@ The barrier: behind a durable `Persist` effects wait until a worker thread has s
 accepted; what they cause queues up behind. All rows that wait are committed together (a row may be written
 before a packet that stands in front of it: a crash between the two looks like a lost packet). A commit that
 fails is tried again for a while; then the driver raises, because a node that cannot remember what it promised
-must not go on. Nothing that stood behind the rows has left the node by then.
+must not go on (the daemon stands aside until :meth:`Driver.wait_writable` returns). Nothing that stood behind the rows has left the node by then.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ BATCH_DELAY_S: Final = 1.0
 COMMIT_RETRY_S: Final = 0.5
 COMMIT_PATIENCE_S: Final = 10.0
 """How long a failing disk is asked again before the driver gives up."""
+
+STAND_ASIDE_RETRY_S: Final = 2.0
+"""How often a node that stands aside tries its disk."""
 
 EFFECTS_WAITING_MAX: Final = 500_000
 """Effects that may wait behind a commit; more means that the disk does not keep up at all."""
@@ -178,6 +181,20 @@ class Driver:
                 self._log.event("journal_failed", {"error": str(error)})
         if self._recorder is not None:
             self._recorder.close()
+
+    async def wait_writable(self) -> None:
+        """After :meth:`run` has failed: wait until all rows that wait could be written."""
+        writes = self._batch + [effect for effect in self._waiting if isinstance(effect, (Persist, Erase))]
+        self._batch, self._waiting = writes, []
+        while True:
+            try:
+                await _in_thread(lambda: self._journal.commit(writes, True))
+            except StorageError as error:
+                self._journal_error = str(error)
+                await trio.sleep(STAND_ASIDE_RETRY_S)
+            else:
+                self._batch = []
+                return
 
     async def wait_left(self) -> None:
         """Wait until the node has said goodbye (after :meth:`leave`)."""

@@ -64,6 +64,7 @@ class Log:
         self._context: dict[str, object] = {}
         self._descriptor = -1
         self._size = 0
+        self._is_torn = False
         self.lost_count = 0
         if path is not None:
             self._open(path)
@@ -108,10 +109,17 @@ class Log:
             self._rotate(path)
         if self._descriptor < 0:
             return
+        if self._is_torn:
+            data = b"\n" + data
         try:
-            self._size += os.write(self._descriptor, data)
+            written = os.write(self._descriptor, data)
         except OSError:
             self.lost_count += 1
+            return
+        self._size += written
+        # A disk that is filling up takes a part; what comes next must not stand on the same line.
+        self._is_torn = written < len(data)
+        self.lost_count += self._is_torn
 
     def _rotate(self, path: Path) -> None:
         try:

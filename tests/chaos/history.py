@@ -24,7 +24,9 @@ Rules, by the name that a complaint begins with:
 * ``answer``: a job that is done has the right answer; one that can only fail is never done; one that can only
   succeed never fails; nothing is cancelled that nobody tried to cancel.
 * ``change``: after somebody was shown that a job is done, nobody on the same side is shown anything else. A
-  verdict of failed or cancelled changes only into done, and only when a fault explains it.
+  verdict of failed or cancelled changes only into done, and only when a fault explains it. That a job which was
+  done runs again for a while, because who knows its results is away, is not taken for a change when a fault
+  explains it, but counted (:attr:`History.reopened`).
 * ``once``: a job has as many tasks as were submitted, however often that was. Submitting a job again that has
   ended, in a whole mesh, runs nothing.
 * ``refused``: of a job of which every submission was refused nothing runs.
@@ -119,6 +121,9 @@ class History:
         begins: of tasks.
         faults: that were made.
         calm_at: from then on the mesh was whole and left alone; what is looked at later counts as the end.
+
+    Attributes:
+        reopened: jobs that were shown done and then running, with the two looks; filled by :func:`check`.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class History:
         self.begins: Final = sorted(begins, key=lambda begin: begin.time)
         self.faults: Final = list(faults)
         self.calm_at: Final = calm_at
+        self.reopened: dict[str, str] = {}
 
     def by_job(self) -> dict[str, list[Operation]]:
         """Return the operations about each job, as they began."""
@@ -266,6 +272,9 @@ class _Job:
                 if late.state == early.state or not self._is_same_side(early, late):
                     continue
                 if early.state != "done" and late.state == "done" and self._is_explained(late):
+                    continue
+                if late.state not in FINAL and self._is_explained(late):
+                    self._history.reopened.setdefault(early.job, f"{early}, then {late}")
                     continue
                 found.append(("change", f"{early}, then {late}"))
                 break

@@ -45,6 +45,7 @@ def report_of(outcome: Outcome, seed: str) -> dict[str, Any]:
         "longest_stall_at_s": round(starts - outcome.began, 1),
         "whole_again_s": round(outcome.whole_s, 1),
         "daemons_that_gave_up": sum(line.get("event") in DAEMON_ENDS for _, line in outcome.logs),
+        "reopened": len(history.reopened),
         "complaints": list(outcome.complaints),
     }
 
@@ -128,6 +129,8 @@ def text_of(report: dict[str, Any]) -> str:
     ]
     for action, row in report["operations"].items():
         lines.append(f"  {action:11} {row['ok']} ok, {row['fail']} fail, {row['unknown']} without an answer")
+    lines.append(f"  reopened    {report['reopened']} jobs were shown done and then, after a fault, running")
+    lines.append(f"  gave up     {report['daemons_that_gave_up']} daemons ended by themselves")
     lines.append(f"  broken      {len(report['complaints'])} promises")
     lines += [f"    {complaint}" for complaint in report["complaints"]]
     return "\n".join(lines)

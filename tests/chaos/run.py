@@ -49,8 +49,17 @@ class Outcome:
         self.logs: Final = [
             (file.name.partition(".")[0], line)
             for file in sorted((folder / "logs").glob("*"))
-            for line in read_lines(file)
+            for line in read_whole_lines(file)
         ]
+
+
+def read_whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the events in a node's log; between them may stand other text, and halves from a full disk."""
+    found: list[dict[str, Any]] = []
+    for text in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            found.append(json.loads(text))
+    return [line for line in found if isinstance(line, dict)]
 
 
 def faults_of(lines: list[dict[str, Any]]) -> list[Fault]:

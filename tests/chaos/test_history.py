@@ -189,8 +189,17 @@ def test_the_other_side_may_speak_while_a_cut_heals() -> None:
     book = (
         Book().submitted().looked(38, "done", node="n0").looked(41, "running", node="n1").looked(110, "done")
     )
-    assert rules(book, faults=[CUT]) == []
-    assert rules(book, faults=[Fault("cut", 2.0, 80.0, CUT.sides)]) == ["change"]
+    healing = book.history(faults=[CUT])
+    assert check(healing) == []
+    assert healing.reopened == {}
+
+
+def test_a_done_job_that_runs_again_is_counted_when_a_fault_explains_it() -> None:
+    book = Book().submitted().looked(5, "done").looked(30, "running").looked(110, "done")
+    history = book.history(faults=[Fault("kill", 20.0, 28.0)])
+    assert check(history) == []
+    assert list(history.reopened) == [JOB]
+    assert rules(book) == ["change"]
 
 
 def test_a_cut_without_whole_sides_excuses_everybody_and_only_while_it_lasts() -> None:

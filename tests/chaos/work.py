@@ -11,7 +11,7 @@ from swarm.client.futures import BaseFuture
 from swarm.client.graphs import new_job
 from swarm.client.job import ClientJob
 from swarm.client.mesh import Mesh
-from swarm.client.options import TaskOptions, make_options
+from swarm.client.options import make_options
 from swarm.core.ids import JOB_ID_SIZE
 
 SHAPES: Final = {"bag": 4, "chain": 3, "large": 2, "given": 1, "failing": 1, "slow": 2}
@@ -27,7 +27,7 @@ def digest(value: object) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
-OPTIONS: Final[TaskOptions] = make_options()
+OPTIONS: Final = make_options()
 
 
 class Work:
@@ -84,8 +84,8 @@ class Work:
     def _call(
         self, job: ClientJob, task: int, function: Callable[..., Any], *args: object
     ) -> BaseFuture[Any]:
-        given = (noted, (function, self._begins, self.job.hex(), task, self._nap_s, *args), {})
-        return job.builder.add_call(*given, OPTIONS, function.__name__, 1)
+        given = (function, self._begins, self.job.hex(), task, self._nap_s, *args)
+        return job.builder.add_call(noted, given, {}, OPTIONS, function.__name__)
 
     def _answer(self) -> object:
         if self.shape == "bag":

@@ -97,6 +97,23 @@ def test_a_log_that_cannot_be_written_is_counted(tmp_path: Path) -> None:
     log.event("closed", {})
 
 
+def test_what_a_full_disk_took_half_of_spoils_no_other_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(tmp_path / "log")
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        log.event("half", {})
+    log.event("whole", {})
+    log.event("next", {})
+    log.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines[0]) == 20
+    assert [json.loads(line)["event"] for line in lines[1:]] == ["whole", "next"]
+    assert log.lost_count == 1
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_json_with_and_without_ujson(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
