@@ -6,8 +6,8 @@ was asked for, say goodbye, cancel the nursery, write the journal, free the lock
 that short. A SIGKILL leaves nothing either: executors die with the fork server, which dies with us, and the
 lock is the kernel's. A node whose journal cannot be written stands aside: it is no member any more and runs
 nothing, but its local API says why, until the disk can be written again; then it starts anew. A node that
-was started for as long as its starter lives (`swarm up`) holds the end of a pipe, its lifeline, and stops when
-the other end is gone.
+was started for as long as its starter lives (`swarm up`) holds the end of a pipe, its lifeline, and stops
+when the other end is gone.
 """
 
 from __future__ import annotations

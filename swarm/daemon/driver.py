@@ -9,7 +9,8 @@ The barrier: behind a durable `Persist` effects wait until a worker thread has s
 accepted; what they cause queues up behind. All rows that wait are committed together (a row may be written
 before a packet that stands in front of it: a crash between the two looks like a lost packet). A commit that
 fails is tried again for a while; then the driver raises, because a node that cannot remember what it promised
-must not go on (the daemon stands aside until :meth:`Driver.wait_writable` returns). Nothing that stood behind the rows has left the node by then.
+must not go on: the daemon stands aside until :meth:`Driver.wait_writable` returns. Nothing that stood behind
+the rows has left the node by then.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ Rules, by the name that a complaint begins with:
 * ``answer``: a job that is done has the right answer; one that can only fail is never done; one that can only
   succeed never fails; nothing is cancelled that nobody tried to cancel.
 * ``change``: after somebody was shown that a job is done, nobody on the same side is shown anything else. A
-  verdict of failed or cancelled changes only into done, and only when a fault explains it. That a job which was
-  done runs again for a while, because who knows its results is away, is not taken for a change when a fault
-  explains it, but counted (:attr:`History.reopened`).
+  verdict of failed or cancelled changes only into done, and only when a fault explains it. That a job which
+  was done runs again for a while, because who knows its results is away, is not taken for a change when a
+  fault explains it, but counted (:attr:`History.reopened`).
 * ``once``: a job has as many tasks as were submitted, however often that was. Submitting a job again that has
   ended, in a whole mesh, runs nothing.
 * ``refused``: of a job of which every submission was refused nothing runs.
