@@ -3,8 +3,11 @@
 One table of (tab, key, value, crc). SQLite runs in WAL mode: a durable batch is committed with
 ``synchronous=FULL`` (the log is synced before the commit returns), any other with ``NORMAL``, which a power
 cut may lose but never tear. Each row carries a CRC-32 of its table, key and value, because SQLite itself
-does not notice a flipped bit inside a value. A database in which anything is wrong is moved aside whole,
-what can still be read with a right checksum is copied into a new one, and the damage is told to the caller.
+does not notice a flipped bit inside a value. Nor does it tell a flipped bit in its log from the place where a
+crash tore the last write: it silently forgets all transactions from there on. So the log is looked at first,
+and when more than the last transaction is forgotten, that is damage, too. A database in which anything is
+wrong is moved aside whole, what can still be read with a right checksum is copied into a new one, and the
+damage is told to the caller.
 
 The methods block; the driver calls :meth:`Journal.commit` in a worker thread, one call at a time.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import struct
 import time
 import zlib
 from pathlib import Path
@@ -40,6 +44,11 @@ _SALVAGE: Final = "SELECT rowid, tab, key, value, crc FROM rows NOT INDEXED ORDE
 
 _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's calls raise; the second when a message quotes bytes of a damaged file."""
+_LOG_HEADER: Final = struct.Struct(">8I")
+_FRAME_HEADER: Final = struct.Struct(">6I")
+_LOG_MAGIC_LITTLE: Final = 0x377F0682
+_LOG_MAGIC_BIG: Final = 0x377F0683
+_WORD: Final = 0xFFFFFFFF
 _VERSIONS_AT: Final = 18
 _VERSIONS_END: Final = 20
 _FORMAT_VERSION_MAX: Final = 2
@@ -83,6 +92,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._is_full_sync = False
         self._is_sound = False
+        self._log_damage = ""
         self.commit_count = 0
         self.durable_count = 0
         self.row_count = 0
@@ -145,6 +155,7 @@ class Journal:
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             os.chmod(self._path, 0o600)  # first: SQLite gives its other files the same mode
+            frames = _log_frames(self._path.with_name(self._path.name + "-wal"))
             connection = sqlite3.connect(
                 self._path, timeout=5.0, isolation_level=None, check_same_thread=False
             )
@@ -153,6 +164,7 @@ class Journal:
         self._connection = connection
         connection.text_factory = bytes  # a flipped bit makes text that is none: no error, but damage
         connection.execute("PRAGMA journal_mode=WAL")
+        self._log_damage = _log_damage(connection, frames)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=1000")
         connection.execute("PRAGMA cache_size=-1024")
@@ -175,6 +187,8 @@ class Journal:
         if verdict is None or verdict[0] != b"ok":
             told = b"not a sound database" if verdict is None else verdict[0]
             return self._rescue(told.decode("utf-8", "replace"))
+        if self._log_damage:
+            return self._rescue(self._log_damage)
         self._is_sound = True
         rows: list[Row] = []
         bad_count = 0
@@ -286,6 +300,54 @@ def _checked(fields: tuple[object, ...]) -> Row | None:
     except UnicodeDecodeError:
         return None
     return (table, key, value) if checksum == row_checksum(table, key, value) else None
+
+
+def _log_frames(path: Path) -> list[bool] | None:
+    """Return of each frame that belongs to the log at present whether it ends a transaction, by its number.
+
+    Frames of an earlier use of the file are left out at the end and count as ending nothing in between. None
+    when the header is damaged, so that nobody knows what belongs to it.
+
+    Source: "WAL-mode File Format" of SQLite, §3 and §4.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return []
+    if len(data) < _LOG_HEADER.size:
+        return []
+    magic, _, page_size, _, salt, other_salt, *checksum = _LOG_HEADER.unpack_from(data)
+    if magic not in (_LOG_MAGIC_LITTLE, _LOG_MAGIC_BIG):
+        return None
+    order = ">" if magic == _LOG_MAGIC_BIG else "<"
+    first = second = 0
+    for left, right in struct.iter_unpack(f"{order}2I", data[: _LOG_HEADER.size - 8]):
+        first = (first + left + second) & _WORD
+        second = (second + right + first) & _WORD
+    if checksum != [first, second]:
+        return None
+    frames: list[bool] = []
+    last = 0
+    for at in range(_LOG_HEADER.size, len(data) - _FRAME_HEADER.size + 1, _FRAME_HEADER.size + page_size):
+        _, pages_after, frame_salt, other, _, _ = _FRAME_HEADER.unpack_from(data, at)
+        is_present = (frame_salt, other) == (salt, other_salt)
+        frames.append(is_present and pages_after > 0)
+        last = len(frames) if is_present else last
+    return frames[:last]
+
+
+def _log_damage(connection: sqlite3.Connection, frames: list[bool] | None) -> str:
+    """Return what is wrong with the log of a database that was just opened, "" when nothing is.
+
+    What is left of one transaction at its end was torn by a crash before it was durable, or cannot be told
+    from that.
+    """
+    if frames is None:
+        return "the head of its log is no such head"
+    _, known_count, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    forgotten = frames[max(known_count, 0) :]
+    count = sum(forgotten[:-1])
+    return f"a flipped bit or a hole in its log: {count} or more transactions are lost" if count else ""
 
 
 def _is_damage(error: Exception) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from swarm.core.effects import Erase, Persist
 from swarm.core.errors import StorageError
-from swarm.daemon.storage import Journal, row_checksum
+from swarm.daemon.storage import Journal, Loaded, row_checksum
 
 
 def opened(path: Path) -> Journal:
@@ -91,6 +92,77 @@ def test_a_copy_of_the_files_while_open_holds_durable_rows(tmp_path: Path) -> No
         shutil.copy(file, crashed / file.name)
     journal.close()
     assert rows_of(crashed / "journal.db") == [("a", b"k", b"v")]
+
+
+FRAME_BYTES = 24 + 4096
+LOG_HEAD_BYTES = 32
+
+
+def killed(folder: Path, spoil: Callable[[bytearray], object]) -> tuple[Loaded, Path]:
+    """Return what is loaded after a crash behind five durable rows, each a transaction, of a spoiled log."""
+    path = folder / "journal.db"
+    journal = opened(path)
+    for number in range(5):
+        journal.commit([put("a", b"k%d" % number, b"v" * 5000)], durable=True)
+    after = folder / "after"
+    after.mkdir()
+    for file in sorted(folder.glob("journal.db*")):
+        shutil.copy(file, after)
+    journal.close()
+    log = after / "journal.db-wal"
+    data = bytearray(log.read_bytes())
+    spoil(data)
+    log.write_bytes(data)
+    again = Journal(after / "journal.db")
+    loaded = again.open()
+    again.commit([put("b", b"new", b"")], durable=True)
+    again.close()
+    return loaded, after
+
+
+def flip(data: bytearray, at: int) -> None:
+    data[at] ^= 0x08
+
+
+def cut(data: bytearray, count: int) -> None:
+    del data[-count:]
+
+
+DAMAGED_LOG: dict[str, Callable[[bytearray], object]] = {
+    "a page": lambda data: flip(data, len(data) // 2),
+    "the head of a frame": lambda data: flip(data, LOG_HEAD_BYTES + 4 * FRAME_BYTES + 5),
+    "the salt of a frame": lambda data: flip(data, LOG_HEAD_BYTES + 4 * FRAME_BYTES + 9),
+    "the salt of the log": lambda data: flip(data, 17),
+    "the mark of the log": lambda data: flip(data, 2),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_LOG)
+def test_a_flipped_bit_in_the_log_is_noticed_although_sqlite_takes_it_for_its_end(
+    tmp_path: Path, name: str
+) -> None:
+    loaded, folder = killed(tmp_path, DAMAGED_LOG[name])
+    assert "log" in loaded.damage
+    assert len(loaded.rows) < 5
+    assert list(folder.glob("journal.db.damaged-*"))
+
+
+@pytest.mark.parametrize("count", [1, 4000, FRAME_BYTES, FRAME_BYTES + 4100])
+def test_a_last_transaction_that_was_torn_is_no_damage(tmp_path: Path, count: int) -> None:
+    loaded, folder = killed(tmp_path, lambda data: cut(data, count))
+    assert loaded.damage == ""
+    assert [key for _, key, _ in loaded.rows] == [b"k0", b"k1", b"k2", b"k3"]
+    assert not list(folder.glob("journal.db.damaged-*"))
+
+
+def test_a_log_that_was_used_again_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    for number in range(400):  # beyond the size at which SQLite begins the log anew
+        journal.commit([put("a", b"k%d" % (number % 7), b"v" * 9000)], durable=number % 100 == 99)
+    shutil.copytree(tmp_path, tmp_path.with_name("copy"))
+    journal.close()
+    assert len(rows_of(tmp_path.with_name("copy") / "journal.db")) == 7
 
 
 def test_a_flipped_bit_is_noticed_and_the_rest_saved(tmp_path: Path) -> None:
