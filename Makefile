@@ -20,6 +20,8 @@ PYTHONS ?= python3.11 python3.12 python3.13
 SEEDS ?= 50
 SOAK_SEEDS ?= 20000
 RUNS ?= 30
+CHAOS_SECONDS ?= 600
+CHAOS_SEED ?=
 FUZZ_SECONDS ?= 600
 WORK := .build
 
@@ -42,7 +44,7 @@ cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) SWARM_REPOSITORY=$(ROOT) SWARM_EXP
 endef
 
 .PHONY: help venv build demo test check fmt lint types contracts tidy unit cores sockets netns netns-1 netns-2 e2e pure parity sim \
-	calibrate bench membership soak endure planted model fuzz versions mixed clean
+	calibrate bench failover membership soak endure planted model fuzz chaos versions mixed clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -165,6 +167,11 @@ model: $(VENV)/.swarm  ## search all states of the model of election and keeping
 endure: $(VENV)/.dev $(VENV)/.swarm  ## tests that take minutes each (as root)
 	$(call run_tests,1,$(BIN),tests -m soak)
 
+chaos: $(VENV)/.dev $(VENV)/.swarm  ## CHAOS_SECONDS of faults on seven real nodes, told by CHAOS_SEED (as root)
+	@rm -rf $(RUN) && mkdir -p $(RUN) && cp -R tests examples $(RUN)
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.chaos \
+		--seconds $(CHAOS_SECONDS) --seed "$(CHAOS_SEED)" --out $(abspath $(WORK))/chaos $(ARGS)
+
 calibrate: $(VENV)/.dev $(VENV)/.swarm  ## RUNS of one scenario in namespaces beside simulated ones (as root)
 	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK)/calibration && cp -R tests examples $(RUN)
 	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.netns.calibration \
@@ -180,6 +187,17 @@ mixed: $(VENV)/.dev $(VENV)/.swarm  ## the tests of `make versions` alone, in it
 
 bench: $(VENV)/.bench $(VENV)/.swarm  ## tasks per second beside the process pool and dask
 	$(call run_tests,1,$(BIN),tests -m bench -s)
+
+$(VENV)/.failover: $(VENV)/.dev
+	@$(BIN)/python tools/requirements.py failover > $(VENV)/requirements.txt
+	@$(BIN)/python $(PIP) install --no-compile -r $(VENV)/requirements.txt \
+		|| echo "what cannot be installed here is said to be missing in the table"
+	@touch $@
+
+failover: $(VENV)/.failover $(VENV)/.swarm  ## kill leaders RUNS times, and what dask and Ray do then (as root)
+	@rm -rf $(RUN) && mkdir -p $(RUN) $(WORK) && cp -R tests examples $(RUN)
+	cd $(RUN) && env PYTHONPATH=$(abspath $(RUN)) $(BIN)/python -P -m tests.bench.failover \
+		--rounds $(RUNS) --out $(abspath $(WORK))/failover.json $(ARGS)
 
 # Goes on where it was interrupted, as long as the sources are the same. ARGS goes to the part with real nodes.
 MEASURED := $(ROOT)/$(WORK)/membership

@@ -27,6 +27,7 @@ from sims.stream import NEVER, Arrival
 from sims.streams import REFUSED_NOTE, SILENT_NOTE
 from sims.trace import Trace
 from swarm.core.effects import (
+    NOT_KEPT,
     DropObject,
     Effect,
     Erase,
@@ -209,6 +210,8 @@ class Loop(Carrier, ABC):
             for observer in self.observers:
                 observer.on_copied(host, extra.effect.name, extra.failed, extra.is_here, now)
             if extra.is_here:
+                if extra.effect.kept_encoding != NOT_KEPT:
+                    host.kept[extra.effect.name] = 1
                 if extra.effect.name not in host.store:
                     host.store[extra.effect.name] = (extra.effect.digest, extra.effect.size)
                 node.on_object_fetched(extra.effect.name, local)

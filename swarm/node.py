@@ -370,7 +370,8 @@ class Node(NodeCompany):
             self._take_leader(effect)
         elif isinstance(effect, FetchObject):
             sources = [(node, places or self.gossip.addresses_of(node)) for node, places in effect.sources]
-            self._out.append(FetchObject(effect.name, effect.digest, effect.size, sources))
+            kept = effect.kept_encoding
+            self._out.append(FetchObject(effect.name, effect.digest, effect.size, sources, kept))
         else:
             self._out.append(effect)
 

@@ -15,6 +15,9 @@ from typing import Final, final
 from swarm.core.ids import Address, Ballot, NodeId, ObjectName
 from swarm.core.records import Record
 
+NOT_KEPT: Final = -1
+"""In the place of an encoding: of an object that may be gone after a restart."""
+
 
 class Effect(Record):
     """Base of all effects."""
@@ -210,20 +213,30 @@ class FetchObject(Effect):
     """Copy an object from one of its holders into the own store and check its digest.
 
     Tried in the order of `sources`. Answered by `on_object_fetched` or `on_object_missing`.
+
+    Attributes:
+        kept_encoding: of an object that no task can make again: it is on disk, as durable as a row, before
+            `on_object_fetched`, and found there again after a restart. `NOT_KEPT` for all others.
     """
 
-    __slots__ = ("digest", "name", "size", "sources")
+    __slots__ = ("digest", "kept_encoding", "name", "size", "sources")
 
     def __init__(
-        self, name: ObjectName, digest: bytes, size: int, sources: list[tuple[NodeId, list[Address]]]
+        self,
+        name: ObjectName,
+        digest: bytes,
+        size: int,
+        sources: list[tuple[NodeId, list[Address]]],
+        kept_encoding: int = NOT_KEPT,
     ) -> None:
         self.name: Final = name
         self.digest: Final = digest
         self.size: Final = size
         self.sources: Final = sources
+        self.kept_encoding: Final = kept_encoding
 
     def fields(self) -> tuple[object, ...]:
-        return (self.name, self.digest, self.size, self.sources)
+        return (self.name, self.digest, self.size, self.sources, self.kept_encoding)
 
 
 @final

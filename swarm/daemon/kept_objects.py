@@ -1,5 +1,6 @@
 """Objects in the own store that outlive a restart: those that a client brought and no task can make again.
 
+The client brought them to this node, or this node keeps the record of a job that refers to them.
 What is known of each stands in a row of the journal, in a table of the daemon's own, written with the next
 batch; so it is durable before the job that refers to the object is acknowledged.
 """

@@ -10,7 +10,7 @@ from typing import Final, final
 
 import trio
 
-from swarm.core.effects import FetchObject, RecallTasks, RunTasks
+from swarm.core.effects import NOT_KEPT, FetchObject, RecallTasks, RunTasks
 from swarm.core.errors import TransportError
 from swarm.core.ids import Address, NodeId, ObjectName, object_path
 from swarm.daemon.api import LocalApi
@@ -19,6 +19,7 @@ from swarm.daemon.kept_objects import KeptObjects
 from swarm.daemon.logs import Log
 from swarm.exec.process import ExecutorPool
 from swarm.net.object_client import FetchFailed, ObjectClient
+from swarm.net.object_files import sync_file
 from swarm.net.peers import PeerLinks
 from swarm.net.seal import Sealer
 from swarm.net.session import Sessions
@@ -138,9 +139,12 @@ class MeshWorld:
     async def _fetch(self, effect: FetchObject) -> None:
         async with self._fetch_limit:
             try:
-                await self._objects.fetch_object(
+                path = await self._objects.fetch_object(
                     effect.name, effect.digest, effect.size, effect.sources, self._store
                 )
+                if effect.kept_encoding != NOT_KEPT:
+                    await trio.to_thread.run_sync(sync_file, path)
+                    self._kept.note(effect.name, effect.digest, effect.size, effect.kept_encoding)
             except FetchFailed as error:
                 self._missing(effect, error.failed, error)
             except (TransportError, OSError) as error:

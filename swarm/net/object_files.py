@@ -47,11 +47,13 @@ class IncomingObject:
         return self._hash.digest()
 
     def finish(self) -> None:
-        """Move the file into place.
+        """Move the file into place; it is on disk then.
 
         Raises:
             ObjectConflict: another object has this name.
         """
+        self._file.flush()
+        os.fsync(self._file.fileno())  # its client will be told that the job is safe
         self._file.close()
         try:
             os.link(self._draft, self._path)
@@ -62,12 +64,29 @@ class IncomingObject:
             self._draft.replace(self._path)
         finally:
             self.abandon()
+        sync_folder(self._path.parent)
 
     def abandon(self) -> None:
         """Remove what was written, unless it is in place already."""
         self._file.close()
         with contextlib.suppress(FileNotFoundError):
             self._draft.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file, and its name, onto the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder onto the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def digest_file(path: Path) -> bytes:

@@ -50,7 +50,7 @@ class Keeping:
                 promise.missing[name] = True
                 if name not in self._outputs:
                     self._outputs[name] = output
-                    fetches.append(FetchObject(name, output.digest, output.size, [(promise.sender, [])]))
+                    fetches.append(_fetch(name, output, promise.sender))
         if promise.missing:
             self._open[(promise.job, promise.number)] = promise
         return fetches
@@ -86,3 +86,7 @@ class Keeping:
         for name in list(self._outputs):
             if name[0] == job:
                 del self._outputs[name]
+
+
+def _fetch(name: ObjectName, output: Output, holder: NodeId) -> FetchObject:
+    return FetchObject(name, output.digest, output.size, [(holder, [])], output.encoding)

@@ -93,14 +93,17 @@ class Mesh:
 
     def submit(self, node: Node) -> list[dict[str, Any]]:
         """Submit a short job, which ends, and a long one, which has only begun; {job, task} of each."""
+        return self.run_program(node, PROGRAM, 2)
+
+    def run_program(self, node: Node, program: str, line_count: int) -> list[dict[str, Any]]:
+        """Run a program on a node's host until it has said so many lines, and return them."""
         host = node.host
-        (host.folder / "program.py").write_text(PROGRAM)
+        (host.folder / "program.py").write_text(program)
         invitation = new_invitation("power", [each.address for each in self.nodes], self.secret)
-        process = host.spawn(
-            sys.executable, "program.py", environment={"SWARM_MESH": invitation}, takes_input=True
-        )
+        words = [sys.executable, "program.py", "{}:{}".format(*node.address)]
+        process = host.spawn(*words, environment={"SWARM_MESH": invitation}, takes_input=True)
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2)]
+        lines = [process.stdout.readline() for _ in range(line_count)]
         assert all(lines), process.communicate()
         process.kill()
         return [json.loads(line) for line in lines]
@@ -139,29 +142,47 @@ class Mesh:
             wait_for(lambda node=node: self.value_of(node, told) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
 
 
+# A job with an argument too large for a message, which its client brings to the attached node first.
+GIVEN = """
+import json, sys, time
+import swarm
+from swarm.client.graphs import new_job
+
+def length(data, nap_s):
+    time.sleep(nap_s)
+    return len(data)
+
+with swarm.connect(sys.argv[1]) as mesh:
+    job = new_job(mesh, "given", is_session=False)
+    first = job.builder.add_task(swarm.task(length, b"", 6.0))
+    answer = job.builder.add_task(swarm.task(lambda data, _: len(data), bytes(1_000_000), first))
+    job.is_complete = True
+    mesh.start_job(job)
+    mesh.wait_accepted(job)
+    print(json.dumps({"job": job.job.hex(), "task": answer.task}), flush=True)
+    sys.stdin.read()
+"""
+
+
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Mesh]:
     with contextlib.ExitStack() as stack:
         yield Mesh(Lab(), stack, tmp_path)
 
 
-def flip_bit(path: Path, at: float) -> None:
-    """Turn one bit over, at a part of the length of a file."""
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * at)] ^= 0x10
-    path.write_bytes(data)
-
-
-def flip_bit_in_a_part(home: Path) -> None:
-    """Turn over one bit inside the record of the long job: SQLite itself does not notice that."""
+def flip_bits_of_jobs(home: Path) -> None:
+    """Turn over one bit behind the word by which a part is found: SQLite itself does not notice that."""
+    flipped = 0
     for path in (home / "journal.db-wal", home / "journal.db"):
         data = bytearray(path.read_bytes()) if path.exists() else bytearray()
-        places = [place for place in range(len(data)) if data.startswith(b"square", place)]
-        for place in places:
-            data[place] ^= 0x01
-        if places:
+        place = data.find(b"parts")
+        while place >= 0:
+            data[place + 20] ^= 0x01
+            flipped += 1
+            place = data.find(b"parts", place + 1)
+        if path.exists():
             path.write_bytes(data)
-    assert places or path.exists()
+    assert flipped, "there is a part to damage"
 
 
 def tear_log(home: Path) -> None:
@@ -179,7 +200,7 @@ def corrupt_database(home: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], None], bool]] = {
     "nothing": (lambda home: None, False),
     "a torn log": (tear_log, False),
-    "a flipped bit": (flip_bit_in_a_part, True),
+    "a flipped bit": (flip_bits_of_jobs, True),
     "a corrupted database": (corrupt_database, True),
     "no journal at all": (lambda home: (home / "journal.db").unlink(), True),
 }
@@ -199,6 +220,17 @@ def test_power_is_lost_everywhere_and_one_journal_is_damaged(mesh: Mesh, name: s
     assert bool(events(victim, "journal_damaged")) == is_noticed
     aside = list(victim.home.root.glob("journal.db.damaged-*"))
     assert bool(aside) == (name in ("a flipped bit", "a corrupted database"))
+
+
+def test_what_a_client_brought_survives_a_power_cut_and_the_node_that_took_it(mesh: Mesh) -> None:
+    taker, *keepers = mesh.nodes
+    (told,) = mesh.run_program(taker, GIVEN, 1)
+    mesh.kill_all()
+    for number in (1, 2):
+        mesh.begin(number)
+        mesh.nodes[number].wait_ready()
+    for node in keepers:
+        wait_for(lambda node=node: mesh.value_of(node, told) == 1_000_000, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
 
 
 def status_of(node: Node) -> dict[str, Any]:

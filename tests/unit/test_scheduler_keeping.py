@@ -14,6 +14,7 @@ from swarm.scheduler.job_facts import (
 from swarm.wire.codec import pack
 from swarm.wire.job_part import JobPart
 from swarm.wire.messages import (
+    ENCODING_RAW,
     INTENT_CANCEL,
     JOB_FORGET,
     RECORD_OFFER,
@@ -71,6 +72,7 @@ def test_a_keeper_confirms_when_it_has_the_objects_too() -> None:
     fetches = [effect for effect in effects if isinstance(effect, FetchObject)]
     assert [fetch.name for fetch in fetches] == [(JOB, 0, 0), (JOB, 1, 0)]
     assert fetches[0].sources == [(ONE, [])]
+    assert [fetch.kept_encoding for fetch in fetches] == [ENCODING_RAW] * 2, "no task can make them again"
     output = env.core.on_object_fetched((JOB, 0, 0), 0.0)
     assert output is not None
     assert env.take() == []
