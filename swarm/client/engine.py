@@ -36,6 +36,11 @@ STAGGER_S: Final = 0.2
 RETRY_MAX_S: Final = 2.0
 PARTS_IN_FLIGHT_MAX: Final = 8
 TICK_S: Final = 1.0
+ASK_AFTER_S: Final = 10.0
+"""A node that something is awaited of, and that has said nothing for so long, is asked for its status."""
+MUTE_S: Final = 10.0
+"""A node that does not even answer that is left: its process stands still, or its disk, and the link does not
+tell. Longer than any single write on a worn SD card."""
 FETCH_ATTEMPTS: Final = 4
 
 
@@ -73,6 +78,8 @@ class Engine:
         self._work = trio.Event()
         self._address: Address = ("", 0)
         self._changed = trio.Event()
+        self._heard_at = 0.0
+        self._asked_at: float | None = None
         self._error: SwarmError | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -311,7 +318,7 @@ class Engine:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read, link, nursery.cancel_scope)
                 nursery.start_soon(self._write, link, nursery.cancel_scope)
-                nursery.start_soon(self._tick)
+                nursery.start_soon(self._tick, nursery.cancel_scope)
         finally:
             with trio.CancelScope(shield=True):
                 await link.aclose()
@@ -319,7 +326,9 @@ class Engine:
     async def _read(self, link: Link, scope: trio.CancelScope) -> None:
         try:
             while True:
-                for frame in await link.receive_messages():
+                frames = await link.receive_messages()
+                self._heard_at, self._asked_at = trio.current_time(), None
+                for frame in frames:
                     self.session.receive_frame_untrusted(frame)
                 for job in self._jobs.values():
                     if job.needs_whole():
@@ -359,11 +368,25 @@ class Engine:
             if followed is not None:
                 followed.fail(StorageError(f"node {self.session.node_name} cannot keep an argument: {error}"))
 
-    async def _tick(self) -> None:
+    async def _tick(self, scope: trio.CancelScope) -> None:
+        self._heard_at, self._asked_at = trio.current_time(), None
         while True:
             await trio.sleep(TICK_S)
+            if self._is_mute():
+                scope.cancel()
+                return
             self.session.retry_watches()
             self._work.set()
+
+    def _is_mute(self) -> bool:
+        """Return whether the attached node answers nothing any more; ask it when that is to be found out."""
+        now = trio.current_time()
+        if self._asked_at is not None:
+            return now - self._asked_at >= MUTE_S
+        if now - self._heard_at >= ASK_AFTER_S and self.session.is_waiting():
+            self._asked_at = now
+            self.session.call("status", {}, _ignore)
+        return False
 
     def _collect(self) -> None:
         """Turn what was added to the jobs into parts, and what was dropped into releases."""
@@ -406,6 +429,10 @@ def single_error(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def _ignore(_answer: object) -> None:
+    """Take an answer that is good for nothing but having come."""
 
 
 def _described(answer: object) -> tuple[int, bytes, int, bytes | None]:

@@ -236,6 +236,10 @@ class Session:
         """Return whether a node is attached."""
         return self._is_connected
 
+    def is_waiting(self) -> bool:
+        """Return whether anything is awaited of the attached node."""
+        return bool(self._submissions or self._watches or self._calls)
+
     def take_outgoing(self) -> list[Outgoing]:
         """Return and clear what is to be sent, in order."""
         outgoing, self._outgoing = self._outgoing, []

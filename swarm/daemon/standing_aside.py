@@ -71,7 +71,7 @@ class StandIn:
             "node": self._ready.get("id", ""),
             "leader": "",
             "ballot": [0, ""],
-            "members": {},
+            "members": dict.fromkeys(("alive", "suspect", "dead", "left"), 0),
             "jobs": {},
             "reason": self._text,
             "stands_aside": True,

@@ -2,11 +2,12 @@
  *
  * A control file of 16 bytes, named by CHAOS_CONTROL, is mapped into every process of the node:
  *   int64  nanoseconds added to the wall clock (CLOCK_REALTIME and what is made of it)
- *   int64  while it is not 0, fsync and fdatasync do not return: a disk that hangs
+ *   int64  1: fsync and fdatasync do not return while it is so, a disk that hangs; 2: they fail, a broken one
  * CLOCK_MONOTONIC and CLOCK_BOOTTIME are never touched: no real machine steps those.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define SECOND_NS 1000000000LL
 #define LOOK_NS 20000000L
 
-struct control { volatile int64_t wall_offset_ns, is_disk_stalled; };
+struct control { volatile int64_t wall_offset_ns, disk; };
 
 static struct control none;
 static struct control *control = &none;
@@ -75,21 +76,23 @@ time_t time(time_t *now)
     return told.tv_sec;
 }
 
-static void wait_for_disk(void)
+static int disk_fails(void)
 {
     const struct timespec look = {0, LOOK_NS};
-    while (control->is_disk_stalled)
+    while (control->disk == 1)
         nanosleep(&look, NULL);
+    if (control->disk != 2)
+        return 0;
+    errno = EIO;
+    return 1;
 }
 
 int fsync(int file)
 {
-    wait_for_disk();
-    return real_fsync(file);
+    return disk_fails() ? -1 : real_fsync(file);
 }
 
 int fdatasync(int file)
 {
-    wait_for_disk();
-    return real_fdatasync(file);
+    return disk_fails() ? -1 : real_fdatasync(file);
 }

@@ -56,6 +56,10 @@ class Control:
         """Let no fsync return from now on, or let all of them go on."""
         struct.pack_into("=q", self._map, 8, int(is_stalled))
 
+    def break_disk(self, is_broken: bool) -> None:
+        """Let every fsync fail from now on, or none."""
+        struct.pack_into("=q", self._map, 8, 2 if is_broken else 0)
+
     def close(self) -> None:
         """Let everything go on as usual; nodes that still run keep the mapping."""
         self._map[:] = LAYOUT.pack(0, 0)

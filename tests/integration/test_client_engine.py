@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from swarm import aio
+from swarm.client.engine import ASK_AFTER_S, MUTE_S
 from swarm.client.errors import Refused
 from swarm.client.transport import Link
 from swarm.core.errors import (
@@ -45,6 +46,8 @@ class FakeMesh:
     def __init__(self, *names: str) -> None:
         self.names = names
         self.dead: set[str] = set()
+        self.mute: list[str] = []
+        self.is_silent = False
         self.parts: dict[tuple[bytes, int], bytes] = {}
         self.submissions: list[tuple[str, int]] = []
         self.closed: dict[bytes, int] = {}
@@ -122,7 +125,8 @@ class FakeLink:
             raise ConnectionLost("dead")
         for payload in payloads:
             frame = unpack_frame_untrusted(payload)
-            self.take(frame.kind, frame.body)
+            if self.name not in self.mesh.mute:
+                self.take(frame.kind, frame.body)
 
     def take(self, kind: int, body: list[Any]) -> None:
         mesh = self.mesh
@@ -138,7 +142,8 @@ class FakeLink:
                 self.update(job)
         elif kind == CLIENT_WATCH:
             self.watched[body[1]] = True
-            self.update(body[1], True)
+            if not mesh.is_silent:
+                self.update(body[1], True)
         elif kind == CLIENT_RELEASE:
             mesh.released += body[1]
         elif kind == CLIENT_CALL:
@@ -159,7 +164,7 @@ class FakeLink:
             self.say(CLIENT_REPLY, request, False, {"code": 4, "message": "not allowed"})
             return
         self.say(CLIENT_REPLY, request, True, {"op": op})
-        for job in self.watched:
+        for job in [] if mesh.is_silent else self.watched:
             self.update(job)
 
     async def receive_messages(self) -> list[bytes]:
@@ -278,6 +283,36 @@ def test_a_part_that_was_not_acknowledged_is_sent_again_elsewhere() -> None:
         assert nodes[0] == "a"
         assert nodes[1] in ("b", "c")
         assert [name for name, _ in fake.puts] == nodes
+
+    run(body)
+
+
+def test_a_node_that_answers_nothing_any_more_is_left() -> None:
+    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
+        await mesh.status()
+        await trio.sleep(100)
+        assert mesh.engine.session.counts["connections"] == 1, "nothing is awaited of it"
+        fake.mute.append("a")
+        began = trio.current_time()
+        assert await mesh.submit(max, 1, 2).result() == 2
+        assert trio.current_time() - began < ASK_AFTER_S + MUTE_S + 5
+        assert mesh.engine.session.node_name in ("b", "c")
+
+    run(body)
+
+
+def test_a_node_that_has_no_news_for_long_is_kept() -> None:
+    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
+        fake.is_working = False
+        future = mesh.submit(max, 1, 2)
+        await trio.sleep(1)
+        fake.is_silent = True
+        await trio.sleep(300)
+        assert mesh.engine.session.counts["connections"] == 1
+        assert mesh.engine.session.node_name == "a"
+        fake.is_working, fake.is_silent = True, False
+        mesh.engine.session.watch_again(next(iter(fake.parts))[0])
+        assert await future.result() == 2
 
     run(body)
 
