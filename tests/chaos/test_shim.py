@@ -33,9 +33,9 @@ print("synced", flush=True)
 
 def run(control: Control, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, **control.environment()}
-    return subprocess.Popen(
-        [sys.executable, "-c", *words], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", *words]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=quiet, text=True)
 
 
 @pytest.mark.parametrize("offset_s", [-86_400.0 * 365, 3_600.0])
@@ -48,6 +48,17 @@ def test_only_the_wall_clock_steps(tmp_path: Path, offset_s: float) -> None:
     assert before[0] <= wall - offset_s <= after[0]
     assert before[1] <= monotonic <= after[1]
     assert before[2] <= boot <= after[2]
+    control.close()
+
+
+def test_a_broken_disk_fails(tmp_path: Path) -> None:
+    control = Control(tmp_path / "control")
+    control.break_disk(True)
+    process = run(control, SYNC, str(tmp_path / "file"))
+    assert process.communicate(timeout=20)[0] == "begins\n"
+    assert process.returncode == 1
+    control.break_disk(False)
+    assert run(control, SYNC, str(tmp_path / "file")).communicate(timeout=20)[0] == "begins\nsynced\n"
     control.close()
 
 

@@ -294,7 +294,7 @@ def test_a_node_that_answers_nothing_any_more_is_left() -> None:
         assert mesh.engine.session.counts["connections"] == 1, "nothing is awaited of it"
         fake.mute.append("a")
         began = trio.current_time()
-        assert await mesh.submit(max, 1, 2).result() == 2
+        assert await mesh.submit(max, 1, 0).result() == 1
         assert trio.current_time() - began < ASK_AFTER_S + MUTE_S + 5
         assert mesh.engine.session.node_name in ("b", "c")
 
@@ -304,7 +304,7 @@ def test_a_node_that_answers_nothing_any_more_is_left() -> None:
 def test_a_node_that_has_no_news_for_long_is_kept() -> None:
     async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
         fake.is_working = False
-        future = mesh.submit(max, 1, 2)
+        future = mesh.submit(max, 1, 0)
         await trio.sleep(1)
         fake.is_silent = True
         await trio.sleep(300)
@@ -312,7 +312,7 @@ def test_a_node_that_has_no_news_for_long_is_kept() -> None:
         assert mesh.engine.session.node_name == "a"
         fake.is_working, fake.is_silent = True, False
         mesh.engine.session.watch_again(next(iter(fake.parts))[0])
-        assert await future.result() == 2
+        assert await future.result() == 1
 
     run(body)
 
@@ -368,7 +368,7 @@ def test_a_node_that_does_not_say_welcome() -> None:
 def test_a_mesh_that_is_gone_for_good() -> None:
     async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
         fake.is_working = False
-        future = mesh.submit(max, 1, 2)
+        future = mesh.submit(max, 1, 0)
         await trio.sleep(1)
         for name in fake.names:
             fake.kill(name)
@@ -385,7 +385,7 @@ def test_a_mesh_that_is_gone_for_good() -> None:
 def test_a_mesh_that_comes_back() -> None:
     async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
         fake.is_working = False
-        future = mesh.submit(max, 1, 2)
+        future = mesh.submit(max, 1, 0)
         await trio.sleep(1)
         for name in fake.names:
             fake.kill(name)
@@ -400,7 +400,7 @@ def test_a_mesh_that_comes_back() -> None:
 def test_large_results_are_fetched_through_another_node_too() -> None:
     async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
         fake.large = b"x" * 100_000
-        future = mesh.submit(max, 1, 2)
+        future = mesh.submit(max, 1, 0)
         await future.wait_done()
         fake.kill("a")
         assert await future.result() == fake.large
@@ -419,7 +419,7 @@ def test_a_full_store_fails_the_job() -> None:
 
 def test_dropped_futures_are_released() -> None:
     async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
-        future = mesh.submit(max, 1, 2)
+        future = mesh.submit(max, 1, 0)
         await future.result()
         del future
         await trio.sleep(3)

@@ -240,24 +240,20 @@ def status_of(node: Node) -> dict[str, Any]:
         return {}
 
 
-@pytest.mark.parametrize("trouble", ["full", "read-only"])
+@skipped_for("" if compiler() else "the shim needs a C compiler")
+@pytest.mark.parametrize("trouble", ["full", "broken"])
 def test_a_node_whose_disk_cannot_be_written_stands_aside_until_it_can(mesh: Mesh, trouble: str) -> None:
     victim = mesh.whole()
     number = mesh.nodes.index(victim)
     others = [node for node in mesh.nodes if node is not victim]
-    folder = victim.host.folder
-
-    def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True, timeout=20)
-
     if trouble == "full":
         mesh.disks[number].fill()
     else:
-        remount("ro")
+        mesh.controls[number].break_disk(True)
     _, long_job = mesh.submit(others[0])
     wait_for(lambda: status_of(victim).get("stands_aside"), AWAY_WITHIN_S, "it stands aside")
     reason = status_of(victim)["reason"]
-    assert ("no space left" if trouble == "full" else "cannot write the journal") in reason
+    assert ("no space left" if trouble == "full" else "disk I/O error") in reason
     told = finished_json(victim.host.swarm("status", "--json", "--home", str(victim.home.root)))
     assert told["reason"] == reason
     assert wait_for(lambda: agreed_leader(others, 2), 20.0, "the others go on")
@@ -266,7 +262,7 @@ def test_a_node_whose_disk_cannot_be_written_stands_aside_until_it_can(mesh: Mes
     if trouble == "full":
         mesh.disks[number].free()
     else:
-        remount("rw")
+        mesh.controls[number].break_disk(False)
     mesh.whole()
     mesh.check(long_job)
 
@@ -283,6 +279,28 @@ def test_a_leader_whose_disk_stalls_holds_up_nobody(mesh: Mesh) -> None:
     mesh.controls[number].stall_disk(False)
     mesh.whole()
     mesh.check(long_job)
+
+
+def test_a_node_whose_disk_is_read_only_says_so_and_does_not_start(mesh: Mesh) -> None:
+    victim = mesh.nodes[0]
+    folder = victim.host.folder
+    _, long_job = mesh.submit(mesh.nodes[1])
+    victim.kill()
+    for how in ("ro", "rw"):
+        wait_for(lambda how=how: is_remounted(folder, how), 20.0, f"a disk that is {how}")  # type: ignore[misc]
+        mesh.begin(0)
+        if how == "ro":
+            with pytest.raises(AssertionError, match="Read-only file system"):
+                victim.wait_ready()
+    victim.wait_ready()
+    mesh.whole()
+    mesh.check(long_job)
+
+
+def is_remounted(folder: Path, how: str) -> bool:
+    """Remount a file system; one is busy as long as somebody writes there."""
+    command = ["mount", "-o", f"remount,{how}", str(folder)]
+    return subprocess.run(command, check=False, capture_output=True, timeout=20).returncode == 0
 
 
 def test_a_node_that_stands_aside_can_be_stopped(mesh: Mesh) -> None:
