@@ -58,8 +58,10 @@ def read_whole_lines(path: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for text in path.read_text(errors="replace").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
-            found.append(json.loads(text))
-    return [line for line in found if isinstance(line, dict)]
+            line: object = json.loads(text)
+            if isinstance(line, dict):
+                found.append(line)
+    return found
 
 
 def faults_of(lines: list[dict[str, Any]]) -> list[Fault]:

@@ -11,7 +11,6 @@ import trio
 import trio.testing
 
 from swarm import aio
-from swarm.client.engine import ASK_AFTER_S, MUTE_S
 from swarm.client.errors import Refused
 from swarm.client.transport import Link
 from swarm.core.errors import (
@@ -283,36 +282,6 @@ def test_a_part_that_was_not_acknowledged_is_sent_again_elsewhere() -> None:
         assert nodes[0] == "a"
         assert nodes[1] in ("b", "c")
         assert [name for name, _ in fake.puts] == nodes
-
-    run(body)
-
-
-def test_a_node_that_answers_nothing_any_more_is_left() -> None:
-    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
-        await mesh.status()
-        await trio.sleep(100)
-        assert mesh.engine.session.counts["connections"] == 1, "nothing is awaited of it"
-        fake.mute.append("a")
-        began = trio.current_time()
-        assert await mesh.submit(max, 1, 0).result() == 1
-        assert trio.current_time() - began < ASK_AFTER_S + MUTE_S + 5
-        assert mesh.engine.session.node_name in ("b", "c")
-
-    run(body)
-
-
-def test_a_node_that_has_no_news_for_long_is_kept() -> None:
-    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
-        fake.is_working = False
-        future = mesh.submit(max, 1, 0)
-        await trio.sleep(1)
-        fake.is_silent = True
-        await trio.sleep(300)
-        assert mesh.engine.session.counts["connections"] == 1
-        assert mesh.engine.session.node_name == "a"
-        fake.is_working, fake.is_silent = True, False
-        mesh.engine.session.watch_again(next(iter(fake.parts))[0])
-        assert await future.result() == 1
 
     run(body)
 
