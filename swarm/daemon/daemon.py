@@ -391,7 +391,7 @@ class Daemon:
                     await trio.sleep(DRAIN_POLL_S)
         driver.leave()
         with trio.move_on_after(GOODBYE_TIMEOUT_S):
-            await driver.wait_left()
+            await driver.left.wait()
         self._assembly.log.event("daemon_stopped", {"pid": os.getpid()})
 
     def _newcomers_invitation(self) -> Invitation:

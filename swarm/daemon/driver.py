@@ -125,6 +125,7 @@ class Driver:
 
     Attributes:
         renewal: set when the node asks for a new identity; it says nothing more.
+        left: set when the node has said goodbye, after :meth:`leave`.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Driver:
         self._is_blocked = False
         self._commit_wanted = trio.Event()
         self._durable_wanted = trio.Event()
-        self._left = trio.Event()
+        self.left: Final = trio.Event()
         self.renewal: Final = trio.Event()
         self._journal_error = ""
         self._counts = {"inputs": 0, "turns": 0, "effects": 0, "commit_failures": 0, "waiting_most": 0}
@@ -197,10 +198,6 @@ class Driver:
                 self._batch = []
                 return
 
-    async def wait_left(self) -> None:
-        """Wait until the node has said goodbye (after :meth:`leave`)."""
-        await self._left.wait()
-
     def statistics(self) -> dict[str, object]:
         """Return counters of the driver and the journal."""
         result: dict[str, object] = dict(self._counts)
@@ -219,7 +216,7 @@ class Driver:
         self._node.start(seeds, self._input("start", (list(seeds),)))
 
     def leave(self) -> None:
-        """See `Node.leave`; :meth:`wait_left` tells when it is over."""
+        """See `Node.leave`; `left` tells when it is over."""
         self._node.leave(self._input("leave", ()))
 
     def drain(self) -> None:
@@ -408,7 +405,7 @@ class Driver:
             case Notify():
                 self._log.event(effect.event, effect.values)
             case LeaveFinished():
-                self._left.set()
+                self.left.set()
             case RenewIdentity():
                 self.renewal.set()
             case _:

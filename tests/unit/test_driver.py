@@ -117,7 +117,7 @@ def test_inputs_reach_the_node_with_the_time(tmp_path: Path) -> None:
             "on_peer_connected",
         ]
         assert ("on_object_put", NAME, b"d", 3, 1, now) in bench.node.calls
-        await driver.wait_left()
+        await driver.left.wait()
         assert sent(bench) == [b"bye"]
         assert driver.statistics()["inputs"] == 18
 
