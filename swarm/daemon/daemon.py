@@ -287,7 +287,7 @@ class Daemon:
         parts = self._assembly
         parts.log.event("standing_aside", {"reason": reason})
         self._remove_ready()
-        stand_in = StandIn(self.ready, self._about, reason, self.api.deliver)
+        stand_in = StandIn(self.ready, reason, self.api.deliver)
         self.api.stand_in(stand_in)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_stopped, nursery.cancel_scope)

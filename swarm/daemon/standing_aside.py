@@ -25,7 +25,6 @@ class StandIn:
 
     Args:
         ready: what the ready file said.
-        about: what the daemon adds to a status.
         reason: why the node stands aside.
         deliver: sends a frame to a session.
     """
@@ -33,12 +32,10 @@ class StandIn:
     def __init__(
         self,
         ready: Mapping[str, object],
-        about: Callable[[], dict[str, object]],
         reason: str,
         deliver: Callable[[int, bytes], None],
     ) -> None:
         self._ready: Final = dict(ready)
-        self._about: Final = about
         self._text: Final = f"stands aside: {reason}"
         self._deliver: Final = deliver
 

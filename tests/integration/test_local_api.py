@@ -18,6 +18,7 @@ from swarm.daemon import api as api_module
 from swarm.daemon.api import FIRST_SESSION, LocalApi
 from swarm.daemon.api_client import CallRefused, LocalConnection, call_local
 from swarm.daemon.home import Home
+from swarm.daemon.standing_aside import StandIn
 from swarm.wire.codec import Body, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import CLIENT_CALL, CLIENT_REPLY, CLIENT_WELCOME
 from tests.daemon_bench import Bench, VirtualClock
@@ -112,6 +113,41 @@ def test_the_daemons_own_operations(tmp_path: Path) -> None:
         assert desk.bench.node.calls == [], "the node hears nothing of these"
 
     serve(tmp_path, scenario)
+
+
+def test_a_stand_in_answers_what_was_asked_before_and_after(tmp_path: Path) -> None:
+    async def scenario(desk: Desk) -> None:
+        early: list[object] = []
+
+        async def ask_early() -> None:
+            early.append(await call(desk.home, "status"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_early)
+            await desk.wait_forwarded(1)
+            ready = {"name": "a", "id": "aaaa"}
+            desk.api.stand_in(StandIn(ready, "the disk is full", desk.api.deliver))
+        status = await call(desk.home, "status")
+        assert early == [status]
+        assert (status["name"], status["node"], status["pid"]) == ("a", "aaaa", 7)
+        assert (status["reason"], status["stands_aside"]) == ("stands aside: the disk is full", True)
+        assert await call(desk.home, "ping") == {"echo": {}}, "the daemon's own operations go on"
+        with pytest.raises(CallRefused, match=r"stands aside: the disk is full; ask another node") as caught:
+            await call(desk.home, "jobs")
+        assert caught.value.code == 3
+        assert len(desk.forwarded()) == 1
+
+    serve(tmp_path, scenario)
+
+
+def test_a_stand_in_takes_garbage(tmp_path: Path) -> None:
+    told: list[bytes] = []
+    stand_in = StandIn({}, "no disk", lambda _session, payload: told.append(payload))
+    stand_in.on_client_opened(1, "local")
+    stand_in.receive_client(1, b"garbage")
+    stand_in.receive_client(1, pack_frame(CLIENT_WELCOME, STAMP, [1, "status", {}]))
+    stand_in.on_client_closed(1)
+    assert told == []
 
 
 def test_other_operations_go_to_the_node(tmp_path: Path) -> None:

@@ -306,6 +306,23 @@ def test_a_disk_that_stays_broken_ends_the_driver(tmp_path: Path) -> None:
     benches[0].log.close()
 
 
+def test_after_the_driver_failed_its_rows_are_tried_until_the_disk_takes_them(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        driver = bench.driver
+        driver._batch = [row(b"a", False)]
+        driver._waiting = [row(b"b", True), packet(1)]
+        bench.journal.failures = 4
+        began = trio.current_time()
+        await driver.wait_writable()
+        assert trio.current_time() - began >= 4 * driver_module.STAND_ASIDE_RETRY_S
+        assert bench.journal.commits == [([row(b"a", False), row(b"b", True)], True)]
+        assert sent(bench) == [], "what stood behind the rows is not done any more"
+        assert driver.statistics()["journal_error"] == "no space left for the journal"
+
+    bench = play(tmp_path, scenario)
+    assert len(bench.journal.commits) == 1, "nothing is left to be written"
+
+
 def test_too_many_waiting_effects_end_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_module, "EFFECTS_WAITING_MAX", 10)
 
