@@ -95,7 +95,6 @@ class Field:
             raise
         self._secret = new_secret()
         self.invitation = new_invitation("chaos", secret=self._secret)
-        self._macs = [_mac(host) for host in self._lab.hosts[:count]]
         self._repairs: dict[int, list[Callable[[], None]]] = {}
 
     # The whole mesh
@@ -302,13 +301,4 @@ class Field:
         with self._lock:
             deaf = sorted({other for cut in list(self._deaf.values()) for other in cut.get(number, [])})
             loss = max(self._loss.get(number, {}).values(), default=0)
-            rules = [f"ether saddr {self._macs[other]} counter drop" for other in deaf]
-            if loss:
-                rules.append(f'iifname "eth0" numgen random mod 100 < {loss} counter drop')
-            chain = ["type filter hook input priority 0;", *rules]
-            lines = ["flush ruleset", "table inet chaos {", "chain input {", *chain, "}", "}"]
-            self.host(number).run("nft", "-f", "-", text="\n".join(lines) + "\n")
-
-
-def _mac(host: NamespaceHost) -> str:
-    return host.run("cat", "/sys/class/net/eth0/address").strip()
+            self.host(number).ignore([self.host(other) for other in deaf], loss)

@@ -13,7 +13,7 @@ from tests.chaos.run import Run
 from tests.chaos.shim import compiler
 from tests.netns.lab import skipped_for, why_not
 
-SECONDS = 60.0
+SECONDS = 45.0
 SEED = "short"
 JOBS_MIN = 5
 

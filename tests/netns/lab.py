@@ -118,6 +118,7 @@ class NamespaceHost(Host):
         self.namespace = namespace
         self.address = address
         self.root = root
+        self._mac = ""
         self._network_prefix = list(self.prefix)
         if root:
             self.prefix += ["sh", "-ec", ENTER, "enter", root, str(self.folder)]
@@ -154,6 +155,21 @@ class NamespaceHost(Host):
         rules = [f"{BLOCKED[way]} counter drop" for way in ways]
         chain = ["type filter hook input priority 0;", *rules]
         lines = ["flush ruleset", "table inet way {", "chain input {", *chain, "}", "}"]
+        self.run("nft", "-f", "-", text="\n".join(lines) + "\n")
+
+    def mac(self) -> str:
+        """Return the address of the interface below IP, which a host keeps wherever it moves."""
+        if not self._mac:
+            self._mac = self.run("cat", "/sys/class/net/eth0/address").strip()
+        return self._mac
+
+    def ignore(self, hosts: Sequence[NamespaceHost], loss_percent: int = 0) -> None:
+        """Drop whatever comes from some hosts, and a part of the rest; again with others replaces that."""
+        rules = [f"ether saddr {host.mac()} counter drop" for host in hosts]
+        if loss_percent:
+            rules.append(f'iifname "eth0" numgen random mod 100 < {loss_percent} counter drop')
+        chain = ["type filter hook input priority 0;", *rules]
+        lines = ["flush ruleset", "table inet ignored {", "chain input {", *chain, "}", "}"]
         self.run("nft", "-f", "-", text="\n".join(lines) + "\n")
 
     def move(self, address: str) -> None:

@@ -22,6 +22,8 @@ pytestmark = [
 ]
 
 APART_S = 120.0
+BAD_S = 600.0
+SETTLED_S = 20.0
 ASLEEP_S = 600.0
 HEALED_WITHIN_S = 5.0
 LOST_WITHIN_S = 20.0
@@ -51,6 +53,31 @@ def test_two_halves_that_were_apart_for_two_minutes_are_one_mesh_at_once(
     time.sleep(QUIET_S)
     assert agreed_leader(nodes), "and it stays one"
     assert deaths(nodes) == [3] * 6
+
+
+@pytest.mark.parametrize("link", ["one-way", "bridged"])
+def test_a_link_that_stays_bad_changes_no_leader_in_ten_minutes(
+    lab: Lab, link: str, record_property: Any
+) -> None:
+    nodes = lab.nodes(("a", "b", "c", "d", "e"))
+    timing = start_together(nodes, new_invitation())
+    hosts = lab.hosts
+    leader = next(number for number, node in enumerate(nodes) if node.name == timing.leader)
+    follower = (leader + 1) % len(nodes)
+    if link == "one-way":
+        hosts[follower].ignore([hosts[leader]])
+    else:
+        left, right = [leader, follower], [(leader + step) % len(nodes) for step in (2, 3)]
+        for here, there in ((left, right), (right, left)):
+            for number in here:
+                hosts[number].ignore([hosts[other] for other in there])
+    time.sleep(SETTLED_S)
+    before = wait_for(lambda: agreed_leader(nodes), LOST_WITHIN_S, "they agree in spite of it")
+    changes = [len(events(node, "leader_changed")) for node in nodes]
+    time.sleep(BAD_S)
+    assert agreed_leader(nodes) == before
+    assert [len(events(node, "leader_changed")) for node in nodes] == changes
+    record_property("leader_stays_s", BAD_S)
 
 
 def test_a_phone_that_slept_ten_minutes_comes_back_without_flapping(lab: Lab, record_property: Any) -> None:

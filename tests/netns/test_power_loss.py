@@ -207,7 +207,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], bool]] = {
 """What happens to one disk, and whether the node can notice."""
 
 
-@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "a flipped bit" else pytest.param(name, marks=pytest.mark.soak) for name in DAMAGE],
+)
 def test_power_is_lost_everywhere_and_one_journal_is_damaged(mesh: Mesh, name: str) -> None:
     damage, is_noticed = DAMAGE[name]
     short_job, long_job = mesh.submit(mesh.nodes[0])
@@ -241,7 +244,7 @@ def status_of(node: Node) -> dict[str, Any]:
 
 
 @skipped_for("" if compiler() else "the shim needs a C compiler")
-@pytest.mark.parametrize("trouble", ["full", "broken"])
+@pytest.mark.parametrize("trouble", ["full", pytest.param("broken", marks=pytest.mark.soak)])
 def test_a_node_whose_disk_cannot_be_written_stands_aside_until_it_can(mesh: Mesh, trouble: str) -> None:
     victim = mesh.whole()
     number = mesh.nodes.index(victim)
@@ -281,6 +284,7 @@ def test_a_leader_whose_disk_stalls_holds_up_nobody(mesh: Mesh) -> None:
     mesh.check(long_job)
 
 
+@pytest.mark.soak
 def test_a_node_whose_disk_is_read_only_says_so_and_does_not_start(mesh: Mesh) -> None:
     victim = mesh.nodes[0]
     folder = victim.host.folder
@@ -303,6 +307,7 @@ def is_remounted(folder: Path, how: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True, timeout=20).returncode == 0
 
 
+@pytest.mark.soak
 def test_a_node_that_stands_aside_can_be_stopped(mesh: Mesh) -> None:
     victim = mesh.nodes[0]
     mesh.disks[0].fill()

@@ -69,7 +69,7 @@ def job_of(node: Node, name: str) -> dict[str, Any]:
     return dict(rows[-1]) if rows else {}
 
 
-@pytest.mark.parametrize("lost", ["the leader", "the follower"])
+@pytest.mark.parametrize("lost", ["the leader", pytest.param("the follower", marks=pytest.mark.soak)])
 def test_a_mesh_of_two_loses_either_node_and_goes_on(lab: Lab, lost: str, record_property: Any) -> None:
     mesh = Mesh(lab, 2)
     leader = next(node for node in mesh.nodes if node.name == led(mesh.nodes))
