@@ -223,6 +223,8 @@ class JobRecords:
         """Take that an object is in the own store now; return it when a part kept here refers to it."""
         output = self._keeping.wanted(name)
         for promise in self._keeping.on_fetched(name):
+            row = pack(self._open(promise.job).intents())  # synced with what the driver notes of the object
+            self._effects.append(Persist(TABLE_INTENTS, promise.job, row, True))
             self._confirm(promise, True)
         return output
 
@@ -418,8 +420,7 @@ class JobRecords:
 
     def _on_store(self, sender: NodeId, body: Body) -> None:
         request, job = body.take_int(), body.take_id(JOB_ID_SIZE)
-        number, parts_total = body.take_index(), body.take_index()
-        blob = body.take_bytes()
+        number, parts_total, blob = body.take_index(), body.take_index(), body.take_bytes()
         part = job_part_untrusted(blob)
         held = self._records.get(job)
         is_conflict = held is not None and number in held.parts and held.parts[number] != blob
@@ -435,9 +436,8 @@ class JobRecords:
 
     def _confirm(self, promise: Promise, ok: bool) -> None:
         job = promise.job
-        self._effects.append(
-            Message(promise.sender, RECORD_STORED, [promise.request, job, promise.number, ok])
-        )
+        told: list[object] = [promise.request, job, promise.number, ok]
+        self._effects.append(Message(promise.sender, RECORD_STORED, told))
         record = self._records.get(job)
         if not ok or record is None:
             return

@@ -44,12 +44,13 @@ def square(number, nap_s):
 def total(*numbers):
     return sum(numbers)
 
-with swarm.connect() as mesh:
+held = []  # a future that is dropped tells the mesh that its result may go
+with swarm.connect(sys.argv[1]) as mesh:
     for name, nap_s in (("short", 0.0), ("long", 0.4)):
-        graph = {{"tasks": []}}
         job = new_job(mesh, name, is_session=False)
         squares = [job.builder.add_task(swarm.task(square, number, nap_s)) for number in range({TASKS})]
         answer = job.builder.add_task(swarm.task(total, *squares))
+        held.append(answer)
         job.is_complete = True
         mesh.start_job(job)
         mesh.wait_accepted(job)

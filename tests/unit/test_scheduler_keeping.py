@@ -77,7 +77,10 @@ def test_a_keeper_confirms_when_it_has_the_objects_too() -> None:
     assert output is not None
     assert env.take() == []
     env.core.on_object_fetched((JOB, 1, 0), 0.0)
-    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, True])]
+    barrier, confirmation = env.take()
+    assert isinstance(barrier, Persist)
+    assert barrier.durable, "what the driver notes of the object is on disk before the part is confirmed"
+    assert confirmation == Message(ONE, RECORD_STORED, [7, JOB, 0, True])
     assert env.core.on_object_fetched((JOB, 1, 0), 0.0) is None
 
 
