@@ -23,7 +23,7 @@ from tests.netns.lab import Lab, NamespaceHost
 
 WORKERS: Final = 4
 KILLED_AFTER_TASKS: Final = 300
-START_TIMEOUT_S: Final = 90.0
+START_TIMEOUT_S: Final = 180.0
 WATCHED_S: Final = 60.0
 """After the kill: nothing that did not go on until then is counted as going on."""
 
@@ -33,7 +33,7 @@ from distributed import Client, wait
 from tests.bench.failover.tasks import noted
 path, count, seconds = sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 client = Client(sys.argv[1], timeout=60)
-client.wait_for_workers(4)
+client.wait_for_workers(4, timeout=60)
 futures = client.map(noted, range(count), [path] * count, pure=False)
 print("submitted", flush=True)
 try:
@@ -52,7 +52,19 @@ import json, os, sys
 import ray
 from tests.bench.failover.tasks import noted
 path, count, seconds = sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-ray.init(address=sys.argv[1], _node_ip_address=sys.argv[5], log_to_driver=False, logging_level="ERROR")
+import time
+for attempt in range(40):
+    try:
+        here = {"_node_ip_address": sys.argv[5], "log_to_driver": False, "logging_level": "ERROR"}
+        ray.init(address=sys.argv[1], **here)
+        break
+    except Exception:
+        if attempt == 39:
+            raise
+        ray.shutdown()
+        time.sleep(1.0)
+while ray.cluster_resources().get("CPU", 0) < 8:
+    time.sleep(0.5)
 run = ray.remote(max_retries=-1)(noted)
 futures = [run.remote(number, path) for number in range(count)]
 print("submitted", flush=True)
@@ -102,11 +114,10 @@ def ray_kill(say: Say) -> dict[str, Any]:
         first = ["--head", "--port", "6379", "--num-cpus", "0", "--include-dashboard", "false"]
         first += ["--node-ip-address", hosts[0].address, "--temp-dir", str(hosts[0].folder)]
         head = _python(hosts[0], "ray.scripts.scripts", "start", *first, *common)
-        time.sleep(8.0)
+        _wait_listening(hosts[1], hosts[0].address, 6379)
         for host in hosts[1:]:
             more = ["--address", where, "--num-cpus", "2", "--node-ip-address", host.address]
             _python(host, "ray.scripts.scripts", "start", *more, *common)
-        time.sleep(8.0)
         arguments = [where, hosts[-1].address]
         found = _kill_in_mid_job(hosts[-1], RAY_CLIENT, arguments, lambda: [head.pid, *descendants(head.pid)])
     say(f"Ray {ray.__version__}: {found}")
@@ -120,6 +131,17 @@ def _python(host: NamespaceHost, module: str, *words: str) -> subprocess.Popen[s
     return host.spawn("sh", "-c", inside, "sh", *words, environment=environment)
 
 
+def _wait_listening(host: NamespaceHost, address: str, port: int) -> None:
+    """Wait until a port takes connections from a host; if it never does, whoever connects says why."""
+    look = f"import socket; socket.create_connection(({address!r}, {port}), 1).close()"
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < give_up:
+        with contextlib.suppress(subprocess.SubprocessError):
+            host.run(sys.executable, "-c", look)
+            return
+        time.sleep(0.5)
+
+
 def _kill_in_mid_job(
     host: NamespaceHost, client: str, arguments: list[str], doomed: Callable[[], list[int]]
 ) -> dict[str, Any]:
@@ -131,7 +153,8 @@ def _kill_in_mid_job(
     while len(Ran(path).begins) < KILLED_AFTER_TASKS:
         if process.poll() is not None or time.monotonic() > give_up:
             process.kill()
-            return {"missing": f"it did not start here: {process.communicate()[1][-300:]}"}
+            last = (process.communicate()[1].strip().splitlines() or ["it did nothing"])[-1]
+            return {"missing": f"it did not start here: {last[-200:]}"}
         time.sleep(0.02)
     killed_at = time.time()
     for pid in doomed():
