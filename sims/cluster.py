@@ -125,12 +125,10 @@ class Cluster(Loop):
             self._pump(host)
 
     def describe(self, index: int, facts: dict[str, object]) -> None:
-        """Let a running node tell everybody these facts about itself, beside those that it told before."""
+        """Let a running node tell everybody what changed about itself, None for what is no more."""
         host = self.hosts[index]
         assert host.node is not None, f"host {index} is down"
-        own = host.node.gossip.member(host.node_id)
-        assert own is not None, "a node is a member"
-        host.node.gossip.set_facts({**own.facts, **facts}, host.now(self.engine.now))
+        host.node.update_facts(facts, host.now(self.engine.now))
         self._pump(host)
 
     def clone(self, source: int, target: int) -> None:

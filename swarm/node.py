@@ -195,6 +195,7 @@ class Node(NodeCompany):
         """Take what changed about this machine: the mesh is told, at a bounded rate; see `take_facts`."""
         self._advance(now)
         self.take_facts(changes, now)
+        self._members_changed = True
 
     def greet(self, places: Sequence[Address], now: float) -> None:
         """Say hello to addresses at which a member may be."""

@@ -26,6 +26,10 @@ NETWORK: Final = "network"
 """Fact: the best kind of network that the machine is on: ``wired``, ``wifi`` or ``cellular``."""
 REASON: Final = "reason"
 """Fact: why the node runs nothing, "" while it does."""
+FITNESS: Final = "fitness"
+"""Fact: how fit the machine is for the council; more is better, and it changes seldom."""
+STRAIN: Final = "strain"
+"""Fact: why this machine should not lead at present (heat, a battery nearly empty); missing as a rule."""
 
 CHANGING: Final = (CHARGING, REASON, BATTERY, NETWORK, TEMPERATURE, SLOTS_FREE, LOAD, MEMORY_FREE)
 """All of them, those first that matter most when a description has no room for all."""
@@ -51,7 +55,7 @@ def capacity_row(facts: dict[str, object], is_there: bool) -> dict[str, object]:
         is_there: whether it lives; of others everything is unknown, and the reason is "".
     """
     row: dict[str, object] = dict.fromkeys(CHANGING)
-    row[REASON] = ""
+    row[REASON] = row[STRAIN] = ""
     if not is_there:
         return row
     row[SLOTS_FREE] = _whole(facts.get(SLOTS_FREE))
@@ -65,6 +69,7 @@ def capacity_row(facts: dict[str, object], is_there: bool) -> dict[str, object]:
     network = facts.get(NETWORK)
     row[NETWORK] = network if isinstance(network, str) and network in NETWORKS else None
     row[REASON] = _reason_in(facts)
+    row[STRAIN] = _text_in(facts, STRAIN)
     return row
 
 
@@ -72,9 +77,13 @@ def _reason_in(facts: dict[str, object]) -> str:
     """Return the reason that is true now: who drains says so at once, before anything else it told."""
     if facts.get("draining") is True:
         return DRAINING
-    reason = facts.get(REASON)
-    is_text = isinstance(reason, str) and len(reason) <= _REASON_SIZE_MAX and reason.isprintable()
-    return str(reason) if is_text else ""
+    return _text_in(facts, REASON)
+
+
+def _text_in(facts: dict[str, object], name: str) -> str:
+    text = facts.get(name)
+    is_text = isinstance(text, str) and len(text) <= _REASON_SIZE_MAX and text.isprintable()
+    return str(text) if is_text else ""
 
 
 def _number(value: object) -> float | None:

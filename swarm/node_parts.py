@@ -10,10 +10,12 @@ from swarm.core.rng import Rng
 from swarm.election.roster import Roster
 from swarm.exec.core import ExecCore
 from swarm.gossip.core import Gossip
+from swarm.node_capacity import STRAIN
 from swarm.node_config import NodeConfig
 from swarm.node_election import Foreigners, make_election, quorum_status, why_no_leader
 from swarm.node_exchange import pass_on
 from swarm.node_facts import fitted, merged
+from swarm.node_handover import Handover
 from swarm.node_relays import Relays
 from swarm.node_restore import remembered_addresses
 from swarm.node_views import mesh_status, node_row, own_capacity, own_facts, work_status
@@ -64,6 +66,8 @@ class NodeParts:
         self.scheduler = Scheduler(config.scheduler, config.node_id, self.records)
         self.gateway = Gateway(config.scheduler, config.node_id, config.name)
         self.relays = Relays(config.node_id)
+        self.handover = Handover()
+        self.handover.take(config.facts.get(STRAIN))
         self.exec = ExecCore(config.exec, config.node_id, config.cores, config.memory_bytes)
 
     def decode_untrusted(self, payload: bytes) -> Frame | None:
@@ -99,6 +103,7 @@ class NodeParts:
         facts = merged(self._facts, changes)
         self.gossip.update_facts(fitted(facts, self._config.gossip.facts_size_max_bytes), now)
         self._facts = facts
+        self.handover.take(facts.get(STRAIN))
 
     def handle_parts_deadline(self, now: float) -> None:
         """Let everything that is due in a part happen."""

@@ -43,4 +43,11 @@ def machine_text(status: Mapping[str, object]) -> str:
     return (
         f"{free} of {slots} slots free; load {known_text(status.get('load'))}; battery {power_text(status)};"
         f" heat {heat_text(status.get('temperature'))}; network {known_text(status.get('network'))}"
+        f"{strain_text(status)}"
     )
+
+
+def strain_text(status: Mapping[str, object]) -> str:
+    """Return why a machine should rather not lead, with a semicolon in front; "" as a rule."""
+    strain = status.get("strain")
+    return f"; should not lead: {strain}" if strain else ""

@@ -150,9 +150,12 @@ class Assembly:
         has_marcopolo = self.settings.marcopolo is not None
         self.registry: Registry = make_registry(self.settings.services, has_marcopolo, self.log)
         self.registry.look()
-        machine = host.facts(self.settings.memory_bytes, list(self.settings.tags))
+        machine = host.facts(list(self.settings.tags))
         machine.update(identity_facts(self.home))
-        sensors, capacity = SystemSensors(self._interface_names), Capacity(host.memory_bytes())
+        sensors, capacity = (
+            SystemSensors(self._interface_names),
+            Capacity(host.memory_bytes(), host.fitness(self.settings.memory_bytes)),
+        )
         slots = math.ceil(self.settings.cores)
         told = capacity.facts(sensors.read(), slots, IDLE, time.monotonic())
         facts = merged(merged(machine, service_facts(self.registry)), told)

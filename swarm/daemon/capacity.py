@@ -16,6 +16,7 @@ from typing import Final, Protocol, final
 import trio
 
 from swarm.core.errors import ConfigError
+from swarm.daemon.fitness import Fitness
 from swarm.daemon.logs import Log
 from swarm.daemon.sensor_commands import CommandSensors
 from swarm.daemon.sensors import FileSensors, Readings, read_load, read_psutil
@@ -73,16 +74,25 @@ class Capacity:
 
     Args:
         memory_max: bytes of memory that programs of this machine can have; more is never free.
+        base_fitness: points of this machine for the council that never change (`swarm.daemon.host.fitness`).
     """
 
-    def __init__(self, memory_max: int) -> None:
+    def __init__(self, memory_max: int, base_fitness: int = 0) -> None:
         self._memory_max: Final = memory_max
+        self._fitness: Final = Fitness(base_fitness)
         self._temperature: float | None = None
         self._read_at = -math.inf
         self._was_idle = True
 
-    def facts(self, readings: Readings, slots_free: object, reason: object, now: float) -> dict[str, object]:
-        """Return all facts of capacity, None for what is unknown.
+    def facts(
+        self,
+        readings: Readings,
+        slots_free: object,
+        reason: object,
+        now: float,
+        is_battery_heat: bool = False,
+    ) -> dict[str, object]:
+        """Return all facts of capacity and of fitness, None for what is unknown.
 
         A node that ran something at the last reading is not idle yet: between two tasks nothing is told.
 
@@ -90,6 +100,7 @@ class Capacity:
             readings: what the sensors said.
             slots_free, reason: as `Node.capacity` has them.
             now: monotonic seconds, never less than before.
+            is_battery_heat: whether the temperature is that of a battery.
         """
         is_idle = reason == IDLE
         told = "" if is_idle and not self._was_idle else reason
@@ -107,6 +118,7 @@ class Capacity:
             TEMPERATURE: None if temperature is None else round(temperature),
             NETWORK: readings.network,
             REASON: told,
+            **self._fitness.facts(readings, temperature, is_battery_heat, now),
         }
 
     def _smoothed(self, reading: float | None, now: float) -> float | None:
@@ -186,6 +198,7 @@ class CapacityKeeper:
             own.get(SLOTS_FREE),
             own.get(REASON),
             trio.current_time(),
+            is_battery_heat=readings.temperature is None,
         )
         changes = {name: value for name, value in facts.items() if value != self._told.get(name)}
         if changes:

@@ -95,11 +95,10 @@ def _loop_s() -> float:
     return max(time.perf_counter() - start, 1e-6)
 
 
-def facts(memory: int, tags: list[str]) -> dict[str, object]:
+def facts(tags: list[str]) -> dict[str, object]:
     """Return the static facts of this node; the node itself adds its cores and memory.
 
     Args:
-        memory: bytes that the owner gives to the mesh.
         tags: texts ``key=value`` or ``key``.
     """
     return {
@@ -110,17 +109,19 @@ def facts(memory: int, tags: list[str]) -> dict[str, object]:
         "tags": tags,
         "host": host_digest(),
         "started": int(time.time()),
-        "fitness": fitness(memory),
     }
 
 
 def fitness(memory: int) -> int:
-    """Return how fit this machine is for the council, 0 to 200.
+    """Return how fit this machine is for the council as far as that stays, 8 to 152.
 
-    50 for mains power, 50 for not being a phone, 30 for a wired network, and up to 64 for memory.
+    8 for everybody, 50 for not being a phone, 30 for a wired network, and up to 64 for memory. What changes
+    is added by `swarm.daemon.fitness`.
+
+    Args:
+        memory: bytes that the owner gives to the mesh.
     """
-    score = min(memory // _GIB * 2, 64)
-    score += 0 if _runs_on_battery() else 50
+    score = 8 + min(memory // _GIB * 2, 64)
     score += 0 if _is_phone() else 50
     score += 30 if _has_wire() else 0
     return int(score)
@@ -132,14 +133,6 @@ def _is_phone() -> bool:
 
 def _platform() -> str:
     return "android" if _is_phone() else sys.platform
-
-
-def _runs_on_battery() -> bool:
-    try:
-        supplies = sorted(Path("/sys/class/power_supply").iterdir())
-    except OSError:
-        return False
-    return any(_first_line(supply / "status") == "Discharging" for supply in supplies)
 
 
 def _has_wire() -> bool:

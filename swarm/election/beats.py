@@ -135,17 +135,22 @@ class Attendance:
         """Return whether a majority of the council answered within the last `lease_s` seconds."""
         return self._is_quorum_since(now - lease_s)
 
-    def fittest_present(self, lease_s: float, now: float) -> NodeId:
-        """Return the fittest other member that answered within `lease_s`, else the fittest, else NO_NODE."""
+    def fittest_present(self, lease_s: float, now: float, is_fitter: bool = False) -> NodeId:
+        """Return the fittest other member that answered within `lease_s`, else the fittest, else NO_NODE.
+
+        With `is_fitter` only who answered counts, and stands before this node.
+        """
         fallback = NO_NODE
         for member in self._council:
             if member == self._node_id:
+                if is_fitter:
+                    return NO_NODE
                 continue
             if self._answered_at[member] > now - lease_s:
                 return member
             if fallback == NO_NODE:
                 fallback = member
-        return fallback
+        return NO_NODE if is_fitter else fallback
 
     def _is_quorum_since(self, since: float) -> bool:
         count = 0

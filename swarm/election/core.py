@@ -204,6 +204,11 @@ class Election(ElectionFace):
         self._seat.enter(Role.RETIRED)
         self._publish()
 
+    def hand_over(self, now: float) -> bool:
+        """See `ElectionFace`; this node leads on until a higher ballot ends that."""
+        self._advance(now)
+        return self._seat.role is Role.LEADER and self._ask_to_stand(now, True)
+
     def handle_deadline(self, now: float) -> None:
         """Do what is due; call at `next_deadline` or later."""
         self._advance(now)
@@ -464,14 +469,15 @@ class Election(ElectionFace):
             self._ask_to_stand(now)
             self._stop_leading(reason, now)
 
-    def _ask_to_stand(self, now: float) -> None:
-        """Tell the fittest council member that answers beats to stand at once."""
+    def _ask_to_stand(self, now: float, is_fitter: bool = False) -> bool:
+        """Tell the fittest council member that answers beats to stand at once; return whether there is one."""
         attendance = self._seat.attendance
         assert attendance is not None, "only a leader hands over"
-        successor = attendance.fittest_present(self._config.trust_s, now)
+        successor = attendance.fittest_present(self._config.trust_s, now, is_fitter)
         for member, address in self._seat.council:
             if member == successor:
                 self._effects.append(Packet(address, STAND, packets.stand_body(self._fence.ballot)))
+        return successor != NO_NODE
 
     # Inner working
 

@@ -87,7 +87,7 @@ def rank_of_candidate(
         return None
     fitness = candidate.fitness
     if candidate.node_id == leader or (favoured and candidate.node_id in favoured):
-        fitness += abs(fitness) * config.council_hysteresis_percent // 100
+        fitness += max(1, abs(fitness) * config.council_hysteresis_percent // 100)
     return (-fitness, candidate.node_id, candidate.address)
 
 

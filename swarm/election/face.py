@@ -64,6 +64,14 @@ class ElectionFace(ABC):
         """
 
     @abstractmethod
+    def hand_over(self, now: float) -> bool:
+        """A leader that should not lead asks the fittest who is present, and fitter than itself, to stand.
+
+        Returns:
+            Whether somebody was asked.
+        """
+
+    @abstractmethod
     def handle_deadline(self, now: float) -> None:
         """Do what is due; call at `next_deadline` or later."""
 

@@ -179,6 +179,10 @@ class Office:
                 best, best_rank = node, self._rank(node)
         return best
 
+    def is_fitter(self, node: NodeId) -> bool:
+        """Return whether a voter is fitter than this leader, by more than the hysteresis."""
+        return node != b"" and self._rank(node) < self._rank(self._me)
+
     # Voters
 
     def on_council(self, council: list[NodeId], now: float) -> None:

@@ -160,6 +160,16 @@ class StrictElection(StrictMember):
         self._retire(now)
         self._publish()
 
+    def hand_over(self, now: float) -> bool:
+        """See `ElectionFace`; this node leads no more, for nobody is elected while its lease lasts."""
+        self._advance(now)
+        if self._office is None or not self._office.is_fitter(self._office.successor(now)):
+            return False
+        self._ask_to_stand(now)
+        self._stop_leading("handed_over", now)
+        self._publish()
+        return True
+
     def handle_deadline(self, now: float) -> None:
         """Do what is due; call at `next_deadline` or later."""
         self._advance(now)
