@@ -38,6 +38,7 @@ class Host:
         is_asleep: the host is suspended: its network card is off.
         is_halted: its process was paused or sleeps with it: it moves no objects.
         stalled_until: true time until which its process takes no input.
+        disk_stuck_until: true time before which no durable write ends.
         input_s: seconds for which an input keeps its process busy.
         backlog: events that wait for the process.
         waiting: effects behind a durable write.
@@ -81,6 +82,7 @@ class Host:
         self.is_asleep = False
         self.is_halted = False
         self.stalled_until = 0.0
+        self.disk_stuck_until = 0.0
         self.stall_number = 0
         self.input_s = 0.0
         self.backlog: list[Event] = []

@@ -322,7 +322,7 @@ class Loop(Carrier, ABC):
                     host.is_blocked = True
                     host.waiting = effects[position + 1 :] + host.waiting
                     arrival = Arrival(host.epoch, -1, b"")
-                    when = now + host.settings.sync_s
+                    when = max(now + host.settings.sync_s, host.disk_stuck_until)
                     self.engine.schedule(when, kinds.SYNCED, host.index, arrival, None)
                     return
             elif isinstance(effect, SendHello):

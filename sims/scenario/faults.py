@@ -108,6 +108,9 @@ KINDS: Final[dict[str, FaultKind]] = {
         does="syncs are acknowledged, and undone by a loss of power; honest again after `for`",
         duration=ALLOWED,
     ),
+    "stuck-disk": FaultKind(
+        does="no durable write ends before `for` has passed; the process goes on", duration=NEEDED
+    ),
     "clone": FaultKind(
         does="`others`, which are down, start with a copy of the identity and disk of the target",
         needs=("others",),

@@ -62,6 +62,7 @@ class Actor:
             "heal": self._heal,
             "pause": self._pause,
             "suspend": self._suspend,
+            "stuck-disk": self._stick_disk,
             "slow": self._slow,
             "drift": self._drift,
             "clock-jump": self._jump,
@@ -219,6 +220,11 @@ class Actor:
         for host in self._running(targets):
             self._cluster.pause(host, fault.for_s)
         return self._disturbed(targets)
+
+    def _stick_disk(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> Undo:
+        for host in targets:
+            self._cluster.stick_disk(host, fault.for_s)
+        return None
 
     def _suspend(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> Undo:
         for host in self._running(targets):

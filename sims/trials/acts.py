@@ -215,6 +215,12 @@ def _lie(stage: Stage, event: Event) -> None:
         stage.cluster.set_lying_disk(index, event.value > 0)
 
 
+def _stick(stage: Stage, event: Event) -> None:
+    for index in event.targets:
+        stage.cluster.stick_disk(index, event.value)
+        _note_stall(stage, index, event.value)
+
+
 def _deafen(stage: Stage, event: Event) -> None:
     for index in event.targets:
         stage.cluster.network.deafen(index)
@@ -267,6 +273,7 @@ ACTS: Final[dict[str, Callable[[Stage, Event], None]]] = {
     "jump": _jump,
     "flip": _flip,
     "lie": _lie,
+    "stick": _stick,
     "deafen": _deafen,
     "loss": _loss,
     "latency": _latency,

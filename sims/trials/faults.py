@@ -191,6 +191,10 @@ def _disk(drawn: Draw, at_s: float) -> None:
     drawn.add(at_s + rng.uniform(9.0, 15.0), "start", targets)
 
 
+def _stuck_disk(drawn: Draw, at_s: float) -> None:
+    drawn.add(at_s, "stick", drawn.some(1), value=drawn.rng.choose([1.0, 5.0, 30.0]))
+
+
 def _move(drawn: Draw, at_s: float) -> None:
     drawn.add(at_s, "move", drawn.some(1))
 
@@ -237,6 +241,7 @@ FAULTS: Final[dict[str, Callable[[Draw, float], None]]] = {
     "weather": _weather,
     "deaf": _deaf,
     "disk": _disk,
+    "stuck-disk": _stuck_disk,
     "move": _move,
     "goodbye": _goodbye,
     "clone": _clone,
