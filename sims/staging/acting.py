@@ -221,10 +221,9 @@ class Actor:
             self._cluster.pause(host, fault.for_s)
         return self._disturbed(targets)
 
-    def _stick_disk(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> Undo:
+    def _stick_disk(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> None:
         for host in targets:
             self._cluster.stick_disk(host, fault.for_s)
-        return None
 
     def _suspend(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> Undo:
         for host in self._running(targets):
