@@ -2,8 +2,9 @@
 
 It asks the fittest member of the council that answers its beats to stand (Ongaro's thesis, section 3.10), and
 leads on until a higher ballot ends its leadership: nothing stands still meanwhile, and nothing is lost when
-nobody takes over. (In a strict mesh it stops at once: nobody is elected while its lease lasts.) Only members that are fitter than it by the council's hysteresis are asked. So leadership
-goes up in fitness and never around, and where everybody is strained alike it stays.
+nobody takes over. (In a strict mesh it stops at once: nobody is elected while its lease lasts.) Only members
+that are fitter than it by the council's hysteresis are asked. So leadership goes up in fitness and never
+around, and where everybody is strained alike it stays.
 """
 
 from __future__ import annotations

@@ -272,11 +272,7 @@ class Election(ElectionFace):
         return self._counters.copy()
 
     def check_invariants(self) -> None:
-        """Audit the whole state.
-
-        Raises:
-            AssertionError: "I<n>: ..." which invariant is broken.
-        """
+        """Audit the whole state; raises AssertionError naming the broken invariant."""
         check_leading(self._node_id, self._seat.role, self._fence, self._seat.attendance)
         check_standing(self._node_id, self._seat.role, self._fence, self._seat.vote_round)
         check_trust(self._node_id, self._seat.role, self._fence, self._watch)
@@ -470,7 +466,7 @@ class Election(ElectionFace):
             self._stop_leading(reason, now)
 
     def _ask_to_stand(self, now: float, is_fitter: bool = False) -> bool:
-        """Tell the fittest council member that answers beats to stand at once; return whether there is one."""
+        """Tell the fittest council member that answers beats to stand at once; return whether one does."""
         attendance = self._seat.attendance
         assert attendance is not None, "only a leader hands over"
         successor = attendance.fittest_present(self._config.trust_s, now, is_fitter)
