@@ -208,10 +208,6 @@ class Cluster(Loop):
         self._note_fault(index, "bit")
         return self.hosts[index].disk.flip_bit(self._rng)
 
-    def stick_disk(self, index: int, seconds: float) -> None:
-        """Let no durable write of a host end before that time has passed, as a worn SD card does."""
-        self.hosts[index].disk_stuck_until = self.engine.now + seconds
-
     def set_lying_disk(self, index: int, is_lying: bool) -> None:
         """Let a disk acknowledge syncs that a loss of power will undo, or end that."""
         disk = self.hosts[index].disk

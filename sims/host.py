@@ -103,6 +103,10 @@ class Host:
         self.is_moved = False
         self.is_renewing = False
 
+    def stick_disk(self, until_s: float) -> None:
+        """Let no durable write end before that true time, as a worn SD card does."""
+        self.disk_stuck_until = until_s
+
     def boot(self) -> Node:
         """Make a new node from what is on disk, as the daemon does at a start."""
         self.epoch += 1

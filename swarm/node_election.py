@@ -79,7 +79,7 @@ def quorum_status(
         return value
     voters = election.voters()
     known: dict[NodeId, str] = {member.node_id: member.name for member in members}
-    value["version"] = election.configuration_version()
+    value["version"] = election.statistics().get("configuration", 0)
     value["voters"] = sorted([known.get(voter, short(voter)) for voter in voters])
     value["majority"] = len(voters) // 2 + 1 if voters else 0
     value["reachable"] = count_reachable(voters, members)

@@ -223,7 +223,7 @@ class Actor:
 
     def _stick_disk(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> None:
         for host in targets:
-            self._cluster.stick_disk(host, fault.for_s)
+            self._cluster.hosts[host].stick_disk(now + fault.for_s)
 
     def _suspend(self, fault: Fault, targets: list[int], now: float, rng: Rng) -> Undo:
         for host in self._running(targets):

@@ -217,7 +217,7 @@ def _lie(stage: Stage, event: Event) -> None:
 
 def _stick(stage: Stage, event: Event) -> None:
     for index in event.targets:
-        stage.cluster.stick_disk(index, event.value)
+        stage.cluster.hosts[index].stick_disk(stage.cluster.engine.now + event.value)
         _note_stall(stage, index, event.value)
 
 

@@ -134,7 +134,3 @@ class ElectionFace(ABC):
     def voters(self) -> list[NodeId]:
         """Return the voters of the committed configuration that this node knows, none where there is none."""
         return []
-
-    def configuration_version(self) -> int:
-        """Return the number of that configuration, 0 where there is none."""
-        return 0

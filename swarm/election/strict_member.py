@@ -123,10 +123,6 @@ class StrictMember(ElectionFace, ABC):
         """Return the voters of the highest configuration that this node knows."""
         return self._ledger.configuration.ids()
 
-    def configuration_version(self) -> int:
-        """Return the number of the highest configuration that this node knows, 0 for none."""
-        return self._ledger.configuration.version
-
     def mark(self) -> bytes:
         """Return the mark of this node's ledger, with which it votes."""
         return self._ledger.mark
@@ -140,8 +136,10 @@ class StrictMember(ElectionFace, ABC):
         )
 
     def statistics(self) -> dict[str, int]:
-        """Return a copy of the counters."""
-        return self._counters.copy()
+        """Return a copy of the counters, and the number of the highest configuration known, 0 for none."""
+        counters = self._counters.copy()
+        counters["configuration"] = self._ledger.configuration.version
+        return counters
 
     def check_invariants(self) -> None:
         """Audit the whole state; raises AssertionError "I<n>: ..." which invariant is broken."""

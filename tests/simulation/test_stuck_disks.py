@@ -32,7 +32,7 @@ def test_jobs_go_on_while_the_disk_of_one_council_member_is_stuck(is_leader: boo
     before = SimulatedClient(cluster, "job", tree_job(LEVELS, 1000), entry)
     before.poll()
     cluster.run_until(cluster.engine.now + 0.2)
-    cluster.stick_disk(stuck, STUCK_S)
+    cluster.hosts[stuck].stick_disk(cluster.engine.now + STUCK_S)
     began = cluster.engine.now
     during = SimulatedClient(cluster, "during", tree_job(LEVELS, 1000), entry)
     during.poll()
