@@ -50,7 +50,7 @@ EXAMPLES: list[tuple[type[Record], tuple[Any, ...]]] = [
     (effects.SendToClient, (1, b"p")),
     (effects.Persist, ("t", b"k", b"v", True)),
     (effects.Erase, ("t", b"k")),
-    (effects.FetchObject, (NAME, b"d", 5, [(b"n", [PLACE])])),
+    (effects.FetchObject, (NAME, b"d", 5, [(b"n", [PLACE])], 0)),
     (effects.SpillObject, (NAME, b"x")),
     (effects.DropObject, (NAME,)),
     (effects.InputValue, (NAME, b"d", 0, None)),

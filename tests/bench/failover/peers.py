@@ -168,10 +168,10 @@ def _kill_in_mid_job(
         process.communicate()
         states = {"no answer": TASKS}
     ran = Ran(path)
-    last = max([moment for moment, _ in ran.begins], default=killed_at)
+    latest = max([moment for moment, _ in ran.begins], default=killed_at)
     return {
         "client_says": states,
         "tasks_ended": len({task for _, task in ran.ends}),
-        "last_begin_s": round(last - killed_at, 3),
+        "last_begin_s": round(latest - killed_at, 3),
         "executions": round(ran.executions_per_task(), 4),
     }
