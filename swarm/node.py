@@ -64,6 +64,7 @@ from swarm.wire.messages import (
     REPORT_WANTED,
     REPORTS_TO_LEADER,
     RUMOURS,
+    SPARING,
     STAND,
     VOTE_REQUEST,
 )
@@ -388,7 +389,7 @@ class Node(NodeCompany):
         now = self._now
         if kind == PUSH_PULL:
             self.gossip.receive_message(sender, kind, body, now)
-        elif RECORD_STORE <= kind <= JOB_ENDED:
+        elif RECORD_STORE <= kind <= JOB_ENDED or kind in SPARING:
             self.records.receive_message(sender, kind, body, now)
         elif kind in REPORTS_TO_LEADER:
             self.scheduler.receive_message(sender, kind, body, now)

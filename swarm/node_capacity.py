@@ -40,10 +40,18 @@ NETWORKS: Final = ("wired", "wifi", "cellular")
 _REASON_SIZE_MAX: Final = 64
 
 
-def own_reason(is_draining: bool, running_count: int) -> str:
-    """Return the one reason for which this node runs nothing or will soon, "" when it simply works."""
+def own_reason(is_draining: bool, running_count: int, quarantine: str) -> str:
+    """Return the one reason for which this node runs nothing or will soon, "" when it simply works.
+
+    Args:
+        is_draining: whether it is about to leave.
+        running_count: tasks that it has.
+        quarantine: why the leader gives it none, "" when it does.
+    """
     if is_draining:
         return DRAINING
+    if quarantine:
+        return quarantine[:_REASON_SIZE_MAX]
     return "" if running_count > 0 else IDLE
 
 

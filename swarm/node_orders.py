@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from swarm.core.effects import Effect, Message
-from swarm.core.ids import JobId, NodeId
+from swarm.core.ids import JobId, NodeId, ObjectName
 from swarm.exec.core import ExecCore
+from swarm.node_reports import copy_rows
 from swarm.scheduler.records import JobRecords
 from swarm.wire.codec import Body
 from swarm.wire.messages import (
     ASSIGN,
     CANCEL_ATTEMPTS,
     JOB_FORGET,
+    OBJECT_COPIED,
     OBJECT_GIVE,
+    OBJECT_WANTED,
+    QUARANTINED,
     RELEASE_OBJECTS,
     RETRACT,
     RETRACTED,
 )
-from swarm.wire.orders import Assignment, assignment_untrusted, attempts_untrusted, given_objects_untrusted
+from swarm.wire.orders import (
+    Assignment,
+    InputRef,
+    assignment_untrusted,
+    attempts_untrusted,
+    given_objects_untrusted,
+    wanted_objects_untrusted,
+)
 
 
 def obey(
@@ -41,6 +52,11 @@ def obey(
         for name, output in given_objects_untrusted(body.take_list()):
             core.put_object(name, output, now)
         return []
+    if kind == QUARANTINED:
+        core.quarantine = (leader, body.take_text())
+        return []
+    if kind == OBJECT_WANTED:
+        return _fetch(core, leader, wanted_objects_untrusted(body.take_list()), now)
     attempts = attempts_untrusted(body.take_list())
     if kind == CANCEL_ATTEMPTS:
         core.cancel(attempts, now)
@@ -50,6 +66,13 @@ def obey(
         rows = [list(attempt) for attempt in core.retract(attempts, now)]
         return [Message(leader, RETRACTED, [rows])]
     return []
+
+
+def _fetch(
+    core: ExecCore, leader: NodeId, wanted: list[tuple[ObjectName, InputRef]], now: float
+) -> list[Effect]:
+    here = [name for name, ref in wanted if core.fetch_object(name, ref, now)]
+    return [Message(leader, OBJECT_COPIED, [copy_rows(core, here)])] if here else []
 
 
 def _assign(

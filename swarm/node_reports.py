@@ -42,6 +42,8 @@ def give_back(core: ExecCore, leader: NodeId, ballot: Ballot, now: float) -> lis
     perhaps, is answered by an inventory that counts no more.
     """
     core.printed.tell_again(ballot)
+    if core.quarantine[0] != leader:
+        core.quarantine = (b"", "")  # Another leader finds out anew.
     waiting, _ = core.inventory()
     rows: list[object] = [list(attempt) for attempt in core.retract(waiting, now)]
     return [Message(leader, RETRACTED, [batch]) for batch in cut_rows(rows)]

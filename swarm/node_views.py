@@ -62,7 +62,7 @@ def own_capacity(facts: dict[str, object], core: ExecCore) -> dict[str, object]:
     slots = core.statistics()
     row["slots"] = facts.get("cores")
     row[SLOTS_FREE] = slots["slots"] - slots["slots_used_now"]
-    row[REASON] = own_reason(is_draining, len(core.attempts))
+    row[REASON] = own_reason(is_draining, len(core.attempts), core.quarantine[1])
     return row
 
 

@@ -32,7 +32,7 @@ RETRACTED: Final = 65
 COMPLETIONS: Final = 66
 REFUSED: Final = 67
 JOB_UPDATE: Final = 72
-ORDERS: Final = (ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, 64, 77, 78)
+ORDERS: Final = (ASSIGN, CANCEL_ATTEMPTS, RELEASE_OBJECTS, 64, 77, 78, 103, 104)
 """Kinds that only a leader sends; docs/WIRE.md calls them orders."""
 CLIENT_ACCEPTED: Final = 81
 CLIENT_UPDATE: Final = 84

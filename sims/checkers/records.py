@@ -23,6 +23,8 @@ COPIES: Final = 3
 JOB_SIZE: Final = 10
 INLINE_BYTES: Final = 65536
 """Results up to this size travel inside messages (docs/WIRE.md)."""
+CONFIRMED_S: Final = 10.0
+"""For how long the word of a keeper that it has a copy counts."""
 UNDER_WAY_S: Final = 20.0
 """What was the matter so long before a job's first word may still show."""
 FINAL: Final = ("done", "failed", "cancelled")
@@ -44,7 +46,8 @@ class Acknowledged:
 class RecordChecker(Checker):
     """S6 an acknowledged part is on k disks when it is acknowledged, and on one as long as its job runs.
 
-    S7 a node gives up its copy only together with a tombstone. S9 a tombstone stays for 30 days, longer
+    S7 a node gives up its copy only together with a tombstone, or when as many others as there are to be
+    copies have one. S9 a tombstone stays for 30 days, longer
     than any trial.
 
     A keeper is named, and of an identity that two hosts had, the name is that of either. What counts is who
@@ -91,8 +94,19 @@ class RecordChecker(Checker):
                 for other in effects:
                     if isinstance(other, Persist) and other.table == "tombs" and other.key == job:
                         has_tomb = True
-                if not has_tomb:
+                if not has_tomb and not self._is_spare(host, job, now):
                     self.fail("S7", f"{self.name(host)} gives up its copy of job {job.hex()[:6]}")
+
+    def _is_spare(self, host: Host, job: bytes, now: float) -> bool:
+        """Return whether enough others have all that a host has of a job, or had it a moment ago."""
+        having = 0
+        for other in self.cluster.hosts:
+            if other.index == host.index:
+                continue
+            parts = [key for key in host.disk.tables.get("parts", {}) if key.startswith(job)]
+            is_there = all([other.disk.row("parts", key) is not None for key in parts])
+            having += 1 if is_there or now - self.truth.troubled_at[other.index] < CONFIRMED_S else 0
+        return having >= COPIES
 
     def _take_acknowledgement(self, host: Host, body: list[object]) -> None:
         job, part, names = body[1], body[2], body[3]

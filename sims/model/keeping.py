@@ -7,8 +7,9 @@ node may get the part into memory without keeping it, as a leader does. Crashes 
 disk may be destroyed, and its node's identity with it.
 
 Nothing here orders nodes, so of the six states that differ by the names of nodes only one is looked at. A run
-ends with an acknowledgement: from then on copies disappear by destruction alone, and what one node
-acknowledges does not depend on what another one has.
+ends with an acknowledgement: from then on a copy disappears by destruction, or when three others have
+theirs (S7 of the simulator; `tests/property/test_spare_copies.py`), and what one node acknowledges does not
+depend on what another one has.
 
 Invariants:
 

@@ -14,6 +14,7 @@ from sims.checkers.strict import can_elect
 from sims.client import SimulatedClient
 from sims.host import Host
 from sims.trials.case import JobPlan
+from sims.trials.copies import judge_copies
 from sims.trials.jobs import answers
 from swarm.core.quorums import STRICT
 from swarm.wire.messages import INLINE_SIZE_MAX
@@ -40,8 +41,8 @@ STEP_S: Final = 0.5
 GOODBYE_S: Final = 2.0
 
 EXCUSES: Final = {
-    "record-elsewhere": "copies of records are not made again when keepers die, so a job whose copies "
-    "are all outside the core cannot end there",
+    "record-elsewhere": "a job whose copies are all outside the core cannot end there: they died within the "
+    "time that it takes to make others, or all at once",
     "verdict-alone": "a success that one side of a cut was shown is not known on the other, where a cancel "
     "may win until they meet (see StatusChecker); the crash of processes excuses nothing",
     "recomputed-random": "large outputs of a task whose runs differ are computed anew when their only holder "
@@ -64,6 +65,7 @@ def judge_ending(trial: Trial) -> None:
     """
     trial.was_calm = not trial.truth.net_troubled_at and trial.truth.downs <= 1
     core = _settle(trial)
+    settled_s = _latest_trouble(trial)
     if trial.case.quorum == STRICT and not can_elect(core):
         return
     _wait_for_leader(trial, core)
@@ -72,6 +74,7 @@ def judge_ending(trial: Trial) -> None:
     _wait_for_reach(trial, core)
     _judge_answers(trial)
     _judge_quiet(trial, core)
+    judge_copies(trial, core, settled_s)
     _judge_detection(trial, core)
 
 

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Final
 
 from sims.checkers.base import Checker, Truth, Violation
+from sims.checkers.ends import EndChecker
 from sims.checkers.execution import (
     AttemptChecker,
     CoreChecker,
@@ -97,6 +98,7 @@ class Trial:
             RefutationChecker(self.truth),
             self.records,
             self.statuses,
+            EndChecker(self.truth),
             AttemptChecker(self.truth),
             self.runs,
             self.cores,

@@ -215,6 +215,13 @@ def job_command(identity: str, home: Path | None, mesh: str, as_json: bool) -> N
     )
     if value.get("reason"):
         click.echo(str(value["reason"]))
+    for row in value.get("tasks_detail", []):
+        if row.get("other_results"):
+            nodes = ", ".join([str(other.get("node")) for other in row["other_results"]])
+            click.echo(
+                f"task {row.get('task')} ({row.get('name')}) does not compute the same every time: what "
+                f"{row.get('node')} made counts, {nodes} made something else"
+            )
     print_table(
         ("task", "name", "state", "attempts", "node", "error"),
         [

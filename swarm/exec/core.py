@@ -94,6 +94,7 @@ class ExecCore:
         self.is_dirty = False  # something came since the effects were taken
         self.may_report = False  # and since the reports were taken
         self._is_draining = False
+        self.quarantine: tuple[NodeId, str] = (b"", "")  # who ordered it, and why; "" for none
         self._completions: list[tuple[JobId, Completion]] = []
         self.printed: Final = PrintedRows(config.printed_bytes_max)
         self._returned: list[AttemptKey] = []

@@ -16,6 +16,13 @@ class SchedulerConfig:
             two disks (membership-leadership model: R = 3).
         record_retry_s: how long a copy may stay unconfirmed before another node is asked, seconds.
             Longer than an fsync on a worn SD card (hundreds of milliseconds).
+        recopy_delay_s: how long a job may have too few copies before new ones are made: a node that
+            restarts is back by then.
+        recopy_bytes_s: how much a leader sends for that, bytes per second; a sixth of 100 Mbit Ethernet.
+        result_copies: nodes that are to have each large result of an ended job, >= 1.
+        result_copy_bytes_max: results that are larger are not copied, bytes.
+        end_confirm_s: how long an end waits for a keeper to have it on disk before it is told; one that
+            takes longer is not waited for again until it answers.
         collect_s: how long a new leader waits for the inventories of the nodes it believes alive.
         window_s: seconds of estimated work queued ahead of each slot of a node. Long enough to hide a
             round trip on Wi-Fi (p99 of 20 ms without power save), short enough to keep choices open.
@@ -26,6 +33,10 @@ class SchedulerConfig:
             100 Mbit Ethernet or good Wi-Fi.
         executor_deaths_max: executors a task may kill before it is given up (as Dask's
             allowed-failures, 3).
+        quarantine_tasks: different tasks in a row that fail on a node, and succeed on others, until it is
+            given no more.
+        quarantine_s: for how long, before it gets one as a probe; doubles with each that fails.
+        quarantine_max_s: the longest of these pauses.
         retry_backoff_s: pause before the first retry of a failed task; doubles, up to 10 s.
         results_ttl_s: how long an ended job and its kept results stay.
         session_ttl_s: the same for a session's job: its results were the client's, which is gone.
@@ -41,6 +52,11 @@ class SchedulerConfig:
 
     replicas: int = 3
     record_retry_s: float = 3.0
+    recopy_delay_s: float = 5.0
+    recopy_bytes_s: float = 2e6
+    result_copies: int = 2
+    result_copy_bytes_max: int = 64 * 1024 * 1024
+    end_confirm_s: float = 1.0
     collect_s: float = 1.0
     window_s: float = 0.1
     window_tasks_max: int = 512
@@ -48,6 +64,9 @@ class SchedulerConfig:
     default_duration_s: float = 0.05
     bandwidth_bytes_s: float = 12.5e6
     executor_deaths_max: int = 3
+    quarantine_tasks: int = 3
+    quarantine_s: float = 60.0
+    quarantine_max_s: float = 3600.0
     retry_backoff_s: float = 0.1
     results_ttl_s: float = 3600.0
     session_ttl_s: float = 60.0
@@ -60,12 +79,20 @@ class SchedulerConfig:
     steal_backlog_s: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.replicas < 1:
-            raise ConfigError(f"replicas must be at least 1, not {self.replicas}")
-        if self.window_tasks_max < 1 or self.executor_deaths_max < 1 or self.jobs_max < 1:
-            raise ConfigError("window_tasks_max, executor_deaths_max and jobs_max must be at least 1")
+        if self.replicas < 1 or self.result_copies < 1:
+            told = f"{self.replicas} and {self.result_copies}"
+            raise ConfigError(f"replicas and result_copies must be at least 1, not {told}")
+        for name in ("window_tasks_max", "executor_deaths_max", "jobs_max", "quarantine_tasks"):
+            count = getattr(self, name)
+            if count < 1:
+                raise ConfigError(f"{name} must be at least 1, not {count}")
         for name in (
             "record_retry_s",
+            "quarantine_s",
+            "quarantine_max_s",
+            "recopy_delay_s",
+            "recopy_bytes_s",
+            "end_confirm_s",
             "collect_s",
             "window_s",
             "overhead_s",

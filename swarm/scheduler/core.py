@@ -19,21 +19,25 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from swarm.core.effects import Effect, Message, Notify
+from swarm.core.effects import Message, Notify
 from swarm.core.errors import DecodeError
 from swarm.core.ids import JOB_ID_SIZE, Ballot, JobId, NodeId, short
-from swarm.core.timers import Timers
-from swarm.scheduler.config import SchedulerConfig
-from swarm.scheduler.dispatch import Dispatcher
-from swarm.scheduler.endings import ask_for_ends, expire_job, finish_job, spread_facts, tell_end, ttl_of
+from swarm.scheduler.endings import ask_for_ends, expire_job, finish_job, tell_end, ttl_of
 from swarm.scheduler.intake import take_end, take_intent, take_part
 from swarm.scheduler.inventory import Found, adopt_found, attempts_untrusted, copies_untrusted
 from swarm.scheduler.job_facts import NEWS_COMPLETION, NEWS_FORGET, NEWS_HOLDER, NEWS_INTENT, NEWS_PART, News
 from swarm.scheduler.jobs import Job
+from swarm.scheduler.leader_parts import (
+    TIMER_COLLECT,
+    TIMER_DELAYED,
+    TIMER_DOUBT,
+    TIMER_EXPIRE,
+    TIMER_ORPHAN,
+    TIMER_REPORT,
+    LeaderParts,
+)
 from swarm.scheduler.outcomes import take_failure, take_success
-from swarm.scheduler.pending import Pending
 from swarm.scheduler.questions import answer_question, find_job
-from swarm.scheduler.records import JobRecords
 from swarm.scheduler.reports import (
     completions_untrusted,
     give_back_all,
@@ -44,9 +48,6 @@ from swarm.scheduler.reports import (
     take_release,
     take_retracted,
 )
-from swarm.scheduler.reruns import may_run_again
-from swarm.scheduler.task_states import Task
-from swarm.scheduler.watches import Watches
 from swarm.wire.codec import Body
 from swarm.wire.facts import Completion
 from swarm.wire.messages import (
@@ -65,61 +66,25 @@ from swarm.wire.messages import (
     WATCH,
 )
 
-FACTS_FLUSH_S: Final = 0.1
 SILENT_MAX_S: Final = 3.0
 QUESTIONS_MAX: Final = 10_000
 
-_TIMER_COLLECT: Final = 1
-_TIMER_REPORT: Final = 2
-_TIMER_DELAYED: Final = 3
-_TIMER_EXPIRE: Final = 4
-_TIMER_ORPHAN: Final = 5
-_TIMER_FACTS: Final = 6
-_TIMER_DOUBT: Final = 7
 
-
-class Scheduler:
+class Scheduler(LeaderParts):
     """The leader's view of all jobs; see the module's text."""
-
-    def __init__(self, config: SchedulerConfig, node_id: NodeId, records: JobRecords) -> None:
-        self._config = config
-        self._me: Final = node_id
-        self._records = records
-        self.is_leading = False
-        self.is_collecting = False
-        self._order = 0
-        self._report_request = 0
-        self.jobs: dict[JobId, Job] = {}
-        self.dispatcher = Dispatcher(config)
-        self.watches = Watches(config.output_bytes_max)
-        self.names: dict[NodeId, str] = {}
-        self.pending = Pending()
-        self._doubtful: dict[JobId, list[Task]] = {}
-        self._questions: list[tuple[NodeId, list[object]]] = []
-        self._touched: dict[JobId, bool] = {}
-        self._timers = Timers()
-        self._effects: list[Effect] = []
-        self.counts: dict[str, int] = {"malformed": 0, "late": 0, "duplicates": 0, "stale_orders": 0}
 
     # Leadership
 
     def lead(self, ballot: Ballot, now: float) -> None:
         """Start to lead: collect what all nodes know, then schedule."""
         self.follow(now)
-        self.is_leading = self.is_collecting = True
-        self._timers.set(_TIMER_COLLECT, b"", now + self._config.collect_s)
+        self.is_leading = True
+        self.is_collecting = True
+        self._timers.set(TIMER_COLLECT, b"", now + self._config.collect_s)
 
     def follow(self, now: float) -> None:
         """Stop to lead: forget everything that only a leader needs."""
-        self.is_leading = self.is_collecting = False
-        self.jobs = {}
-        self.dispatcher = Dispatcher(self._config)
-        self.watches = Watches(self._config.output_bytes_max)
-        self.pending = Pending()
-        self._doubtful = {}
-        self._questions = []
-        self._touched = {}
-        self._timers = Timers()
+        self._forget_all()
 
     def on_member(
         self, node: NodeId, name: str, facts: dict[str, object], is_present: bool, now: float
@@ -133,7 +98,10 @@ class Scheduler:
             if known is not None and known.boot != facts.get("boot"):
                 self._lose(node, now)
             is_new = node not in self.dispatcher.workers
-            self.dispatcher.update_worker(node, facts)
+            is_draining = self.dispatcher.update_worker(node, facts).is_draining
+            if is_new or is_draining:
+                self.custody.note_members(now)
+                self.results.note_members(self.jobs, now)
             if is_new:
                 self._ask_report(node, now)
         elif known is not None:
@@ -142,25 +110,29 @@ class Scheduler:
     def on_link_lost(self, node: NodeId, now: float) -> None:
         """Take that the stream to a node broke: orders on it are lost, so ask what arrived."""
         if self.is_leading and node in self.dispatcher.workers and node != self._me:
-            self._timers.set(_TIMER_REPORT, node, self.dispatcher.workers[node].lose_stream(now))
+            self._timers.set(TIMER_REPORT, node, self.dispatcher.workers[node].lose_stream(now))
 
     def _ask_report(self, node: NodeId, now: float) -> None:
         self._report_request += 1
         again_at = self.dispatcher.workers[node].ask(self._report_request, now)
+        self.custody.distrust(node)
         unended = [job.job for job in self.jobs.values() if not job.verdict]
         self._effects.extend(ask_for_ends(unended, [node], self._me))
         self._effects.append(Message(node, REPORT_WANTED, [self._report_request]))
-        self._timers.set(_TIMER_REPORT, node, again_at)
+        self._timers.set(TIMER_REPORT, node, again_at)
 
     def _lose(self, node: NodeId, now: float) -> None:
         worker = self.dispatcher.remove_worker(node)
-        self._timers.cancel(_TIMER_REPORT, node)
+        self._timers.cancel(TIMER_REPORT, node)
         for job_id in self.watches.drop_node(node):
             self._watch_orphan(job_id, now)
         if worker is None:
             return
         self.pending.drop_node(node)
+        self.quarantine.lose(node)
+        self.custody.lose(node, self.jobs, now)
         self._touch(give_back_lost(self.jobs, worker))
+        self.results.note_members(self.jobs, now)
         self._check_collected(now)
 
     # Facts
@@ -174,22 +146,13 @@ class Scheduler:
                 self._forget(item.job)
             elif item.kind == NEWS_HOLDER:
                 if self._records.record(item.job) is not None:
-                    self._job(item.job, now).records[item.node] = True
+                    self.custody.take_holder(self._job(item.job, now), item.node, item.holding, now)
             elif item.kind == NEWS_COMPLETION and item.completion is not None:
                 self._take_completion(item.job, item.completion, False, now)
             elif item.kind == NEWS_INTENT:
                 self._take_intent(item.job, item.number, now)
             elif item.kind == NEWS_PART:
                 self._take_part(item, now)
-
-    def _job(self, job_id: JobId, now: float) -> Job:
-        job = self.jobs.get(job_id)
-        if job is None:
-            self._order += 1
-            job = Job(job_id, self._order, now)
-            self.jobs[job_id] = job
-        self._touched[job_id] = True
-        return job
 
     def _take_part(self, item: News, now: float) -> None:
         record = self._records.record(item.job)
@@ -198,6 +161,7 @@ class Scheduler:
         job = self._job(item.job, now)
         if not job.parts_added and not record.is_kept:
             self._effects.extend(ask_for_ends([item.job], list(self.dispatcher.workers), self._me))
+        self.custody.note_job(item.job, now)
         if not take_part(job, record, item, self.dispatcher.estimates):
             self.counts["malformed"] += 1
         self._watch_orphan(item.job, now)
@@ -217,11 +181,17 @@ class Scheduler:
         self.dispatcher.end_attempt(completion.node, (job_id, task.index, completion.attempt))
         task.attempts = max(task.attempts, completion.attempt)
         if completion.failure is None:
+            was_unsure = task.is_unsure
+            self.quarantine.on_success(job_id, task, completion.node, self.dispatcher, now)
             doubtful = take_success(job, task, completion, self.dispatcher, is_live)
+            if task.is_unsure and not was_unsure:
+                told: dict[str, object] = {"job": short(job_id), "task": task.index, "name": task.spec.name}
+                self._effects.append(Notify("results_differ", told))
             if doubtful:
                 self._doubtful.setdefault(job_id, []).extend(doubtful)
-                self._timers.set(_TIMER_DOUBT, b"", now + self._config.collect_s)
+                self._timers.set(TIMER_DOUBT, b"", now + self._config.collect_s)
         else:
+            self.quarantine.on_failure(job_id, task, completion.node, self.dispatcher, now)
             take_failure(job, task, completion, completion.failure, self.dispatcher, self._config, now)
 
     # Messages
@@ -286,17 +256,13 @@ class Scheduler:
         ok, value = answer_question(self.jobs, self._records, self.watches, self.names, op, args, now)
         self._effects.append(Message(sender, ANSWER, [request, ok, value]))
 
-    def _touch(self, jobs: list[JobId]) -> None:
-        for job_id in jobs:
-            self._touched[job_id] = True
-
     def _take_watch(self, node: NodeId, job_id: JobId, is_on: bool, now: float) -> None:
         if not is_on:
             self.watches.unwatch(job_id, node)
             self._watch_orphan(job_id, now)
             return
         self.watches.watch(job_id, node)
-        self._timers.cancel(_TIMER_ORPHAN, job_id)
+        self._timers.cancel(TIMER_ORPHAN, job_id)
         job = self.jobs.get(job_id)
         verdict = self._records.verdict(job_id)
         if verdict:
@@ -305,11 +271,6 @@ class Scheduler:
             self._effects.extend(ask_for_ends([job_id], list(self.dispatcher.workers), self._me))
         elif not self.is_collecting:
             self.watches.owe(job_id, [node])
-
-    def _watch_orphan(self, job_id: JobId, now: float) -> None:
-        job = self.jobs.get(job_id)
-        if job is not None and job.is_session and not job.verdict and not self.watches.watchers(job_id):
-            self._timers.set(_TIMER_ORPHAN, job_id, now + self._config.orphan_s)
 
     # Collecting
 
@@ -320,7 +281,9 @@ class Scheduler:
             return
         attempts, copies = attempts_untrusted(sender, body), copies_untrusted(sender, body)
         worker.has_reported = True
-        self._timers.cancel(_TIMER_REPORT, sender)
+        self.custody.want_spread(now)
+        self.results.note_members(self.jobs, now)
+        self._timers.cancel(TIMER_REPORT, sender)
         self._touch(give_back_missing(self.jobs, self.dispatcher, sender, [row.key() for row in attempts]))
         self._note_found(attempts + copies)
         self._check_collected(now)
@@ -351,7 +314,7 @@ class Scheduler:
 
     def _end_collection(self, now: float) -> None:
         self.is_collecting = False
-        self._timers.cancel(_TIMER_COLLECT, b"")
+        self._timers.cancel(TIMER_COLLECT, b"")
         for job_id in self.pending.jobs():
             self._take_pending(job_id, now)
         for job in self.jobs.values():
@@ -380,8 +343,9 @@ class Scheduler:
         """
         if is_waiting and not self.dispatcher.has_all_reports():
             return
-        doubtful, self._doubtful = self._doubtful, {}
-        self._timers.cancel(_TIMER_DOUBT, b"")
+        doubtful = self._doubtful
+        self._doubtful = {}
+        self._timers.cancel(TIMER_DOUBT, b"")
         for job_id, tasks in doubtful.items():
             for task in tasks:
                 self.jobs[job_id].revive_if_lost(task)
@@ -391,41 +355,30 @@ class Scheduler:
 
     def handle_deadline(self, now: float) -> None:
         """Let due timers act."""
+        if self.custody.next_deadline() <= now:
+            self.custody.handle_deadline(self.jobs, self.dispatcher.workers, self.is_collecting, now)
+        self.quarantine.handle_deadline(self.dispatcher.workers, now)
+        if self.results.next_deadline() <= now:
+            self.results.handle_deadline(self.jobs, self.dispatcher.workers, now)
         while True:
             due = self._timers.pop_due(now)
             if due is None:
                 return
             kind, subject = due
-            if kind == _TIMER_COLLECT:
+            if kind == TIMER_COLLECT:
                 self._end_collection(now)
-            elif kind == _TIMER_REPORT and subject in self.dispatcher.workers:
+            elif kind == TIMER_REPORT and subject in self.dispatcher.workers:
                 worker = self.dispatcher.workers[subject]
                 if now - worker.silent_since >= SILENT_MAX_S:
                     self._touch(give_back_all(self.jobs, worker))
                 self._ask_report(subject, now)
-            elif kind == _TIMER_EXPIRE and subject in self.jobs:
+            elif kind == TIMER_EXPIRE and subject in self.jobs:
                 job = self.jobs[subject]
                 self._effects.extend(expire_job(job, self.dispatcher, self._records, self._me, now))
-            elif kind == _TIMER_ORPHAN:
+            elif kind == TIMER_ORPHAN:
                 self._end_orphan(subject, now)
-            elif kind == _TIMER_DOUBT:
+            elif kind == TIMER_DOUBT:
                 self._settle_doubts(False)
-            elif kind == _TIMER_FACTS:
-                spread_facts(self.jobs, self._records, self._me)
-
-    def _end_orphan(self, job_id: JobId, now: float) -> None:
-        job = self.jobs.get(job_id)
-        if job is None or job.verdict:
-            return
-        if may_run_again(self.jobs, job):
-            self._watch_orphan(job_id, now)
-            return
-        self._effects.append(Notify("session_orphaned", {"job": short(job_id)}))
-        self._records.intend(job_id, INTENT_CANCEL, 0, now)
-
-    def next_deadline(self) -> float:
-        """Return when `handle_deadline` is wanted next."""
-        return self._timers.next_deadline()
 
     def _forget(self, job_id: JobId) -> None:
         job = self.jobs.pop(job_id, None)
@@ -436,10 +389,13 @@ class Scheduler:
                 self._effects.extend(tell_end(job, self._records, self.dispatcher, self._me))
             self.dispatcher.forget_job(job)
         self.pending.drop_job(job_id)
+        self.custody.forget_job(job_id)
+        self.results.forget_job(job_id)
+        self.quarantine.forget_job(job_id)
         self._doubtful.pop(job_id, None)
         self.watches.drop_job(job_id)
-        self._timers.cancel(_TIMER_ORPHAN, job_id)
-        self._timers.cancel(_TIMER_EXPIRE, job_id)
+        self._timers.cancel(TIMER_ORPHAN, job_id)
+        self._timers.cancel(TIMER_EXPIRE, job_id)
 
     # Passes
 
@@ -455,46 +411,39 @@ class Scheduler:
             self._settle_doubts(True)
         earliest = self.dispatcher.wake_delayed(now)
         if earliest < math.inf:
-            self._timers.set(_TIMER_DELAYED, b"", earliest)
+            self._timers.set(TIMER_DELAYED, b"", earliest)
         self._settle_jobs(now)
         self.watches.tell_owed(self.jobs)
+        if self._records.has_fresh():
+            self.custody.want_spread(now)
         jobs = list(self.jobs.values())
         self.dispatcher.place(jobs, now)
         for job in jobs:
             if job.changed:
                 self.watches.tell_news(job)
-            if job.facts_to_spread and not self._timers.is_set(_TIMER_FACTS, b""):
-                self._timers.set(_TIMER_FACTS, b"", now + FACTS_FLUSH_S)
         self.dispatcher.steal(now)
         for entry in self.dispatcher.delayed:
             if entry[0] < earliest:
                 earliest = entry[0]
-                self._timers.set(_TIMER_DELAYED, b"", earliest)
+                self._timers.set(TIMER_DELAYED, b"", earliest)
 
     def _settle_jobs(self, now: float) -> None:
-        touched, self._touched = list(self._touched), {}
+        for job_id in self.custody.take_tellable():
+            if job_id in self.jobs:
+                self.jobs[job_id].is_withheld = False
+                self.jobs[job_id].changed = True
+        touched = list(self._touched)
+        self._touched = {}
         for job_id in touched:
             job = self.jobs.get(job_id)
             if job is None:
                 continue
             self.dispatcher.cancel_stopped(job)
             if not job.verdict and job.is_complete():
-                spread_facts(self.jobs, self._records, self._me)
+                self.custody.spread(self.jobs, self.dispatcher.workers, now)
                 self._effects.extend(finish_job(job, self.dispatcher, self._records, self._me, now))
-            if job.verdict and not self._timers.is_set(_TIMER_EXPIRE, job_id):
-                self._timers.set(_TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))
+                self.custody.withhold(job, now)
+            if job.verdict and not self._timers.is_set(TIMER_EXPIRE, job_id):
+                self._timers.set(TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))
+                self.results.note_job(job, now)
             self.dispatcher.release_idle(job)
-
-    # Outputs
-
-    def has_effects(self) -> bool:
-        """Return whether `take_effects` would return any."""
-        return len(self._effects) > 0 or self.dispatcher.has_effects() or self.watches.has_effects()
-
-    def take_effects(self) -> list[Effect]:
-        """Return and clear the effects, oldest first: messages, orders, then what watchers are told."""
-        effects = self._effects
-        self._effects = []
-        effects.extend(self.dispatcher.take_effects())
-        effects.extend(self.watches.take_effects())
-        return effects

@@ -203,10 +203,10 @@ class Dispatcher:
         self.given += 1
 
     def _run_ahead(self, job: Job, task: Task, worker: Worker) -> None:
-        while True:
+        while not worker.quarantine:
             follower = choose_ahead(job, task, worker)
             if follower is None:
-                return
+                break
             name = follower.spec.name
             estimate_s = self.estimates.duration_s(name)
             if not self.estimates.is_known(name) or not worker.has_room(
@@ -303,6 +303,8 @@ class Dispatcher:
         idle: list[Worker] = []
         victim: Worker | None = None
         for worker in self.workers.values():
+            if worker.quarantine:
+                continue
             if worker.has_reported and not worker.is_draining and worker.cpus < worker.cores:
                 idle.append(worker)
             elif (

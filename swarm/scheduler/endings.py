@@ -1,4 +1,4 @@
-"""Facts for the keepers of records, and the end of a job: what nobody needs to keep from then on."""
+"""The end of a job: what nobody needs to keep from then on."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ from swarm.wire.messages import (
     KIND_DATA,
     RECORD_OFFER,
 )
-
-
-def spread_facts(jobs: dict[JobId, Job], records: JobRecords, me: NodeId) -> None:
-    """Send the completions that keepers of jobs' records were not sent yet."""
-    for job in jobs.values():
-        if job.facts_to_spread:
-            for node in job.records:
-                if node != me:
-                    records.send_facts(node, job.job, job.facts_to_spread)
-            job.facts_to_spread = []
 
 
 def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId, now: float) -> list[Effect]:

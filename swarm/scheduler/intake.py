@@ -58,7 +58,7 @@ def take_end(job: Job | None, records: JobRecords) -> None:
     whose other rows were lost. Then it does not count, and the job goes on: who waits gets the results.
     """
     record = None if job is None or job.verdict else records.record(job.job)
-    if job is None or record is None or (job.records and not job.parts_added):
+    if job is None or record is None or (job.offered and not job.parts_added):
         return
     verdict = VERDICTS[min(record.ended, len(VERDICTS)) - 1] if record.ended else ""
     if record.is_cancelled and not job.is_cancelled and verdict in ("", VERDICT_CANCELLED):

@@ -1,4 +1,4 @@
-"""Full audit of the leader's view: J1 to J5 of `jobs`, K1 to K3 of `core`."""
+"""Full audit of the leader's view: J1 to J5 of `jobs`, K1 to K3 of `core`, C1 and C2 of `custody`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def check_scheduler(scheduler: Scheduler) -> None:
         return
     for job in scheduler.jobs.values():
         check_job(job)
+    scheduler.custody.check_invariants(scheduler.jobs)
     for node, worker in workers.items():
         assert len(worker.given) == len(worker.demands), "K2: attempts and demands differ"
         for job_id, index, attempt in worker.given:

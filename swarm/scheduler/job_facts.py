@@ -31,7 +31,8 @@ class JobRecord:
         is_cancelled: whether anybody cancelled it.
         ended: how the job ended, as the value of INTENT_END; 0 while it has not.
         facts: (task, attempt, node) -> completion.
-        is_kept: whether this node keeps the record on disk.
+        kept: parts that this node has on its disk, or is writing there.
+        is_kept: whether it keeps the record: it has parts on disk, and then facts and intents too.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class JobRecord:
         self.is_cancelled = False
         self.ended = 0
         self.facts: dict[tuple[int, int, NodeId], Completion] = {}
+        self.kept: dict[int, bool] = {}
         self.is_kept = False
 
     def restore(self, table: str, key: bytes, value: bytes) -> None:
@@ -49,8 +51,10 @@ class JobRecord:
             DecodeError: it cannot be read.
         """
         if table == TABLE_PARTS:
+            number = int.from_bytes(key, "big")
             self.is_kept = True
-            self.parts[int.from_bytes(key, "big")] = value
+            self.kept[number] = True
+            self.parts[number] = value
         elif table == TABLE_INTENTS:
             body = Body([unpack_untrusted(value)]).take_body()
             self.parts_total, self.is_cancelled, self.ended = (
@@ -68,8 +72,29 @@ class JobRecord:
 
 
 @final
+class Holding:
+    """What a node says it has on its disk of a job.
+
+    Attributes:
+        parts: numbers of the parts.
+        fact_count: completions.
+        ended: how the job ended, as the value of INTENT_END; 0 while it has not.
+    """
+
+    def __init__(self, parts: dict[int, bool], fact_count: int, ended: int) -> None:
+        self.parts: Final = parts
+        self.fact_count: Final = fact_count
+        self.ended: Final = ended
+
+
+@final
 class News:
-    """Something new about a job, for the leader's scheduler: see the NEWS_ kinds."""
+    """Something new about a job, for the leader's scheduler: see the NEWS_ kinds.
+
+    Attributes:
+        node: who holds something, of NEWS_HOLDER.
+        holding: what it keeps, None when it merely knows of the job.
+    """
 
     def __init__(
         self, kind: int, job: JobId, number: int, part: JobPart | None, completion: Completion | None
@@ -80,3 +105,4 @@ class News:
         self.part: Final = part
         self.completion: Final = completion
         self.node: NodeId = b""
+        self.holding: Holding | None = None

@@ -17,6 +17,7 @@ import heapq
 from typing import Final, final
 
 from swarm.core.ids import JobId, NodeId
+from swarm.scheduler.job_facts import Holding
 from swarm.scheduler.ranking import Estimates, rank_new_tasks
 from swarm.scheduler.reruns import NO_LIFE, life_of
 from swarm.scheduler.task_graph import (
@@ -50,7 +51,9 @@ class Job:
         has_brought: whether some of its data was put into the stores of nodes, and may be out of reach.
         lacking: READY tasks that wait for such data -> which.
         ready: per class, a heap of (-rank, index); stale entries are skipped when popped.
-        records: nodes that keep the job's record.
+        offered: nodes that said that they have parts of the job, on disk or not.
+        is_withheld: whether its keepers do not have its end on their disks yet, so that nobody is told of it.
+        records: nodes that keep the job's record -> what they keep.
         updates: completions that watchers have not been told yet.
         released: tasks whose outputs nobody needs any more; the scheduler tells their holders.
         stopped: (task, attempt, node) of attempts that are of no use any more; the scheduler cancels them.
@@ -87,6 +90,7 @@ class Job:
         self.data = 0
         self.attempts = 0
         self.duplicates = 0
+        self.unsure = 0
         self.cpus_running = 0.0
         self.verdict = ""
         self.is_reloaded = False
@@ -94,9 +98,10 @@ class Job:
         self.reason = ""
         self.started_at: Final = now
         self.ended_at = 0.0
-        self.records: dict[NodeId, bool] = {}
+        self.offered: dict[NodeId, bool] = {}
+        self.is_withheld = False
+        self.records: dict[NodeId, Holding] = {}
         self.updates: list[Completion] = []
-        self.facts_to_spread: list[Completion] = []
         self.released: list[int] = []
         self.stopped: list[tuple[int, int, NodeId]] = []
         self.stall = ""
@@ -245,7 +250,7 @@ class Job:
             return False
         mine = [output.digest for output in task.outputs]
         if mine != [output.digest for output in completion.outputs]:
-            task.is_unsure = True
+            self.unsure += task.note_other(completion.node, completion.attempt, completion.outputs)
             return False
         if is_holder:
             task.holders[completion.node] = True
@@ -266,7 +271,7 @@ class Job:
         self.done += 1
         self.changed = True
         self.won.append(task.index)
-        self.facts_to_spread.append(completion)
+        self.unsure += task.note_anew(outputs)
         if task.is_kept:
             self.updates.append(completion)
         for index in task.dependents:
@@ -409,7 +414,7 @@ class Job:
             if lost.state != DONE or lost.spec.kind == KIND_DATA:
                 continue
             lost.state = WAITING
-            lost.outputs = None
+            lost.lose_outputs()
             lost.holders = {}
             lost.copies = {}
             lost.is_released = False
@@ -473,8 +478,8 @@ class Job:
         return [len(self.tasks) - self.data, self.done - self.data, self.failed, self.running]
 
     def state(self) -> str:
-        """Return "running" or the verdict."""
-        return self.verdict or "running"
+        """Return what people are told: "running" or the verdict."""
+        return "running" if self.is_withheld else self.verdict or "running"
 
     def is_final_task(self, index: int) -> bool:
         """Return whether a task is known and nothing more is to be done for it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.effects import FetchObject
-from swarm.core.ids import JobId, NodeId, ObjectName
+from swarm.core.ids import Address, JobId, NodeId, ObjectName
 from swarm.wire.facts import Output
 from swarm.wire.job_part import JobPart, data_output_untrusted
 from swarm.wire.messages import KIND_DATA
@@ -35,10 +35,19 @@ class Keeping:
         self._open: dict[tuple[JobId, int], Promise] = {}
         self._outputs: dict[ObjectName, Output] = {}
 
-    def begin(self, promise: Promise, part: JobPart) -> list[FetchObject]:
+    def is_open(self, job: JobId, number: int) -> bool:
+        """Return whether a part waits for objects."""
+        return (job, number) in self._open
+
+    def begin(self, promise: Promise, part: JobPart, sources: list[NodeId]) -> list[FetchObject]:
         """Let a part wait for the objects it refers to; return the fetches that were not under way already.
 
         With nothing to wait for, its `missing` is empty and nothing is kept of it here.
+
+        Args:
+            promise: for the part.
+            part: decoded.
+            sources: nodes that may have the objects, to be asked in this order.
         """
         fetches: list[FetchObject] = []
         for index, task in enumerate(part.tasks):
@@ -50,7 +59,7 @@ class Keeping:
                 promise.missing[name] = True
                 if name not in self._outputs:
                     self._outputs[name] = output
-                    fetches.append(_fetch(name, output, promise.sender))
+                    fetches.append(_fetch(name, output, sources))
         if promise.missing:
             self._open[(promise.job, promise.number)] = promise
         return fetches
@@ -88,5 +97,6 @@ class Keeping:
                 del self._outputs[name]
 
 
-def _fetch(name: ObjectName, output: Output, holder: NodeId) -> FetchObject:
-    return FetchObject(name, output.digest, output.size, [(holder, [])], output.encoding)
+def _fetch(name: ObjectName, output: Output, sources: list[NodeId]) -> FetchObject:
+    places: list[tuple[NodeId, list[Address]]] = [(node, []) for node in sources]
+    return FetchObject(name, output.digest, output.size, places, output.encoding)

@@ -67,10 +67,11 @@ def take_failure(
     job.stop(task, completion.attempt, completion.node)
     if task.is_final():
         return
-    job.facts_to_spread.append(completion)
     if failure.kind == ERROR_EXECUTOR_DIED:
         task.deaths += 1
         is_over = task.deaths >= config.executor_deaths_max
+        if is_over:
+            failure = _poison(task.deaths, failure)
     else:
         task.failures += 1
         is_over = task.failures > task.spec.options.retries
@@ -82,3 +83,9 @@ def take_failure(
         job.fail(task, failure)
     elif was_running:
         job.give_back(task, completion.attempt)
+
+
+def _poison(deaths: int, last: Failure) -> Failure:
+    """Return the failure of a task that is given up because of the executors that died of it."""
+    message = f"given up: {deaths} executors that ran it died, the last one: {last.message}"
+    return Failure(last.kind, last.type_name, message, last.traceback, last.pickled)

@@ -35,6 +35,35 @@ def choose_worker(
     workers = _without_cut_off(job, task, workers, now)
     if task.avoided is not None:
         workers = reachable_workers(task, workers)
+    workers = _without_quarantined(task, workers)
+    if task.failed_on is not None:
+        others = [worker for worker in workers if worker.node not in task.failed_on]
+        elsewhere = _earliest(job, task, others, estimates, config)
+        if elsewhere is not None:
+            return elsewhere
+    return _earliest(job, task, workers, estimates, config)
+
+
+def _without_quarantined(task: Task, workers: list[Worker]) -> list[Worker]:
+    """Return the nodes that are not quarantined, or may have this task as a probe; all when no other fits."""
+    has_quarantined = False
+    for worker in workers:
+        has_quarantined = has_quarantined or worker.quarantine != ""
+    if not has_quarantined:
+        return workers
+    options = task.spec.options
+    for worker in workers:
+        is_there = worker.has_reported and not worker.is_draining
+        if is_there and not worker.quarantine and not worker.why_unfit(options):
+            can_be_retried = task.failures < options.retries
+            return [worker for worker in workers if worker.takes(can_be_retried)]
+    return workers
+
+
+def _earliest(
+    job: Job, task: Task, workers: list[Worker], estimates: Estimates, config: SchedulerConfig
+) -> Worker | None:
+    """Return the node with room that would finish a task first, None when none has room."""
     options = task.spec.options
     name = task.spec.name
     estimate_s = estimates.duration_s(name)

@@ -19,30 +19,29 @@ R3 A forgotten job has a tombstone and no facts.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from swarm.core.effects import Effect, Erase, Message, Persist
 from swarm.core.errors import DecodeError
-from swarm.core.ids import JOB_ID_SIZE, JobId, NodeId, ObjectName
-from swarm.core.timers import Timers
+from swarm.core.ids import JOB_ID_SIZE, NODE_ID_SIZE, JobId, NodeId, ObjectName
 from swarm.scheduler.acceptance import Acceptances
 from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.giving_up import GivingUp
 from swarm.scheduler.job_facts import (
     NEWS_COMPLETION,
-    NEWS_FORGET,
-    NEWS_HOLDER,
     NEWS_INTENT,
     NEWS_PART,
     TABLE_FACTS,
     TABLE_INTENTS,
     TABLE_PARTS,
     TABLE_TOMBS,
-    JobRecord,
+    Holding,
     News,
 )
-from swarm.scheduler.keeping import Keeping, Promise
+from swarm.scheduler.keeping import Promise
+from swarm.scheduler.record_store import TIMER_TOMB, RecordStore
 from swarm.wire.batches import cut_rows
-from swarm.wire.codec import Body, pack, unpack_untrusted
+from swarm.wire.codec import Body, pack
 from swarm.wire.facts import Completion, Output, completion_untrusted
 from swarm.wire.job_part import JobPart, job_part_untrusted
 from swarm.wire.messages import (
@@ -53,81 +52,48 @@ from swarm.wire.messages import (
     JOB_ENDED,
     JOB_FORGET,
     JOB_INTENT,
+    RECORD_CHECK,
+    RECORD_CHECKED,
     RECORD_GIVE,
     RECORD_OFFER,
+    RECORD_SPARE,
     RECORD_STORE,
     RECORD_STORED,
     RECORD_WANT,
+    SPARING,
 )
 
-_TIMER_TOMB: Final = 1
+NO_REQUEST: Final = 0
+"""Number of a RECORD_STORE whose sender does not wait for the answer: it hears of the copy by an offer."""
+
+Heard: TypeAlias = dict[JobId, dict[tuple[int, int, NodeId], bool]]
+"""Which completions a node has, by job."""
 
 
-class JobRecords:
+class JobRecords(RecordStore):
     """The job facts of one node; see the module's text."""
 
     def __init__(self, config: SchedulerConfig, node_id: NodeId) -> None:
-        self._config = config
-        self._me: Final = node_id
-        self._records: dict[JobId, JobRecord] = {}
-        self._tombs: dict[JobId, str] = {}
+        super().__init__(config, node_id)
         self._leader: NodeId = b""
+        self._heard: dict[NodeId, Heard] = {}
+        self._fresh: dict[JobId, list[Completion]] = {}
         self.acceptances = Acceptances(config, node_id)
-        self._keeping = Keeping()
-        self._timers = Timers()
-        self._effects: list[Effect] = []
-        self._news: list[News] = []
-        self.counts: dict[str, int] = {"malformed": 0, "conflicting_parts": 0, "jobs_refused": 0, "late": 0}
-
-    # Views
-
-    def record(self, job: JobId) -> JobRecord | None:
-        """Return the record of a job, None when there is none here."""
-        return self._records.get(job)
-
-    def facts_of(self, job: JobId) -> dict[tuple[int, int, NodeId], Completion]:
-        """Return the completions known of a job, by (task, attempt, node)."""
-        record = self._records.get(job)
-        return {} if record is None else record.facts
-
-    def jobs(self) -> list[JobId]:
-        """Return the jobs known here, sorted."""
-        return sorted(self._records)
-
-    def verdict(self, job: JobId) -> str:
-        """Return how a forgotten job ended, "" when it is not one."""
-        return self._tombs.get(job, "")
+        self._giving_up = GivingUp(config.replicas)
 
     # Inputs
 
-    def restore(self, rows: list[tuple[str, bytes, bytes]]) -> None:
-        """Take the rows that an earlier run persisted; unreadable ones are counted and left out."""
-        for table, key, value in rows:
-            try:
-                self._restore_row(table, key, value)
-            except DecodeError:
-                self.counts["malformed"] += 1
-
-    def _restore_row(self, table: str, key: bytes, value: bytes) -> None:
-        job = key[:JOB_ID_SIZE]
-        if len(job) != JOB_ID_SIZE:
-            return
-        if table == TABLE_TOMBS:
-            self._tombs[job] = Body([unpack_untrusted(value)]).take_text()
-            self._records.pop(job, None)
-        elif table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS) and job not in self._tombs:
-            record = self._records.get(job) or JobRecord()
-            record.restore(table, key[JOB_ID_SIZE:], value)
-            self._records[job] = record
-
     def start(self, now: float) -> None:
         """Let what was restored age from now on."""
+        self._giving_up.start(now)
         for job in self._tombs:
-            self._timers.set(_TIMER_TOMB, job, now + self._config.tombstone_ttl_s)
+            self._timers.set(TIMER_TOMB, job, now + self._config.tombstone_ttl_s)
 
     def on_leader(self, leader: NodeId) -> None:
         """Take the leader, b"" for none; this node itself when it leads: then all becomes news."""
         self._leader = leader
+        self._heard = {}
+        self._fresh = {}
         if leader == self._me:
             for job in sorted(self._records):
                 self._announce(job)
@@ -138,12 +104,11 @@ class JobRecords:
             return
         rows: list[object] = []
         for job in sorted(self._records):
-            record = self._records[job]
-            rows.append([job, sorted(record.parts), *record.intents()])
+            rows.append(self._offer_row(job))
         if rows:
             self._effects.append(Message(leader, RECORD_OFFER, [rows]))
         for job in sorted(self._records):
-            self._send_facts(leader, job, list(self._records[job].facts.values()))
+            self.send_facts(leader, job, list(self._records[job].facts.values()))
 
     def accept(
         self, token: int, job: JobId, number: int, parts_total: int, blob: bytes, part: JobPart, now: float
@@ -193,27 +158,68 @@ class JobRecords:
 
     def add_completion(self, job: JobId, completion: Completion) -> bool:
         """Keep a completion as a fact, on disk when this node keeps the record; return whether it is new."""
-        return self._merge_fact(job, completion)
+        is_new = self._merge_fact(job, completion)
+        if is_new and self._leader == self._me:
+            self._fresh.setdefault(job, []).append(completion)
+        return is_new
 
     def send_facts(self, node: NodeId, job: JobId, completions: list[Completion]) -> None:
-        """Send completions to a holder of the job's record."""
-        self._send_facts(node, job, completions)
+        """Send completions to a keeper of the job's record."""
+        for batch in cut_rows([completion.to_wire() for completion in completions]):
+            self._effects.append(Message(node, FACTS, [job, batch]))
 
-    def forget(self, job: JobId, verdict: str, now: float) -> None:
-        """Replace everything known of a job by a tombstone, for `tombstone_ttl_s`."""
-        if job in self._tombs:
-            return
-        self._records.pop(job, None)
-        self._keeping.forget_job(job)
-        self._tombs[job] = verdict
-        self._timers.set(_TIMER_TOMB, job, now + self._config.tombstone_ttl_s)
-        self._effects.append(Persist(TABLE_TOMBS, job, pack(verdict), False))
-        for table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS):
-            self._effects.append(Erase(table, job))
-        self._news.append(News(NEWS_FORGET, job, 0, None, None))
+    def send_intents(self, node: NodeId, job: JobId) -> None:
+        """Send all intents known of a job to a keeper of its record."""
+        record = self._records[job]
+        for what, value in (
+            (INTENT_CLOSE, record.parts_total),
+            (INTENT_CANCEL, 1 if record.is_cancelled else 0),
+            (INTENT_END, record.ended),
+        ):
+            if value:
+                self._effects.append(Message(node, JOB_INTENT, [job, what, value]))
+
+    def has_fresh(self) -> bool:
+        """Return whether :meth:`take_fresh` would return any."""
+        return len(self._fresh) > 0
+
+    def take_fresh(self) -> dict[JobId, list[Completion]]:
+        """Return and clear the completions that became known while this node leads, by job."""
+        fresh = self._fresh
+        self._fresh = {}
+        return fresh
+
+    def send_copy(self, node: NodeId, job: JobId, number: int, sources: list[NodeId]) -> int:
+        """Have another node, or this one, keep a part that is known here; it offers the job when it does.
+
+        Args:
+            node: who is to keep it.
+            job, number: the part.
+            sources: nodes that may have the objects to which it refers.
+
+        Returns:
+            The bytes that were sent.
+        """
+        record = self._records[job]
+        blob = record.parts[number]
+        fields: list[object] = [NO_REQUEST, job, number, record.parts_total, blob, sources]
+        self._effects.append(Message(node, RECORD_STORE, fields))
+        return len(blob)
+
+    def send_spare(self, node: NodeId, job: JobId, keepers: list[NodeId]) -> None:
+        """Tell a node that its copy of a record is spare, and who else keeps it."""
+        self._effects.append(Message(node, RECORD_SPARE, [job, keepers]))
+
+    def heard(self, node: NodeId, job: JobId) -> dict[tuple[int, int, NodeId], bool]:
+        """Return which completions of a job a node has told since it was asked, for the leader."""
+        return self._heard.get(node, {}).get(job, {})
+
+    def take_heard(self, node: NodeId) -> Heard:
+        """Return and forget which completions a node has told since it was asked, for the leader."""
+        return self._heard.pop(node, {})
 
     def receive_message(self, sender: NodeId, kind: int, body: list[object], now: float) -> None:
-        """Take a message of kinds 50 to 58; a malformed one is counted and dropped."""
+        """Take a message of kinds 50 to 58, or about spare copies; a malformed one is counted and dropped."""
         try:
             self._receive(sender, kind, Body(body), now)
         except DecodeError:
@@ -283,69 +289,6 @@ class JobRecords:
         for job in self._tombs:
             assert job not in self._records, "R3: a forgotten job has facts"
 
-    # Inside
-
-    def _open(self, job: JobId) -> JobRecord:
-        record = self._records.get(job)
-        if record is None:
-            record = JobRecord()
-            self._records[job] = record
-        return record
-
-    def _keep(
-        self, job: JobId, number: int, parts_total: int, blob: bytes, part: JobPart | None, durable: bool
-    ) -> None:
-        record = self._open(job)
-        if durable and not record.is_kept:
-            record.is_kept = True
-            for completion in list(record.facts.values()):
-                self._persist_fact(job, completion)
-        # Before the part: the sync of the part's row is that of all rows before it.
-        if parts_total:
-            self._merge_intent(job, INTENT_CLOSE, parts_total, False)
-        if number not in record.parts:
-            record.parts[number] = blob
-            self._news.append(News(NEWS_PART, job, number, part, None))
-        if durable:
-            self._effects.append(Persist(TABLE_PARTS, job + number.to_bytes(4, "big"), blob, True))
-
-    def _merge_intent(self, job: JobId, what: int, value: int, durable: bool) -> bool:
-        if job in self._tombs:
-            return False
-        record = self._open(job)
-        if what == INTENT_CLOSE and record.parts_total < value:
-            record.parts_total = value
-        elif what == INTENT_CANCEL and not record.is_cancelled:
-            record.is_cancelled = True
-        elif what == INTENT_END and value and (record.ended == 0 or value < record.ended):
-            # Where two sides of a cut disagree, a success counts before a failure and that before a cancel.
-            record.ended = value
-        else:
-            return False
-        row = pack(record.intents())
-        self._effects.append(Persist(TABLE_INTENTS, job, row, durable))
-        self._news.append(News(NEWS_INTENT, job, what, None, None))
-        return True
-
-    def _merge_fact(self, job: JobId, completion: Completion) -> bool:
-        if job in self._tombs:
-            self.counts["late"] += 1
-            return False
-        record = self._open(job)
-        key = (completion.task, completion.attempt, completion.node)
-        if key in record.facts:
-            return False
-        record.facts[key] = completion
-        if record.is_kept:
-            self._persist_fact(job, completion)
-        return True
-
-    def _persist_fact(self, job: JobId, completion: Completion) -> None:
-        key = (
-            job + completion.task.to_bytes(4, "big") + completion.attempt.to_bytes(4, "big") + completion.node
-        )
-        self._effects.append(Persist(TABLE_FACTS, key, pack(completion.to_wire()), False))
-
     def _announce(self, job: JobId) -> None:
         record = self._records[job]
         for number in sorted(record.parts):
@@ -353,29 +296,18 @@ class JobRecords:
         self._news.append(News(NEWS_INTENT, job, 0, None, None))
         for completion in list(record.facts.values()):
             self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
-        if record.is_kept:
-            self._hear_holder(job, self._me)
-
-    def _hear_holder(self, job: JobId, node: NodeId) -> None:
-        news = News(NEWS_HOLDER, job, 0, None, None)
-        news.node = node
-        self._news.append(news)
-
-    def _send_facts(self, node: NodeId, job: JobId, completions: list[Completion]) -> None:
-        for batch in cut_rows([completion.to_wire() for completion in completions]):
-            self._effects.append(Message(node, FACTS, [job, batch]))
+        self._hear_own(job)
 
     def _tell_leader(self, job: JobId, number: int, asked: list[NodeId]) -> None:
         leader = self._leader
         if leader == self._me:
-            self._hear_holder(job, self._me)
+            self._hear_own(job)
         elif leader:
             record = self._records[job]
             if leader not in asked:
                 fields: list[object] = [job, number, record.parts_total, record.parts[number]]
                 self._effects.append(Message(leader, RECORD_GIVE, fields))
-            row: list[object] = [job, sorted(record.parts), *record.intents()]
-            self._effects.append(Message(leader, RECORD_OFFER, [[row]]))
+            self._offer(job)
 
     def _receive(self, sender: NodeId, kind: int, body: Body, now: float) -> None:
         if kind == RECORD_STORE:
@@ -390,20 +322,35 @@ class JobRecords:
             job, number, parts_total = body.take_id(JOB_ID_SIZE), body.take_index(), body.take_index()
             self._on_give(job, number, parts_total, body.take_bytes())
         elif kind == FACTS:
-            self._on_facts(body.take_id(JOB_ID_SIZE), body.take_list())
+            self._on_facts(sender, body.take_id(JOB_ID_SIZE), body.take_list())
         elif kind == JOB_INTENT:
             job, what = body.take_id(JOB_ID_SIZE), body.take_int()
-            self._merge_intent(job, what, body.take_index(), True)
+            self._on_intent(sender, job, what, body.take_index())
         elif kind == JOB_FORGET:
             self._on_forget(body.take_list(), now)
         elif kind == JOB_ENDED:
             self._on_ended(body.take_list())
+        elif kind in SPARING:
+            self._on_spare(sender, kind, body.take_id(JOB_ID_SIZE), body, now)
 
-    def _on_facts(self, job: JobId, rows: list[object]) -> None:
+    def _on_facts(self, sender: NodeId, job: JobId, rows: list[object]) -> None:
+        heard: dict[tuple[int, int, NodeId], bool] = {}
+        if self._leader == self._me:
+            heard = self._heard.setdefault(sender, {}).setdefault(job, {})
         for row in rows:
             completion = completion_untrusted(Body([row]).take_list())
-            if self._merge_fact(job, completion):
+            heard[(completion.task, completion.attempt, completion.node)] = True
+            if self.add_completion(job, completion):
                 self._news.append(News(NEWS_COMPLETION, job, 0, None, completion))
+
+    def _on_intent(self, sender: NodeId, job: JobId, what: int, value: int) -> None:
+        is_new = self._merge_intent(job, what, value, True)
+        record = self._records.get(job)
+        if what == INTENT_END and sender == self._leader and record is not None and record.is_kept:
+            # Behind a sync of all that came before: the leader waits for it before it tells of the end.
+            if not is_new:
+                self._effects.append(Persist(TABLE_INTENTS, job, pack(record.intents()), True))
+            self._offer(job)
 
     def _on_forget(self, rows: list[object], now: float) -> None:
         for row in rows:
@@ -418,10 +365,43 @@ class JobRecords:
             if record is not None and not record.is_kept and self._leader != self._me:
                 del self._records[job]
 
+    def _on_spare(self, sender: NodeId, kind: int, job: JobId, body: Body, now: float) -> None:
+        record = self._records.get(job)
+        if kind == RECORD_CHECK:
+            ok = self._giving_up.answer(job, record, body.take_bytes(), now) and not self._waits(job)
+            self._effects.append(Message(sender, RECORD_CHECKED, [job, ok]))
+        elif kind == RECORD_CHECKED:
+            if self._giving_up.on_answer(job, record, sender, body.take_bool(), now):
+                self._give_up(job)
+        elif sender == self._leader and record is not None and record.is_kept:
+            keepers = [node for node in _nodes_untrusted(body.take_list()) if node != self._me]
+            digest = self._giving_up.begin(job, record, keepers, now)
+            if digest:
+                self._effects.extend([Message(node, RECORD_CHECK, [job, digest]) for node in keepers])
+
+    def _waits(self, job: JobId) -> bool:
+        """Return whether a part that is on this disk lacks objects."""
+        return len(self._confirmed_parts(job)) < len(self._records[job].kept)
+
+    def _give_up(self, job: JobId) -> None:
+        """Take the copy of a record off the disk; a leader still knows it, another node forgets it."""
+        record = self._records[job]
+        record.is_kept = False
+        record.kept = {}
+        self.counts["given_up"] += 1
+        for table in (TABLE_PARTS, TABLE_INTENTS, TABLE_FACTS):
+            self._effects.append(Erase(table, job))
+        if self._leader == self._me:
+            self._hear_holder(job, self._me, None)
+            return
+        self._offer(job)
+        del self._records[job]
+
     def _on_store(self, sender: NodeId, body: Body) -> None:
         request, job = body.take_int(), body.take_id(JOB_ID_SIZE)
         number, parts_total, blob = body.take_index(), body.take_index(), body.take_bytes()
         part = job_part_untrusted(blob)
+        sources = _nodes_untrusted(body.take_list()) if body.has_more() else [sender]
         held = self._records.get(job)
         is_conflict = held is not None and number in held.parts and held.parts[number] != blob
         if job in self._tombs or is_conflict:
@@ -430,7 +410,7 @@ class JobRecords:
             return
         self._keep(job, number, parts_total, blob, part, True)
         promise = Promise(sender, request, job, number)
-        self._effects.extend(self._keeping.begin(promise, part))
+        self._effects.extend(self._keeping.begin(promise, part, sources))
         if not promise.missing:
             self._confirm(promise, True)
 
@@ -438,17 +418,20 @@ class JobRecords:
         job = promise.job
         told: list[object] = [promise.request, job, promise.number, ok]
         self._effects.append(Message(promise.sender, RECORD_STORED, told))
-        record = self._records.get(job)
-        if not ok or record is None:
-            return
+        if ok and job in self._records:
+            self._offer(job)
+
+    def _offer(self, job: JobId) -> None:
+        """Tell the leader what is here of one job."""
         if self._leader == self._me:
-            self._hear_holder(job, self._me)
+            self._hear_own(job)
         elif self._leader:
-            row: list[object] = [job, sorted(record.parts), *record.intents()]
-            self._effects.append(Message(self._leader, RECORD_OFFER, [[row]]))
+            self._effects.append(Message(self._leader, RECORD_OFFER, [[self._offer_row(job)]]))
 
     def _on_stored(self, sender: NodeId, body: Body, now: float) -> None:
         request, _, _ = body.take_int(), body.take_id(JOB_ID_SIZE), body.take_int()
+        if request == NO_REQUEST:
+            return
         if not self.acceptances.on_answer(request, sender, body.take_bool(), now):
             self.counts["late"] += 1
 
@@ -475,7 +458,7 @@ class JobRecords:
             missing: list[object] = [number for number in numbers if number not in held]
             if missing:
                 wanted.append([job, missing])
-            self._hear_holder(job, sender)
+            self._hear_holder(job, sender, _holding_untrusted(numbers, ended, entry))
         if wanted:
             self._effects.append(Message(sender, RECORD_WANT, [wanted]))
 
@@ -498,3 +481,19 @@ class JobRecords:
             return
         part = job_part_untrusted(blob)
         self._keep(job, number, parts_total, blob, part, False)
+
+
+def _holding_untrusted(numbers: list[int], ended: int, entry: Body) -> Holding | None:
+    """Return what the sender of an offer has on its disk, None for nothing; raises DecodeError."""
+    parts = dict.fromkeys(numbers, True)
+    fact_count = 0
+    if entry.has_more():
+        for number in entry.take_list():
+            parts.pop(Body([number]).take_index(), None)
+        fact_count = entry.take_int()
+    return Holding(parts, fact_count, ended) if parts else None
+
+
+def _nodes_untrusted(fields: list[object]) -> list[NodeId]:
+    """Return node ids; raises DecodeError."""
+    return [Body([field]).take_id(NODE_ID_SIZE) for field in fields]

@@ -56,16 +56,8 @@ def choose_keepers(
     Returns:
         At most `count - 1` node ids less those in `having`, best first.
     """
-    fittest: list[tuple[int, bytes]] = [(-keeper.fitness, keeper.node) for keeper in others]
-    fittest.sort()
-    allowed = [node for _, node in fittest if node not in without and node not in having][:CANDIDATES_MAX]
+    ranked = _ranked(job, others, without + having)
     wanted = count - 1 - len(having)
-    weights: list[tuple[bytes, Keeper]] = []
-    for keeper in others:
-        if keeper.node in allowed:
-            weights.append((blake2b(job + keeper.node, digest_size=8).digest(), keeper))
-    ranked: list[tuple[bytes, bytes, Keeper]] = [(weight, keeper.node, keeper) for weight, keeper in weights]
-    ranked.sort(key=_rank)
     chosen: list[NodeId] = []
     hosts: list[bytes] = [me.host]
     hosts.extend([keeper.host for keeper in others if keeper.node in having])
@@ -77,6 +69,66 @@ def choose_keepers(
         if len(chosen) < wanted and keeper.node not in chosen:
             chosen.append(keeper.node)
     return chosen
+
+
+def choose_copies(
+    job: JobId, live: list[Keeper], count: int, without: list[NodeId], having: list[NodeId]
+) -> list[NodeId]:
+    """Return the nodes that should keep the record of `job` besides those that have it.
+
+    There are to be `count` copies on as many hosts, or on all nodes and all hosts where there are fewer.
+
+    Args:
+        job: whose record.
+        live: the members that can keep copies.
+        count: copies wanted, >= 1.
+        without: members that must not be chosen now.
+        having: those of `live` that have a copy, or are about to.
+
+    Returns:
+        Node ids, best first; fewer than wanted when there is nobody left.
+    """
+    ranked = _ranked(job, live, without + having)
+    hosts: dict[bytes, bool] = {}
+    held: dict[bytes, bool] = {}
+    for keeper in live:
+        hosts[keeper.host] = True
+        if keeper.node in having:
+            held[keeper.host] = True
+    chosen: list[NodeId] = []
+    for _, _, keeper in ranked:
+        is_short = len(having) + len(chosen) < count or len(held) < min(count, len(hosts))
+        if is_short and keeper.host not in held:
+            chosen.append(keeper.node)
+            held[keeper.host] = True
+    for _, _, keeper in ranked:
+        if len(having) + len(chosen) < count and keeper.node not in chosen:
+            chosen.append(keeper.node)
+    return chosen
+
+
+def are_enough(live: list[Keeper], count: int, having: list[NodeId]) -> bool:
+    """Return whether those of `live` that have a copy are `count` on as many hosts, or as there are."""
+    hosts: dict[bytes, bool] = {}
+    held: dict[bytes, bool] = {}
+    for keeper in live:
+        hosts[keeper.host] = True
+        if keeper.node in having:
+            held[keeper.host] = True
+    return len(having) >= min(count, len(live)) and len(held) >= min(count, len(hosts))
+
+
+def _ranked(job: JobId, keepers: list[Keeper], without: list[NodeId]) -> list[tuple[bytes, bytes, Keeper]]:
+    """Return the fittest keepers but those in `without` with their weights, best first."""
+    fittest: list[tuple[int, bytes]] = [(-keeper.fitness, keeper.node) for keeper in keepers]
+    fittest.sort()
+    allowed = [node for _, node in fittest if node not in without][:CANDIDATES_MAX]
+    ranked: list[tuple[bytes, bytes, Keeper]] = []
+    for keeper in keepers:
+        if keeper.node in allowed:
+            ranked.append((blake2b(job + keeper.node, digest_size=8).digest(), keeper.node, keeper))
+    ranked.sort(key=_rank)
+    return ranked
 
 
 def _rank(item: tuple[bytes, bytes, Keeper]) -> tuple[bytes, bytes]:

@@ -67,7 +67,6 @@ def give_back_lost(jobs: dict[JobId, Job], worker: Worker) -> list[JobId]:
     give_back_all(jobs, worker)
     for job in jobs.values():
         job.drop_holder(worker.node)
-        job.records.pop(worker.node, None)
     return list(jobs)
 
 
@@ -101,7 +100,8 @@ def take_lost(
     The holder is believed to have lost the object, and the attempts that wait for it at `sender` are asked
     back, to be given out anew: after a pause when that has happened to them before. What runs already has
     its inputs and goes on. A holder that is there may be one that only opens connections itself: what is
-    made anew is made elsewhere, if it fits elsewhere.
+    made anew is made elsewhere, if it fits elsewhere. Of a job that has ended nothing is made anew, so only
+    the holder's own word counts.
 
     Raises:
         DecodeError: the body is malformed; rows before the bad one have been taken.
@@ -119,6 +119,8 @@ def take_lost(
         if holder != sender and holder in dispatcher.workers:
             task.avoid(holder)
             dispatcher.note_cut(sender, holder, now)
+        if job.verdict and holder != sender:
+            continue  # What has ended is not made anew: the holder keeps what others cannot get now.
         if task.drop_node(holder):
             job.revive_if_lost(task)
         for number in task.dependents:

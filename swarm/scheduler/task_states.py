@@ -26,6 +26,9 @@ DONE: Final = 3
 FAILED: Final = 4
 CANCELLED: Final = 5
 
+OTHERS_MAX: Final = 10
+"""Successes that lost, of which a task keeps the digests."""
+
 STATE_NAMES: Final = ["waiting", "ready", "running", "done", "failed", "cancelled"]
 
 
@@ -60,7 +63,10 @@ class Task:
         not_before: earliest time of the next attempt (back-off), monotonic seconds.
         retractions: how often it was taken back from a queue; a bound on moving it to and fro.
         avoided: nodes from which others could not get the outputs; it runs elsewhere while it fits elsewhere.
-        is_unsure: whether accepted outputs of two attempts differed.
+        failed_on: nodes on which it failed; it is tried on others first.
+        is_unsure: whether accepted outputs of two attempts differed: it does not compute the same every time.
+        others: (node, attempt, digests) of successes whose outputs differed from the winner's, None for none.
+        lost: of the outputs that nobody has any more, so that it runs again: (node, attempt, digests).
     """
 
     def __init__(self, index: int, spec: TaskSpec) -> None:
@@ -88,8 +94,11 @@ class Task:
         self.is_released = False
         self.not_before = 0.0
         self.is_unsure = False
+        self.others: list[tuple[NodeId, int, list[bytes]]] | None = None
+        self.lost: tuple[NodeId, int, list[bytes]] | None = None
         self.retractions = 0
         self.avoided: dict[NodeId, bool] | None = None
+        self.failed_on: dict[NodeId, bool] | None = None
 
     def is_final(self) -> bool:
         """Return whether nothing more is to be done for this task."""
@@ -122,6 +131,42 @@ class Task:
         if self.avoided is None:
             self.avoided = {}
         self.avoided[node] = True
+
+    def note_failed_on(self, node: NodeId) -> None:
+        """Take that an attempt failed on a node."""
+        if self.failed_on is None:
+            self.failed_on = {}
+        self.failed_on[node] = True
+
+    def note_other(self, node: NodeId, attempt: int, outputs: list[Output]) -> int:
+        """Take a success whose outputs differ from the winner's; return 1 for the first one, else 0.
+
+        The digests of the first few are kept.
+        """
+        return self._keep_other((node, attempt, [output.digest for output in outputs]))
+
+    def note_anew(self, outputs: list[Output]) -> int:
+        """Take the outputs that replace lost ones; return 1 when they are the first that differ, else 0."""
+        lost = self.lost
+        if lost is None or lost[2] == [output.digest for output in outputs]:
+            return 0
+        return self._keep_other(lost)
+
+    def _keep_other(self, other: tuple[NodeId, int, list[bytes]]) -> int:
+        if self.others is None:
+            self.others = []
+        if len(self.others) < OTHERS_MAX:
+            self.others.append(other)
+        was_unsure = self.is_unsure
+        self.is_unsure = True
+        return 0 if was_unsure else 1
+
+    def lose_outputs(self) -> None:
+        """Take that nobody has the outputs any more: they are made anew, perhaps otherwise."""
+        assert self.outputs is not None, "only what was done is lost"
+        digests = [output.digest for output in self.outputs]
+        self.lost = (self.ran_on, max(self.attempts, 1), digests)
+        self.outputs = None
 
     def has_data(self) -> bool:
         """Return whether every output rides inside messages, so that no holder is needed."""

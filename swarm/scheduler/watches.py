@@ -233,6 +233,8 @@ def summary_of(job: Job, now: float) -> dict[str, object]:
         "wall_s": round(end - job.started_at, 3),
         "attempts": job.attempts,
         "reason": job.told_reason(),
+        "duplicates": job.duplicates,
+        "unsure": job.unsure,
     }
 
 
@@ -243,23 +245,32 @@ def details_of(job: Job, now: float, names: dict[NodeId, str]) -> dict[str, obje
         if task.spec.kind == KIND_DATA:
             continue
         node = next(iter(task.running.values()), task.ran_on)
-        error = "" if task.failure is None else task.failure.message
-        rows.append(
-            {
-                "task": task.index,
-                "name": task.spec.name,
-                "state": STATE_NAMES[task.state],
-                "attempts": task.attempts,
-                "node": names.get(node, ""),
-                "duration_s": round(task.duration_s, 6),
-                "error": error,
-            }
-        )
+        row: dict[str, object] = {
+            "task": task.index,
+            "name": task.spec.name,
+            "state": STATE_NAMES[task.state],
+            "attempts": task.attempts,
+            "node": names.get(node, ""),
+            "duration_s": round(task.duration_s, 6),
+            "error": "" if task.failure is None else task.failure.message,
+        }
+        if task.is_unsure:
+            row["digests"] = [output.digest.hex() for output in task.outputs or []]
+            row["other_results"] = _others_of(task, names)
+        rows.append(row)
     details = summary_of(job, now)
     details["tasks_detail"] = rows
-    details["duplicates"] = job.duplicates
     details["records"] = [names.get(node, short(node)) for node in job.records]
     return details
+
+
+def _others_of(task: Task, names: dict[NodeId, str]) -> list[object]:
+    """Return what other runs of a task made than the one that won."""
+    rows: list[object] = []
+    for node, attempt, digests in task.others or []:
+        told: list[object] = [digest.hex() for digest in digests]
+        rows.append({"node": names.get(node, short(node)), "attempt": attempt, "digests": told})
+    return rows
 
 
 def results_of(job: Job, bytes_max: int = ANSWER_BYTES_MAX) -> list[object]:

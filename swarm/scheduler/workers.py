@@ -44,6 +44,10 @@ class Worker:
         retract_open: whether a RETRACT is unanswered.
         retract_at: earliest time of the next one.
         cut_from: nodes with which it could not exchange objects -> until when that is believed.
+        quarantine: why it is given nothing, "" when it is (`swarm.scheduler.quarantine`).
+        is_probed: whether a quarantined node may be given one task.
+        host: equal for nodes that would lose their disks together.
+        fitness: higher is fitter to keep what must not be lost.
     """
 
     def __init__(self, node: NodeId, facts: dict[str, object]) -> None:
@@ -71,6 +75,10 @@ class Worker:
         self.retract_open = False
         self.retract_at = 0.0
         self.cut_from: dict[NodeId, float] = {}
+        self.quarantine = ""
+        self.is_probed = False
+        self.host: bytes = node
+        self.fitness = 0
         self.update(facts)
 
     def update(self, facts: dict[str, object]) -> None:
@@ -88,6 +96,11 @@ class Worker:
         if isinstance(tags, list):
             self.tags = [tag for tag in tags if isinstance(tag, str)]
         self.is_draining = facts.get("draining") is True
+        host, fitness = facts.get("host"), facts.get("fitness")
+        if isinstance(host, bytes):
+            self.host = host
+        if isinstance(fitness, int):
+            self.fitness = fitness
 
     def note_cut(self, other: NodeId, now: float) -> None:
         """Take that an object did not come from one of the two to the other."""
@@ -137,6 +150,10 @@ class Worker:
             if tag not in self.tags:
                 return f"it has no tag {tag}"
         return ""
+
+    def takes(self, can_be_retried: bool) -> bool:
+        """Return whether a task may be given to it as far as quarantine goes; a probe may fail."""
+        return not self.quarantine or (self.is_probed and can_be_retried and not self.given)
 
     def has_room(
         self, options: TaskOptions, estimate_s: float, is_known: bool, config: SchedulerConfig

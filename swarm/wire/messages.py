@@ -1,7 +1,7 @@
 """Kinds of messages and the layout of their bodies; docs/WIRE.md has the same tables with examples.
 
 A message is a *frame*: a kind, a stamp (sender, ballot, beat) and a body, a list. Datagrams use kinds
-below 40, streams between nodes 40-79, sessions of clients 80 and above. Kinds are never reused.
+below 40, streams between nodes 40-79 and from 100, sessions of clients 80-99. Kinds are never reused.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ RELAY_LOST: Final = 43
 # Streams between nodes: job records (facts; never fenced)
 
 RECORD_STORE: Final = 50
-"""[request, job, part: int, parts_total: int (0 while unknown), blob: bytes]: keep this part on disk and
-confirm"""
+"""[request, job, part: int, parts_total: int (0 while unknown), blob: bytes, sources: list[NodeId]]: keep
+this part on disk and confirm; `sources` (missing: the sender) have the objects that it refers to. Of request
+0 the sender learns by the offer"""
 RECORD_STORED: Final = 51
 """[request, job, part, ok: bool]"""
 RECORD_OFFER: Final = 52
-"""[list of [job, [part, ...], parts_total: int, is_cancelled, ended]] a holder's jobs, to a leader"""
+"""[list of [job, [part, ...], parts_total: int, is_cancelled, ended, loose: [part, ...] (those in memory
+only), completions: int]] a holder's jobs, to a leader"""
 RECORD_WANT: Final = 53
 """[list of [job, [part, ...]]]"""
 RECORD_GIVE: Final = 54
@@ -144,7 +146,6 @@ relay now because another way failed"""
 
 # Who takes which kinds: orders are fenced, the rest is facts and news
 
-ORDERS: Final = (ASSIGN, OBJECT_GIVE, CANCEL_ATTEMPTS, RELEASE_OBJECTS, RETRACT, REPORT_WANTED)
 REPORTS_TO_LEADER: Final = (
     INVENTORY,
     RETRACTED,
@@ -158,6 +159,39 @@ REPORTS_TO_LEADER: Final = (
     REPORTS_LOST,
 )
 NEWS_FROM_LEADER: Final = (JOB_UPDATE, ANSWER, WATCHED_OUTPUT)
+
+# Streams between nodes: spare copies (facts; never fenced)
+
+RECORD_SPARE: Final = 100
+"""[job, keepers: list[NodeId]] from the leader: there are more copies than needed, yours is one too many; ask
+these keepers, and give it up when enough of them have confirmed theirs"""
+RECORD_CHECK: Final = 101
+"""[job, digest: bytes (see swarm.scheduler.giving_up)]: have you all of this on your disk, and will you keep
+it?"""
+RECORD_CHECKED: Final = 102
+"""[job, ok: bool]"""
+
+# Streams between nodes: more orders
+
+OBJECT_WANTED: Final = 103
+"""[list of [job, input]] an order: fetch these results, named as inputs of assignments are, and say so
+(OBJECT_COPIED)"""
+
+QUARANTINED: Final = 104
+"""[reason: str] an order: say that this is why you run nothing; "" when you may again"""
+
+SPARING: Final = (RECORD_SPARE, RECORD_CHECK, RECORD_CHECKED)
+
+ORDERS: Final = (
+    ASSIGN,
+    OBJECT_GIVE,
+    CANCEL_ATTEMPTS,
+    RELEASE_OBJECTS,
+    RETRACT,
+    REPORT_WANTED,
+    OBJECT_WANTED,
+    QUARANTINED,
+)
 
 # Sessions of clients
 

@@ -197,6 +197,23 @@ def _input_untrusted(item: object) -> InputRef:
     return InputRef(task, output, digest, size, encoding, data, holders)
 
 
+def wanted_objects_untrusted(rows: list[object]) -> list[tuple[ObjectName, InputRef]]:
+    """Return the results that an OBJECT_WANTED names, each with its digest and without data.
+
+    Raises:
+        DecodeError: the layout is wrong.
+    """
+    wanted: list[tuple[ObjectName, InputRef]] = []
+    for row in rows:
+        body = Body([row]).take_body()
+        job = body.take_id(JOB_ID_SIZE)
+        ref = _input_untrusted(body.take_list())
+        if ref.digest is None or ref.data is not None:
+            raise DecodeError("a wanted object has a digest and no data")
+        wanted.append(((job, ref.task, ref.output), ref))
+    return wanted
+
+
 def attempts_untrusted(rows: list[object]) -> list[AttemptKey]:
     """Return rows [job, task, number] as keys, of attempts or of objects: both look the same.
 

@@ -92,10 +92,12 @@ def test_a_node_is_idle_when_it_was_idle_twice() -> None:
 
 
 def test_there_is_one_reason_and_it_is_true() -> None:
-    assert own_reason(is_draining=False, running_count=0) == "idle"
-    assert own_reason(is_draining=False, running_count=3) == ""
-    assert own_reason(is_draining=True, running_count=3) == "draining"
-    assert own_reason(is_draining=True, running_count=0) == "draining"
+    assert own_reason(is_draining=False, running_count=0, quarantine="") == "idle"
+    assert own_reason(is_draining=False, running_count=3, quarantine="") == ""
+    assert own_reason(is_draining=True, running_count=3, quarantine="") == "draining"
+    assert own_reason(is_draining=True, running_count=0, quarantine="") == "draining"
+    assert own_reason(is_draining=False, running_count=1, quarantine="quarantined: why") == "quarantined: why"
+    assert own_reason(is_draining=True, running_count=1, quarantine="quarantined: why") == "draining"
 
 
 # From facts to rows

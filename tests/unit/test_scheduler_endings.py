@@ -8,6 +8,7 @@ from swarm.core.effects import Message
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.dispatch import Dispatcher
 from swarm.scheduler.endings import finish_job, ttl_of
+from swarm.scheduler.job_facts import Holding
 from swarm.scheduler.jobs import VERDICTS
 from swarm.scheduler.records import JobRecords
 from swarm.wire.messages import JOB_ENDED, RELEASE_OBJECTS
@@ -30,7 +31,7 @@ def finish(build: JobBuilder) -> list[object]:
 def test_done() -> None:
     build = JobBuilder(bag(1))
     build.finish(0)
-    build.job.records = {ONE: True}
+    build.job.records = {ONE: Holding({0: True}, 0, 0)}
     assert finish(build) == [Message(TWO, JOB_ENDED, [[JOB]])]
     assert (build.job.verdict, build.job.ended_at) == ("done", 5.0)
 
@@ -83,7 +84,7 @@ def test_the_bytes_of_the_client_stay_with_the_record_only() -> None:
         build.finish(index)
     build.task(0).holders = {ONE: True, TWO: True}
     build.task(1).holders = {ONE: True, TWO: True}
-    build.job.records = {ONE: True}
+    build.job.records = {ONE: Holding({0: True}, 0, 0)}
     effects = finish(build)
     released = [
         effect for effect in effects if isinstance(effect, Message) and effect.kind == RELEASE_OBJECTS

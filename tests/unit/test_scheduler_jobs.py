@@ -6,7 +6,8 @@ import pytest
 
 from swarm.scheduler.jobs import VERDICT_DONE
 from swarm.scheduler.task_graph import give_up_outputs
-from swarm.wire.facts import Completion
+from swarm.scheduler.task_states import OTHERS_MAX
+from swarm.wire.facts import Completion, digest_of
 from swarm.wire.job_part import TaskOptions
 from swarm.wire.messages import ERROR_DEPENDENCY
 from tests.unit.scheduler_builder import (
@@ -208,7 +209,6 @@ def test_results_that_nobody_keeps_are_no_news_for_watchers() -> None:
     build = JobBuilder(chain(2))
     build.finish(0)
     assert build.job.updates == []
-    assert [completion.task for completion in build.job.facts_to_spread] == [0]
 
 
 def test_a_success_of_other_inputs_does_not_count() -> None:
@@ -273,6 +273,34 @@ def test_a_second_success_with_other_bytes_marks_the_task() -> None:
     assert not build.finish(0, "two", attempt=2, node=TWO)
     assert build.task(0).is_unsure
     assert build.task(0).holders == {ONE: True}
+
+
+def test_a_task_that_is_made_anew_otherwise_is_marked_and_the_lost_digest_kept() -> None:
+    build = JobBuilder(bag(1))
+    build.finish(0, "first", is_large=True)
+    build.job.drop_holder(ONE)
+    build.finish(0, "second", attempt=2, is_large=True)
+    assert build.task(0).is_unsure
+    assert build.task(0).others == [(ONE, 1, [digest_of(b"first:0")])]
+    assert build.job.unsure == 1
+
+
+def test_a_task_that_is_made_anew_alike_is_not_marked() -> None:
+    build = JobBuilder(bag(1))
+    build.finish(0, "same", is_large=True)
+    build.job.drop_holder(ONE)
+    build.finish(0, "same", attempt=2, is_large=True)
+    assert not build.task(0).is_unsure
+
+
+def test_of_many_other_results_the_first_few_are_kept() -> None:
+    build = JobBuilder(bag(1))
+    build.finish(0)
+    for number in range(OTHERS_MAX + 5):
+        build.accept(0, build.success(0, f"other{number}", attempt=2 + number))
+    others = build.task(0).others
+    assert others is not None
+    assert len(others) == OTHERS_MAX
 
 
 def test_a_success_with_too_few_outputs_is_none() -> None:

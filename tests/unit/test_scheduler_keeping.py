@@ -44,7 +44,7 @@ def test_a_keeper_writes_and_confirms() -> None:
     assert Persist(TABLE_PARTS, JOB + bytes(4), BLOB, True) in effects
     assert effects[-2:] == [
         Message(ONE, RECORD_STORED, [7, JOB, 0, True]),
-        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0, [], 0]]]),
     ]
 
 

@@ -111,7 +111,7 @@ def test_the_leader_is_given_the_part_and_told_who_keeps_it() -> None:
     sent = [effect for effect in env.take() if isinstance(effect, Message)]
     assert sent == [
         Message(TWO, RECORD_GIVE, [JOB, 0, 1, BLOB]),
-        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0]]]),
+        Message(TWO, RECORD_OFFER, [[[JOB, [0], 1, False, 0, [], 0]]]),
     ]
 
 
@@ -147,7 +147,7 @@ def test_all_is_offered_to_the_leader_that_asks() -> None:
         (TWO, FACTS),
         (TWO, FACTS),
     ]
-    assert sent[0].body == [[[JOB, [0], 1, True, 0]]]
+    assert sent[0].body == [[[JOB, [0], 1, True, 0, [], ROWS_MAX + 1]]]
     env.core.offer(ME)
     assert env.take() == []
 

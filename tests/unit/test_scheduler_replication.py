@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from swarm.scheduler.replication import Keeper, choose_keepers
+from swarm.scheduler.replication import Keeper, are_enough, choose_copies, choose_keepers
 from tests.unit.scheduler_builder import JOB, ME
 from tests.unit.scheduler_env import NODES
 
@@ -82,3 +82,24 @@ def test_who_replaces_a_keeper_that_failed_is_not_on_the_host_of_one_that_has_a_
         hosts = [other.host for other in others if other.node in (first, *third)]
         assert len(third) == 1
         assert len(set(hosts)) == 2, "the failed one has a neighbour on the other host"
+
+
+def test_copies_are_enough_when_they_are_on_as_many_machines_as_there_are() -> None:
+    live = [Keeper(NODES[number], b"host%d" % (number // 2), 100) for number in range(4)]
+    assert not are_enough(live, 3, NODES[:2])
+    assert are_enough(live, 3, NODES[:3])
+    assert not are_enough([*live, keeper(NODES[4])], 3, NODES[:3])
+    assert not are_enough([*live, keeper(NODES[4])], 3, NODES[:4])
+    assert are_enough([*live, keeper(NODES[4])], 3, [NODES[0], NODES[2], NODES[4]])
+    assert are_enough(live[:1], 3, NODES[:1])
+
+
+def test_missing_copies_go_to_machines_without_one() -> None:
+    live = [Keeper(NODES[number], b"host%d" % (number // 2), 100) for number in range(6)]
+    (third,) = choose_copies(JOB, live, 3, [], [NODES[0], NODES[2]])
+    assert third in NODES[4:6]
+    (fourth,) = choose_copies(JOB, live, 3, [], NODES[:3])
+    assert fourth in NODES[4:6]
+    assert choose_copies(JOB, live, 3, [], [NODES[0], NODES[2], NODES[4]]) == []
+    assert choose_copies(JOB, live[:3], 3, [NODES[1]], [NODES[0], NODES[2]]) == []
+    assert len(choose_copies(JOB, live, 3, [], [])) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swarm.core.effects import Message
 from swarm.core.ids import short
+from swarm.scheduler.job_facts import Holding
 from swarm.scheduler.watches import (
     OutputLog,
     Watches,
@@ -13,6 +14,7 @@ from swarm.scheduler.watches import (
     summary_of,
 )
 from swarm.wire.batches import ROWS_MAX
+from swarm.wire.facts import digest_of
 from swarm.wire.messages import JOB_UPDATE, WATCHED_OUTPUT
 from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, TWO, JobBuilder, bag, call, data, part, task
 from tests.unit.scheduler_env import Update
@@ -144,6 +146,8 @@ def test_the_summary() -> None:
         "wall_s": 2.5,
         "attempts": 1,
         "reason": "",
+        "duplicates": 0,
+        "unsure": 0,
     }
     build.job.verdict, build.job.ended_at = "done", 1.0
     assert summary_of(build.job, 2.5)["wall_s"] == 1.0
@@ -152,7 +156,7 @@ def test_the_summary() -> None:
 def test_the_details_have_a_row_for_each_task() -> None:
     build = JobBuilder(part(data(), call(0, name="f"), task(1), on_error="continue"))
     build.start(1, ONE)
-    build.job.records[ME] = True
+    build.job.records[ME] = Holding({0: True}, 0, 0)
     details = details_of(build.job, 0.0, {ONE: "one", ME: "me"})
     assert details["records"] == ["me"]
     assert details["tasks_detail"] == [
@@ -179,6 +183,24 @@ def test_the_details_have_a_row_for_each_task() -> None:
     rows = details_of(build.job, 0.0, {ONE: "one"})["tasks_detail"]
     assert isinstance(rows, list)
     assert rows[0]["error"] == "broke"
+
+
+def test_the_details_name_tasks_that_do_not_compute_the_same_every_time() -> None:
+    build = JobBuilder(bag(2))
+    build.finish(0, "mine")
+    build.finish(1)
+    other = build.success(0, "other", attempt=2, node=TWO)
+    build.accept(0, other)
+    build.accept(1, build.success(1, attempt=2, node=TWO))
+    details = details_of(build.job, 0.0, {ONE: "one", TWO: "two"})
+    assert (details["unsure"], details["duplicates"]) == (1, 2)
+    rows = details["tasks_detail"]
+    assert isinstance(rows, list)
+    assert rows[0]["digests"] == [digest_of(b"mine:0").hex()]
+    assert rows[0]["other_results"] == [
+        {"node": "two", "attempt": 2, "digests": [digest_of(b"other:0").hex()]}
+    ]
+    assert "digests" not in rows[1]
 
 
 def test_the_results() -> None:
