@@ -79,10 +79,8 @@ class SchedulerConfig:
     steal_backlog_s: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.replicas < 1 or self.result_copies < 1:
-            told = f"{self.replicas} and {self.result_copies}"
-            raise ConfigError(f"replicas and result_copies must be at least 1, not {told}")
-        for name in ("window_tasks_max", "executor_deaths_max", "jobs_max", "quarantine_tasks"):
+        counts = ("window_tasks_max", "executor_deaths_max", "jobs_max", "quarantine_tasks")
+        for name in ("replicas", "result_copies", *counts):
             count = getattr(self, name)
             if count < 1:
                 raise ConfigError(f"{name} must be at least 1, not {count}")
