@@ -153,8 +153,8 @@ def _kill_in_mid_job(
     while len(Ran(path).begins) < KILLED_AFTER_TASKS:
         if process.poll() is not None or time.monotonic() > give_up:
             process.kill()
-            last = (process.communicate()[1].strip().splitlines() or ["it did nothing"])[-1]
-            return {"missing": f"it did not start here: {last[-200:]}"}
+            said = (process.communicate()[1].strip().splitlines() or ["it did nothing"])[-1]
+            return {"missing": f"it did not start here: {said[-200:]}"}
         time.sleep(0.02)
     killed_at = time.time()
     for pid in doomed():
