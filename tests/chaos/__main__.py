@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.chaos.plan import KINDS
 from tests.chaos.report import report_of, text_of, write_report
 from tests.chaos.run import Run
 from tests.chaos.shim import compiler
@@ -25,6 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="how long faults are made")
     parser.add_argument("--seed", default="", help="any text; a new one is drawn without it")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=KINDS, help="leave out a kind of faults"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything; it is emptied first")
     parser.add_argument("--plot", type=Path, default=None, help="also draw the plot into this file")
     given = parser.parse_args()
@@ -40,7 +44,8 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:6.1f}] {text}", file=sys.stderr, flush=True)
 
-    outcome = Run(seed, given.seconds, given.out.resolve(), say).run()
+    kinds = [kind for kind in KINDS if kind not in given.without]
+    outcome = Run(seed, given.seconds, given.out.resolve(), say, kinds).run()
     report = report_of(outcome, seed)
     write_report(report, outcome, given.out, given.plot)
     print(text_of(report))

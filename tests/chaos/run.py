@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 from swarm.core.errors import SwarmError
 from tests.chaos.field import Field
 from tests.chaos.history import Fault, History, check, read_begins, read_lines
-from tests.chaos.plan import Action, draw_plan
+from tests.chaos.plan import KINDS, Action, draw_plan
 
 NODE_COUNT: Final = 7
 CLIENT_HOSTS: Final = (0, 2, 4, 6)
@@ -84,9 +84,18 @@ class Run:
         seconds: how long faults are made.
         folder: empty; gets every file.
         say: is told how it goes.
+        kinds: of faults that are made.
     """
 
-    def __init__(self, seed: str, seconds: float, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        seed: str,
+        seconds: float,
+        folder: Path,
+        say: Callable[[str], None],
+        kinds: Sequence[str] = tuple(KINDS),
+    ) -> None:
+        self._kinds = kinds
         self._seed = seed
         self._seconds = seconds
         self._folder = folder
@@ -133,7 +142,7 @@ class Run:
 
     def _faults(self, field: Field, began: float) -> None:
         """Make the faults of the plan, each in a thread of its own from its beginning to its end."""
-        plan = draw_plan(self._seed, self._seconds, NODE_COUNT)
+        plan = draw_plan(self._seed, self._seconds, NODE_COUNT, self._kinds)
         (self._folder / "plan.json").write_text(json.dumps([action.to_json() for action in plan], indent=1))
         kinds = {action.kind for action in plan}
         self._say(f"{len(plan)} faults of {len(kinds)} kinds in {self._seconds:g} s, seed {self._seed}")
