@@ -62,15 +62,16 @@ class Ledger:
         self.mark: Final = mark or new_mark(rng)
         self.fence: Final = Fence(max(fence, configuration.ballot), max(promise, promised))
         self.configuration = configuration
+        self._is_behind = promised < self.fence.promise  # a crash came between the two rows of a promise
 
     def is_voter(self) -> bool:
         """Return whether this node votes, as far as it knows."""
         return self.configuration.has(self._node_id, self.mark)
 
     def begin(self, effects: list[Effect]) -> None:
-        """Write a new ledger down, before its mark is told to anybody."""
-        if self.is_new:
-            self.is_new = False
+        """Write a new ledger down before its mark is told to anybody, and make an old one whole."""
+        if self.is_new or self._is_behind:
+            self.is_new = self._is_behind = False
             self._write(effects)
 
     def grant(self, ballot: Ballot, effects: list[Effect]) -> None:

@@ -120,6 +120,18 @@ def test_the_ledger_of_another_node_or_a_damaged_one_begins_anew_without_a_vote(
         assert (written.table, written.key) == ("node", LEDGER_KEY)
 
 
+def test_a_promise_that_a_crash_kept_from_the_ledger_is_written_there_at_the_start() -> None:
+    row = pack_ledger(A, MARK, (4, B), Configuration((4, B), 7, seats(A, B, C)))
+    ledger = Ledger(A, Rng("x"), NO_BALLOT, (5, C), row)
+    effects: list[Effect] = []
+    ledger.begin(effects)
+    (written,) = effects
+    assert isinstance(written, Persist)
+    assert unpack_ledger_untrusted(A, written.value)[1] == (5, C)
+    ledger.begin(effects)
+    assert len(effects) == 1
+
+
 def test_who_founds_votes_alone() -> None:
     ledger = Ledger(A, Rng("x"), NO_BALLOT, NO_BALLOT, founding_row(A, Rng("founding")))
     assert ledger.is_voter()
