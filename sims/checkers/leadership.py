@@ -232,6 +232,9 @@ class LeadershipChecker(Checker):
         begin_s, end_s = self.truth.stalls.get(host.index, (0.0, 0.0))
         if host.index in self.truth.starving or self.truth.starved_at >= begin_s > 0:
             return
+        # A disk that is stuck silences nobody, and what waits for it leaves later still.
+        if host.disk_stuck_until >= begin_s > 0:
+            return
         # What waited for the disk when the process stopped leaves first.
         if led_at < begin_s and now >= end_s + DISK_SLACK_S and end_s - begin_s > lease_s + STALL_SLACK_S:
             self.fail(
