@@ -102,7 +102,7 @@ def leader_deaths(rounds: int, say: Say) -> list[dict[str, float]]:
             job.wait_begun(int(TASKS * draw.uniform(*KILLED_AFTER)))
             offset = time.time() - time.monotonic()
             killed_at = leader.kill() + offset
-            wait_for(lambda among=survivors: agreed_leader(among), AGREE_WITHIN_S, "a new leader")  # type: ignore[misc]
+            wait_for_leader_among(survivors)
             known_at = known_to_all_at(survivors, killed_at)
             result = job.result()
             ran = job.ran()
@@ -143,6 +143,14 @@ def lone_survivors(of: int, rounds: int, say: Say) -> list[dict[str, float]]:
             for node in doomed:
                 node.join()
     return rows
+
+
+def wait_for_leader_among(nodes: Sequence[Node]) -> str:
+    """Return the leader when nodes agree that it is one of them."""
+    names = [node.name for node in nodes]
+    return wait_for(
+        lambda: name if (name := agreed_leader(nodes)) in names else "", AGREE_WITHIN_S, "a new leader"
+    )
 
 
 def known_to_all_at(nodes: Sequence[Node], since: float) -> float:
