@@ -37,7 +37,7 @@ class Truth(Observer):
         forgot_at: when the last one did, -1 for never.
         downs: nodes that went down so far.
         starving: hosts whose inputs take long.
-        starved_at: when a host last began or ceased to starve, -1 for never.
+        starved_at: when a host last began or ceased to starve, or its disk to be stuck, -1 for never.
         stalls: host -> begin and end of the last time for which its process stood still.
         clones: host -> the host whose identity it has too. As long as there is one, nobody is well.
         cloned: identities that ever were on two hosts.

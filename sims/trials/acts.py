@@ -189,9 +189,9 @@ def _pace(stage: Stage, event: Event) -> None:
         stage.cluster.set_slowness(index, 1.0 + 20 * event.value)
         if event.value:
             stage.truth.starving[index] = True
-            stage.truth.starved_at = stage.cluster.engine.now
+            stage.truth.starved_at = max(stage.truth.starved_at, stage.cluster.engine.now)
         elif stage.truth.starving.pop(index, False):
-            stage.truth.starved_at = stage.cluster.engine.now
+            stage.truth.starved_at = max(stage.truth.starved_at, stage.cluster.engine.now)
 
 
 def _drift(stage: Stage, event: Event) -> None:
@@ -216,9 +216,12 @@ def _lie(stage: Stage, event: Event) -> None:
 
 
 def _stick(stage: Stage, event: Event) -> None:
+    """Let a disk be stuck: its process goes on, and stands still only where it has something to keep."""
+    end_s = stage.cluster.engine.now + event.value
     for index in event.targets:
-        stage.cluster.hosts[index].stick_disk(stage.cluster.engine.now + event.value)
-        _note_stall(stage, index, event.value)
+        stage.cluster.hosts[index].stick_disk(end_s)
+        stage.truth.troubled_at[index] = end_s
+        stage.truth.starved_at = max(stage.truth.starved_at, end_s)
 
 
 def _deafen(stage: Stage, event: Event) -> None:
