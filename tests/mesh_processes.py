@@ -19,6 +19,7 @@ import swarm
 from swarm.core.errors import SwarmError
 from swarm.daemon.api_client import call_local
 from swarm.daemon.home import Home, running_pid
+from swarm.exec.forkserver import PRIORITY_VARIABLE
 from swarm.net.invitation import Invitation, new_secret
 
 T = TypeVar("T")
@@ -28,16 +29,20 @@ EXAMPLES = ROOT / "examples"
 POLL_S = 0.02
 HAS_PROC = Path("/proc/self/stat").exists()
 COMMAND_TIMEOUT_S = 120.0
-"""Executors run at idle priority: beside other work on a small machine, seconds become minutes."""
+"""Four lanes of tests share two cores: seconds become minutes."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Return the own environment without anything that means a mesh, with the place swarm comes from."""
+    """Return the own environment without anything that means a mesh, with the place swarm comes from.
+
+    Tasks run at normal priority: here the owner who keeps every core busy is the suite. That they yield to
+    owners is tested where executors are (`tests/integration/test_executors_starved.py`).
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SWARM_")}
     place = str(Path(swarm.__file__).resolve().parents[1])
     if "site-packages" not in place:
         environment["PYTHONPATH"] = place
-    environment.update({"PYTHONWARNINGS": "default", "NO_COLOR": "1", **more})
+    environment.update({"PYTHONWARNINGS": "default", "NO_COLOR": "1", PRIORITY_VARIABLE: "normal", **more})
     return environment
 
 
