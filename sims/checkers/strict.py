@@ -95,7 +95,7 @@ class HoldChecker(Checker):
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
-        self._beaten: Final[dict[int, tuple[Ballot, float]]] = {}
+        self._beaten: Final[dict[tuple[int, Ballot], float]] = {}
         self._answered: Final[dict[bytes, tuple[Ballot, float]]] = {}
         self._released: Final[dict[tuple[int, Ballot], Ballot]] = {}
 
@@ -104,7 +104,7 @@ class HoldChecker(Checker):
             return
         frame = read(payload)
         if frame.kind == BEAT:
-            self._beaten[host.index] = (frame.ballot, now)
+            self._beaten[(host.index, frame.ballot)] = now
         else:
             _, counter, owner, _, _, _, _, released_counter, released_owner = frame.body[:9]
             self._released[(host.index, (counter, owner))] = (released_counter, released_owner)
@@ -114,9 +114,9 @@ class HoldChecker(Checker):
             return
         frame = read(effect.payload)
         if frame.kind == BEAT_REPLY:
-            ballot, beaten_at = self._beaten.get(host.index, (frame.ballot, now))
-            if frame.body[0] > 0 and ballot == frame.ballot:
-                self._answered[host.node_id] = (ballot, beaten_at)
+            if frame.body[0] > 0:
+                beaten_at = self._beaten.get((host.index, frame.ballot), now)
+                self._answered[host.node_id] = (frame.ballot, beaten_at)
             return
         _, counter, owner, is_pre_vote, is_granted = frame.body[:5]
         answered = self._answered.get(host.node_id)
