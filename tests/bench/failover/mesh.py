@@ -123,7 +123,12 @@ def leader_deaths(rounds: int, say: Say) -> list[dict[str, float]]:
 
 
 def lone_survivors(of: int, rounds: int, say: Say) -> list[dict[str, float]]:
-    """Kill all nodes of a mesh but one at once, the leader among them, and see when that one runs tasks."""
+    """Kill all nodes of a mesh but one at once, the leader among them, in the middle of a job.
+
+    Returns:
+        For each time: seconds until the survivor, leading, began a task (`survives_s`), and wrong or missing
+        answers (`broken`).
+    """
     rows: list[dict[str, float]] = []
     with contextlib.closing(Lab()) as lab:
         mesh = Mesh(lab, of)
@@ -131,12 +136,19 @@ def lone_survivors(of: int, rounds: int, say: Say) -> list[dict[str, float]]:
             leader = mesh.leader()
             survivor = next(node for node in mesh.nodes if node is not leader)
             doomed = [node for node in mesh.nodes if node is not survivor]
+            job = mesh.submit(survivor)
+            job.wait_begun(int(TASKS * KILLED_AFTER[0]))
             killed_at = time.time()
             for node in doomed:
                 node.kill()
-            job = mesh.submit(survivor, 10, 0.01)
-            wait_for(lambda of_job=job: of_job.ran().begins, SURVIVES_WITHIN_S, "a task that begins")  # type: ignore[misc]
-            rows.append({"survives_s": round(job.ran().begins[0][0] - killed_at, 3)})
+            wait_for_leader_among([survivor])
+            known_at = known_to_all_at([survivor], killed_at)
+            wait_for(
+                lambda job=job, since=known_at: job.ran().first_begin(since) < float("inf"),  # type: ignore[misc]
+                SURVIVES_WITHIN_S,
+                "a task that begins",
+            )
+            rows.append({"survives_s": round(job.ran().first_begin(known_at) - killed_at, 3)})
             broken = job.result()
             rows[-1]["broken"] = broken["wrong"] + broken["failed"]
             say(f"lone survivor of {of}, {number + 1} of {rounds}: {rows[-1]}")
