@@ -12,6 +12,8 @@ from swarm.core.errors import DecodeError, RemoteProtocolError
 from swarm.core.ids import Address
 from swarm.core.rng import Rng
 from swarm.daemon.admission import Admission
+from swarm.election.configuration import founding
+from swarm.election.ledger import founding_row, pack_ledger, unpack_ledger_untrusted
 from swarm.keyring.config import KeyringConfig
 from swarm.keyring.core import Keyring
 from swarm.keyring.effects import KeepRing
@@ -84,6 +86,18 @@ def _restored(blob: bytes) -> None:
     ring.check_invariants()
 
 
+def _ledger(row: bytes) -> None:
+    """Read the ledger of a voter from a disk; what is read is written again in the same way."""
+    mark, promise, configuration = unpack_ledger_untrusted(ME, row)
+    again = pack_ledger(ME, mark, promise, configuration)
+    assert unpack_ledger_untrusted(ME, again) == (mark, promise, configuration)
+
+
+def _ledgers(traffic: Traffic) -> list[bytes]:
+    changed = founding(ME, b"m" * 8).owned_by((3, ONE)).plus(ONE, b"o" * 8)
+    return [founding_row(ME, Rng("ledger")), pack_ledger(ME, b"m" * 8, (3, ONE), changed)]
+
+
 def _call(datagram: bytes) -> None:
     found = parse_call_untrusted(datagram)
     if found is not None:
@@ -141,6 +155,7 @@ def _attempts(traffic: Traffic) -> list[bytes]:
 KEY_TARGETS = [
     Target("keyring", _prepare_ring, _told, MSGPACK, is_fresh=True),
     Target("kept-keys", plain(_restored), _kept, MSGPACK, (DecodeError,)),
+    Target("ledger", plain(_ledger), _ledgers, MSGPACK, (DecodeError,)),
     Target("pairing-call", plain(_call), _calls, errors=(DecodeError,)),
     Target("pairing-admission", _admission, _calls),
     Target("pairing-attempt", plain(_attempt), _attempts, errors=(RemoteProtocolError,)),

@@ -25,12 +25,18 @@ from swarm.wire.executor_frames import DONE, FAILED, OUTPUT, READY, ExecutorFram
 from swarm.wire.facts import completion_untrusted, failure_untrusted, outputs_untrusted
 from swarm.wire.job_part import data_output_untrusted, data_payload, job_part_untrusted
 from swarm.wire.messages import CLIENT_CALL, CLIENT_REPLY
-from swarm.wire.orders import assignment_untrusted, attempts_untrusted, given_objects_untrusted
+from swarm.wire.orders import (
+    InputRef,
+    assignment_untrusted,
+    attempts_untrusted,
+    given_objects_untrusted,
+    wanted_objects_untrusted,
+)
 from tests.fuzz.gathering import ROWS, SESSION
 from tests.fuzz.mutation import MSGPACK
 from tests.fuzz.target import Act, Target, Traffic, plain
 from tests.property.test_node_garbage import FAILURE, ORDER, SUCCESS, VALID, make_node
-from tests.unit.scheduler_builder import JOB, ME, ONE, bag, chain, data, output_of, part, task
+from tests.unit.scheduler_builder import JOB, ME, ONE, TWO, bag, chain, data, output_of, part, task
 
 GOSSIP = GossipConfig()
 SOURCE = ("10.0.0.2", 7117)
@@ -275,6 +281,13 @@ WIRE_TARGETS = [
         "given-objects",
         _listed(given_objects_untrusted),
         lambda _: [pack([[JOB, 0, 0, 4, 0, b"data"]])],
+        MSGPACK,
+        (DecodeError,),
+    ),
+    Target(
+        "wanted-objects",
+        _listed(wanted_objects_untrusted),
+        lambda _: [pack([[JOB, InputRef(1, 0, bytes(16), 70_000, 0, None, [ONE, TWO]).to_wire()]])],
         MSGPACK,
         (DecodeError,),
     ),
