@@ -75,10 +75,10 @@ class Truth(Observer):
         return (host.index, host.epoch) in self._stood
 
     def on_boot(self, host: Host, now: float) -> None:
-        self.troubled_at[host.index] = now
+        self.troubled_at[host.index] = max(now, host.disk_stuck_until)
 
     def on_down(self, host: Host, how: str, now: float) -> None:
-        self.troubled_at[host.index] = now
+        self.troubled_at[host.index] = max(now, host.disk_stuck_until)
         self.downs += 1
 
     def end_clone(self, target: int) -> None:
@@ -112,7 +112,8 @@ class Truth(Observer):
         host = self.cluster.hosts[index]
         now = self.cluster.engine.now
         is_undisturbed = now >= host.stalled_until and index not in self.starving
-        return is_undisturbed and now - self.troubled_at[index] >= for_s
+        troubled_at = max(self.troubled_at[index], host.disk_stuck_until)
+        return is_undisturbed and now - troubled_at >= for_s
 
     def is_net_quiet(self, for_s: float) -> bool:
         """Return whether the network carried everything between all hosts for so long."""
@@ -137,7 +138,7 @@ class Truth(Observer):
             and now >= host.stalled_until
             and index not in self.starving
             and self.is_net_whole()
-            and now - self.troubled_at[index] >= for_s
+            and now - max(self.troubled_at[index], host.disk_stuck_until) >= for_s
             and now - self.wide_troubled_at >= for_s
         )
 

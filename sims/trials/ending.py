@@ -129,10 +129,11 @@ def _wait_for_leader(trial: Trial, core: list[Host]) -> None:
 
 
 def _latest_trouble(trial: Trial) -> float:
-    """Return when the last pause of a core host ends."""
+    """Return when the last pause of a core host ends, or its disk is free again."""
     latest = trial.cluster.engine.now
     for index in trial.case.core:
-        latest = max(latest, trial.cluster.hosts[index].stalled_until)
+        host = trial.cluster.hosts[index]
+        latest = max(latest, host.stalled_until, host.disk_stuck_until)
     return latest
 
 
