@@ -65,7 +65,7 @@ def wait_for(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
                 return value
             last = value
         assert time.monotonic() < give_up, f"{what or 'it'} did not come about in {seconds:g} s; last: {last}"
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # what is looked at is anything, in other processes
 
 
 def is_running(pid: int) -> bool:

@@ -94,8 +94,8 @@ def detect(nodes: int, seed: int, settings: str = "swarm") -> Detection:
         if len(judges) == nodes - 1:
             break
         cluster.run_until(cluster.engine.now + 0.5)
-    suspected = [now - begin for now, _, member in verdicts.suspected if member == victim]
-    dead = [now - begin for now, _, member in verdicts.dead if member == victim]
+    suspected = [at_s - begin for at_s, _, member in verdicts.suspected if member == victim]
+    dead = [at_s - begin for at_s, _, member in verdicts.dead if member == victim]
     is_known = len({judge for _, judge, member in verdicts.dead if member == victim}) == nodes - 1
     return Detection(
         nodes=nodes,

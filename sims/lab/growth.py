@@ -204,7 +204,7 @@ def divide(nodes: int, seed: int) -> Division:
     pairs = 2 * half * (nodes - half)
     while len(verdicts.dead) < pairs and cluster.engine.now < begin + DEATH_LIMIT_S:
         cluster.run_until(cluster.engine.now + DEATH_STEP_S)
-    times = [now - begin for now, _, _ in verdicts.dead]
+    times = [at_s - begin for at_s, _, _ in verdicts.dead]
     is_known = len({(judge, member) for _, judge, member in verdicts.dead}) == pairs
     cluster.run_until(cluster.engine.now + PAUSE_S)
     cluster.network.heal()
@@ -312,8 +312,8 @@ def _loss_of(
     dead: list[tuple[float, int]] = []
     while len(dead) < len(judges) and cluster.engine.now < begin + DEATH_LIMIT_S:
         cluster.run_until(cluster.engine.now + DEATH_STEP_S)
-        dead = [(now, judge) for now, judge, member in verdicts.dead if member == victim and now >= begin]
-    suspected = [now - begin for now, _, member in verdicts.suspected if member == victim and now >= begin]
-    times = [now - begin for now, _ in dead]
+        dead = [(at_s, judge) for at_s, judge, member in verdicts.dead if member == victim and at_s >= begin]
+    suspected = [at_s - begin for at_s, _, member in verdicts.suspected if member == victim and at_s >= begin]
+    times = [at_s - begin for at_s, _ in dead]
     is_known = len({judge for _, judge in dead}) == len(judges)
     return (min(suspected, default=-1.0), min(times, default=-1.0), max(times) if is_known else -1.0)

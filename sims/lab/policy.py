@@ -83,7 +83,7 @@ class View:
         new_ready: tasks that became ready since the last decision, rising.
         new_ended: tasks that ended since then, rising.
         states: WAITING, READY, RUNNING or ENDED, by task.
-        worker_of: where a task was assigned to, -1 for nowhere, by task.
+        worker_of: where a task was assigned to, -1 when to no worker, by task.
         began_s: when a task began, by task; meaningful from RUNNING on.
         free_cpus: cores without a task, by worker.
         queued: tasks assigned and not begun -> priority, by worker, in order of assignment.

@@ -179,15 +179,14 @@ def stop_daemon(home: Home, drain: bool = False, timeout_s: float = STOP_TIMEOUT
     except SwarmError:
         pass  # it went away before its answer was read, which is what we want
     give_up = time.monotonic() + timeout_s
-    # No child of ours: nothing wakes us when it frees its lock, nor when it is gone.
     while running_pid(home) == pid:
         if time.monotonic() > give_up:
             _signal(pid, signal.SIGKILL)
             give_up = time.monotonic() + timeout_s
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # no child of ours: nothing wakes us when it frees its lock
     give_up = time.monotonic() + EXIT_TIMEOUT_S  # the lock is freed shortly before the process is gone
     while _exists(pid) and time.monotonic() < give_up:
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # likewise when it is gone
     return pid
 
 

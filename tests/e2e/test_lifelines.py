@@ -24,9 +24,9 @@ import swarm
 mesh = swarm.local(nodes=2)
 sleeping = [mesh.submit(time.sleep, 100) for _ in range(2)]
 while sum([row["tasks"]["running"] for row in mesh.jobs()]) < 1:
-    time.sleep(0.02)
+    time.sleep(0.02)  # a client is told of its own jobs only, and asks for the running ones
 print(json.dumps(mesh.nodes_started.ready), flush=True)
-time.sleep(100)
+time.sleep(100)  # it is killed before
 """
 
 FORKING = """
@@ -38,10 +38,10 @@ options = DaemonOptions(home=Path(sys.argv[1]), new=True, no_multicast=True, lis
 started = start_daemon(options, dies_with_us=True)
 child = os.fork()
 if not child:
-    time.sleep(30)
+    time.sleep(30)  # it lives longer than its parent
     os._exit(0)
 print(json.dumps([started.ready, child]), flush=True)
-time.sleep(100)
+time.sleep(100)  # it is killed before
 """
 
 

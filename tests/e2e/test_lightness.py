@@ -50,7 +50,7 @@ SLEEPER = """
 import os, subprocess, time
 child = subprocess.Popen(["sleep", "300"])
 print(os.getpid(), child.pid, flush=True)
-time.sleep(300)
+time.sleep(300)  # it is killed before
 """
 
 
@@ -91,7 +91,7 @@ def watch_idle(nodes: Sequence[Node], seconds: float) -> list[Cost]:
         ]
 
     before, began_at = spent(), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the time over which is counted
     after, took_s = spent(), time.monotonic() - began_at
     return [
         Cost((own - own_before) / took_s, (below - below_before) / took_s)
@@ -128,7 +128,7 @@ def test_a_lone_node_hardly_wakes(host: Host) -> None:
     """Timers that fire for nothing cost more than anything else an idle node does."""
     node = make_mesh(host, 1)[0]
     before = node.count("driver", "turns")
-    time.sleep(LONE_S)
+    time.sleep(LONE_S)  # the time over which is counted
     turns = node.count("driver", "turns") - before
     print(f"{turns / LONE_S:.1f} turns a second")
     assert turns / LONE_S < LONE_TURNS_PER_S_MAX

@@ -101,7 +101,7 @@ def test_ctrl_c_in_the_middle_of_a_sweep_leaves_a_folder_that_goes_on(tmp_path: 
     while not (out / CASES).is_dir() or len(list((out / CASES).glob("*.json"))) < 3:
         assert time.monotonic() < limit, "the sweep makes progress"
         assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.02)  # another process writes files, and tells nobody
     os.killpg(process.pid, signal.SIGINT)
     printed, complained = process.communicate(timeout=30)
     assert process.returncode == 130

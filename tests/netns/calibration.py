@@ -144,7 +144,7 @@ def real_sample(rng: random.Random) -> Sample:
         times = {"join": max(0.0, agreed - max(ready))}
 
         def kill(victim: Node, is_silent: bool) -> float:
-            time.sleep(rng.uniform(*REST_S))
+            time.sleep(rng.uniform(*REST_S))  # kills come at any moment of the probes' round
             begun = time.time()
             if is_silent:
                 lab.unplug(lab.hosts[nodes.index(victim)])

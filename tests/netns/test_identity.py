@@ -78,7 +78,7 @@ def test_of_two_clones_one_becomes_a_node_of_its_own(lab: Lab, is_moved: bool, r
     assert (clone.home.root / "kept").read_text() == "work"
     assert clone.ask("status")["name"] == nodes[1].name
     incarnation = nodes[1].count("node", "gossip", "incarnation")
-    time.sleep(2.0)
+    time.sleep(2.0)  # the time in which nothing may happen
     assert nodes[1].count("node", "gossip", "incarnation") <= incarnation + 1, "no duel goes on"
 
 
@@ -91,14 +91,14 @@ def test_a_process_that_stood_still_for_a_minute_is_back_at_once(lab: Lab, recor
     os.kill(still.pid, signal.SIGSTOP)
     try:
         wait_for(lambda: all(row_of(node, still)["state"] == "dead" for node in others), 20.0, "it is dead")
-        time.sleep(50.0)
+        time.sleep(50.0)  # for so long it stands still
     finally:
         os.kill(still.pid, signal.SIGCONT)
     began = time.monotonic()
     wait_for(lambda: agreed_leader(nodes), 5.0 * CROWDED, "it is back")
     record_property("back_s", round(time.monotonic() - began, 3))
     dead = {node.name: len(events(node, "member_dead")) for node in nodes}
-    time.sleep(10.0)
+    time.sleep(10.0)  # the time in which nothing may happen
     assert agreed_leader(nodes)
     assert {node.name: len(events(node, "member_dead")) for node in nodes} == dead, "it does not flap"
     assert dead[still.name] == 0, "the sleeper declares nobody dead"

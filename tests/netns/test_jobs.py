@@ -40,7 +40,7 @@ import json, time
 import swarm
 
 def square(number):
-    time.sleep({TASK_S})
+    time.sleep({TASK_S})  # taking so long is the task
     return number * number
 
 def total(*numbers):

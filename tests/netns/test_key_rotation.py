@@ -26,7 +26,7 @@ pytestmark = needs_lab()
 WORK = """
 import swarm, sys, time
 def slow(number):
-    time.sleep(0.05)
+    time.sleep(0.05)  # taking so long is the task
     return number * number
 mesh = swarm.connect()
 futures = mesh.map(slow, range(int(sys.argv[1])))

@@ -17,7 +17,7 @@ import time
 import swarm
 
 def wait(number):
-    time.sleep(0.3)
+    time.sleep(0.3)  # taking so long is the task
     return number
 
 with swarm.connect() as mesh:

@@ -188,7 +188,7 @@ class RealTransport(Transport):
         return time.monotonic()
 
     def pass_time(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # real time passes in no other way
 
     def close(self) -> None:
         for process in self._processes:

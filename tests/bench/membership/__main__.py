@@ -122,10 +122,10 @@ def run_session(session: Session, extent: Extent, tell: Tell) -> None:
         if session.session == "clone":
             tell("clone", experiments.clone(run))
         elif session.session == "loss":
-            time.sleep(extent.settle_s)
+            time.sleep(extent.settle_s)  # at rest is where it begins
             tell("loss", experiments.lose_packets(run))
         elif session.session == "heal":
-            time.sleep(extent.settle_s)
+            time.sleep(extent.settle_s)  # at rest is where it begins
             tell("cut", experiments.cut_in_half(run))
         elif session.system != "serf-mdns":
             _whole(run, tell)

@@ -108,10 +108,10 @@ def form(run: Run) -> Figures:
 def rest(run: Run) -> Figures:
     """Let the group settle, then count what each sends while nobody asks anything."""
     group, seconds = run.group, run.extent.idle_s
-    time.sleep(run.extent.settle_s)
+    time.sleep(run.extent.settle_s)  # what forming left behind is not what rest costs
     cpu_before = {name: agent.cpu_s() for name, agent in group.agents.items()}
     before, begin_s = group.field.sent_bytes(), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the time over which is counted
     after, end_s = group.field.sent_bytes(), time.monotonic()
     rates = rate_per_s(before, after, end_s - begin_s)
     used = [(agent.cpu_s() - cpu_before[name]) / seconds for name, agent in group.agents.items()]
@@ -137,7 +137,7 @@ def kill_some(run: Run) -> list[Figures]:
         made.append(
             {"kill_known_s": known, "kill_first_s": first[0] if first else None, "restart_known_s": back}
         )
-        time.sleep(2.0)
+        time.sleep(2.0)  # so that what this one caused is over before the next
     return made
 
 
@@ -161,7 +161,7 @@ def silence_some(run: Run) -> list[Figures]:
                 "silence_healed_s": back,
             }
         )
-        time.sleep(2.0)
+        time.sleep(2.0)  # so that what this one caused is over before the next
     return made
 
 
@@ -184,7 +184,7 @@ def cut_in_half(run: Run) -> Figures:
         *first_times(group.sightings[:], far, near, [DEAD], begin_s),
     ]
     # Serf asks the dead again every 30 s: the moment of healing must not always be the same one.
-    time.sleep(run.rng.uniform(1.0, 2.0) * run.extent.cut_s)
+    time.sleep(run.rng.uniform(1.0, 2.0) * run.extent.cut_s)  # the cut itself
     mended_s = time.monotonic()
     group.field.mend()
     healed = group.wait_all(LISTED, mended_s, LIMITS_S["healed_s"])
@@ -211,14 +211,14 @@ def stand_still(run: Run, cable: bool) -> Figures:
     if cable:
         group.field.unplug(sleeper.host)
     sleeper.pause()
-    time.sleep(run.extent.pause_s)
+    time.sleep(run.extent.pause_s)  # for so long it stands still
     known = first_times(group.sightings[:], judges, [name], [DEAD], begin_s)
     woken_s = time.monotonic()
     if cable:
         group.field.plug(sleeper.host)
     sleeper.resume()
     back = group.wait_all(LISTED, woken_s, LIMITS_S["stop_woken_s"], judges, [name])
-    time.sleep(run.extent.after_s)
+    time.sleep(run.extent.after_s)  # the time in which nothing may happen
     seen, end_s = group.sightings[:], time.monotonic()
     settled_s = woken_s + (0.0 if back is None else back)
     kind = "sleep" if cable else "stop"
@@ -236,7 +236,7 @@ def lose_packets(run: Run) -> Figures:
     group, extent = run.group, run.extent
     begin_s = time.monotonic()
     group.field.lose(extent.loss_percent)
-    time.sleep(extent.loss_s)
+    time.sleep(extent.loss_s)  # for so long packets are lost
     seen, end_s = group.sightings[:], time.monotonic()
     group.field.lose(0)
     wrong = verdicts(seen, group.names, group.names, DEAD, begin_s, end_s)
@@ -253,7 +253,7 @@ def lose_packets(run: Run) -> Figures:
 def merge(group: SplitGroup) -> Figures:
     """Two that started apart are bridged; when do all list all?"""
     assert group.start_apart(), f"a half did not form: {group.missing()}"
-    time.sleep(5.0)
+    time.sleep(5.0)  # each half is at rest
     begin_s = time.monotonic()
     group.field.mend()
     figures: Figures = {"merged_s": group.wait_all(LISTED, begin_s, LIMITS_S["merged_s"])}
@@ -270,7 +270,7 @@ def meet_from_alone(run: Run) -> Figures:
     group = run.group
     group.field.isolate_all(True)
     group.start()
-    time.sleep(run.extent.settle_s)
+    time.sleep(run.extent.settle_s)  # each alone is at rest
     begin_s = time.monotonic()
     group.field.isolate_all(False)
     figures: Figures = {"met_s": group.wait_all(LISTED, begin_s, LIMITS_S["met_s"])}

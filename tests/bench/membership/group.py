@@ -143,7 +143,7 @@ class Group:
                 return True
             if time.monotonic() > give_up:
                 return False
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S)  # agents write logs, and wake nobody who reads them
 
     def wait_all(
         self,
