@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from swarm.cli.following import ASK_TIMEOUT_S, follow_job, write_stream
 from swarm.cli.machines import battery_text, heat_text, known_text, machine_text
+from swarm.cli.results import fetch_results, load_result, output_option, save_results, text_of
 from swarm.cli.shared import (
     ask,
     connect,
@@ -253,9 +254,6 @@ def logs_command(
 
 
 def _follow(identity: str, task: int | None, home: Path | None, mesh: str, as_json: bool) -> int:
-    from swarm.client.job import ClientJob
-    from swarm.core.ids import JOB_ID_SIZE, parse_short
-
     def on_output(number: int, attempt: int, stream: int, data: bytes) -> None:
         if task is not None and number != task:
             return
@@ -265,84 +263,27 @@ def _follow(identity: str, task: int | None, home: Path | None, mesh: str, as_js
             write_stream(stream, data)
 
     with connect(home, mesh, "swarm logs") as opened:
-        known = opened.call("job", {"job": identity}, 30.0)
-        job = ClientJob(parse_short(str(known["job"]), JOB_ID_SIZE), {}, opened)
-        job.on_output.append(on_output)
-        opened.follow_job(job)
-        opened.follow(job)
-        return 0 if job.state == "done" else 1
-
-
-def write_stream(stream: int, data: bytes) -> None:
-    """Write output of a task to our own stream of the same kind."""
-    target = sys.stderr if stream == 2 else sys.stdout
-    target.flush()
-    target.buffer.write(data)
-    target.buffer.flush()
+        return 0 if follow_job(opened, identity, on_output).state == "done" else 1
 
 
 @click.command("results")
 @click.argument("identity", metavar="ID")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Save them as files in this directory.",
-)
+@output_option
 @mesh_options
 @json_option
 def results_command(identity: str, output: Path | None, home: Path | None, mesh: str, as_json: bool) -> None:
     """Show the results that a job keeps, or save them."""
     with connect(home, mesh, "swarm results") as opened:
-        value = opened.call("results", {"job": identity}, 30.0)
-        rows = [dict(row) for row in value["results"]]
-        for row in rows:
-            if row.get("data") is None:
-                row["data"], _ = opened.fetch_output(value["job"], int(row["task"]), int(row["output"]))
+        state, rows = fetch_results(opened, identity, ASK_TIMEOUT_S)
     if output is not None:
         save_results(rows, output)
     if as_json:
-        print_json(
-            {"job": identity, "state": value.get("state"), "results": [_described(row) for row in rows]}
-        )
+        print_json({"job": identity, "state": state, "results": [_described(row) for row in rows]})
     elif output is None:
         for row in rows:
-            click.echo(f"{row['name']}: {_text(load_result(row))}")
+            click.echo(f"{row['name']}: {text_of(load_result(row))}")
     else:
         click.echo(f"{len(rows)} results are in {output}")
-
-
-def save_results(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Write each result into a file ``<task>-<name>[.<output>][.pickle]``.
-
-    Raises:
-        StorageError: the directory cannot be written.
-    """
-    from swarm.core.errors import StorageError
-    from swarm.wire.messages import ENCODING_PICKLE
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for row in rows:
-            name = "".join([sign if sign.isalnum() or sign in "._-" else "_" for sign in str(row["name"])])
-            number = f".{row['output']}" if row["output"] else ""
-            ending = ".pickle" if row["encoding"] == ENCODING_PICKLE else ""
-            (folder / f"{row['task']}-{name}{number}{ending}").write_bytes(row["data"])
-    except OSError as error:
-        raise StorageError(
-            f"cannot write into {folder}: {error.strerror}; choose another directory with -o"
-        ) from None
-
-
-def load_result(row: dict[str, Any]) -> object:
-    """Return the value of a result with its bytes, or what is to be said instead."""
-    from swarm.exec.serialize import load_value
-
-    try:
-        value: object = load_value(bytes(row["data"]), int(row["encoding"]))
-    except Exception as error:  # noqa: BLE001 - what a foreign pickle raises cannot be known
-        return f"<{len(row['data'])} bytes that cannot be loaded here: {error}>"
-    return value
 
 
 def _described(row: dict[str, Any]) -> dict[str, object]:
@@ -353,11 +294,6 @@ def _described(row: dict[str, Any]) -> dict[str, object]:
         "size": row["size"],
         "value": to_json(load_result(row)),
     }
-
-
-def _text(value: object) -> str:
-    shown = to_json(value)
-    return shown if isinstance(shown, str) else repr(value)
 
 
 @click.command("cancel")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarm.cli.looking import save_results, write_stream
+from swarm.cli.following import end_of, exit_code, say_why_not_done, write_stream
+from swarm.cli.results import load_bytes, output_option, save_results, text_of
 from swarm.cli.shared import connect, json_option, mesh_options, print_json, to_json
 
 if TYPE_CHECKING:
@@ -37,12 +38,7 @@ CANCEL_TIMEOUT_S = 5.0
 @click.option("--cpus", type=click.FloatRange(min=0), help="Cores that a task takes.")
 @click.option("--memory", help="Memory that a task may use, such as 500M.")
 @click.option("--tag", multiple=True, metavar="KEY=VALUE", help="What its nodes must have; may be repeated.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Save the results in this directory.",
-)
+@output_option
 @mesh_options
 def submit_command(
     words: tuple[str, ...],
@@ -192,21 +188,11 @@ def _results(
             data, encoding = opened.fetch_output(job.job, future.task, position)
             row = {"task": future.task, "output": position, "name": f"{key}{'-' if name else ''}{name}"}
             rows.append({**row, "data": data, "encoding": encoding})
-            loaded[name] = _loaded(data, encoding)
+            loaded[name] = load_bytes(data, encoding)
         values[str(key)] = loaded[""] if names == ("",) else loaded
     if output is not None:
         save_results(rows, output)
     return values
-
-
-def _loaded(data: bytes, encoding: int) -> object:
-    from swarm.exec.serialize import load_value
-
-    try:
-        value: object = load_value(data, encoding)
-    except Exception as error:  # noqa: BLE001 - what a foreign pickle raises cannot be known
-        return f"<{len(data)} bytes that cannot be loaded here: {error}>"
-    return value
 
 
 def _report_detached(job: ClientJob, as_json: bool) -> None:
@@ -220,28 +206,16 @@ def _report_detached(job: ClientJob, as_json: bool) -> None:
 
 
 def _report(job: ClientJob, results: dict[str, object], wall_s: float, as_json: bool, is_script: bool) -> int:
-    from swarm.core.ids import short
-
-    total, done, failed, _ = job.counts
     for error in list(job.failures.values())[:1]:
         text = str(error)
         click.echo(f"swarm: {text.partition(chr(10))[0] if is_script else text}", err=True)
     if job.state != "done" and not job.failures:
-        click.echo(f"swarm: job {short(job.job)} is {job.state}: {job.reason or 'no reason known'}", err=True)
+        say_why_not_done(job)
     if as_json:
-        print_json(
-            {
-                "job": short(job.job),
-                "state": job.state,
-                "tasks": {"total": total, "done": done, "failed": failed},
-                "attempts": job.attempts,
-                "wall_s": round(wall_s, 3),
-                "results": {} if is_script else to_json(results),
-            }
-        )
+        shown = {} if is_script else to_json(results)
+        print_json({**end_of(job), "wall_s": round(wall_s, 3), "results": shown})
     elif not is_script and len(results) == 1:
         value = next(iter(results.values()))
-        shown = to_json(value)
         if value not in (None, b""):
-            click.echo(shown if isinstance(shown, str) else repr(shown))
-    return 0 if job.state == "done" and not failed else 1
+            click.echo(text_of(value))
+    return exit_code(job)
