@@ -126,10 +126,10 @@ class Host:
             "fitness": spec.fitness,
             "tags": list(spec.tags),
             "host": (spec.machine or spec.name).encode(),
+            "instance": identity(self.seed, spec.name, self.epoch)[:8],
         }
         if self.is_moved:
             facts["moved"] = True
-            facts["instance"] = identity(self.seed, spec.name, self.epoch)[:8]
         config = NodeConfig(
             node_id=self.node_id,
             name=spec.name,

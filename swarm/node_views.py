@@ -96,7 +96,6 @@ def own_facts(config: NodeConfig) -> dict[str, object]:
     facts = dict(config.facts)
     facts["cores"] = config.cores
     facts["memory"] = config.memory_bytes
-    facts["boot"] = config.incarnation
     if config.quorum == STRICT:
         facts[QUORUM] = STRICT
     own_tags = facts.get("tags")

@@ -95,7 +95,7 @@ class Scheduler(LeaderParts):
         self.names[node] = name
         known = self.dispatcher.workers.get(node)
         if is_present:
-            if known is not None and known.boot != facts.get("boot"):
+            if known is not None and known.instance != facts.get("instance"):
                 self._lose(node, now)
             is_new = node not in self.dispatcher.workers
             is_draining = self.dispatcher.update_worker(node, facts).is_draining
@@ -115,7 +115,8 @@ class Scheduler(LeaderParts):
     def _ask_report(self, node: NodeId, now: float) -> None:
         self._report_request += 1
         again_at = self.dispatcher.workers[node].ask(self._report_request, now)
-        self.custody.distrust(node)
+        self.custody.distrust(node, now)
+        self.results.distrust(node)
         unended = [job.job for job in self.jobs.values() if not job.verdict]
         self._effects.extend(ask_for_ends(unended, [node], self._me))
         self._effects.append(Message(node, REPORT_WANTED, [self._report_request]))
@@ -130,6 +131,7 @@ class Scheduler(LeaderParts):
             return
         self.pending.drop_node(node)
         self.quarantine.lose(node)
+        self.results.distrust(node)
         self.custody.lose(node, self.jobs, now)
         self._touch(give_back_lost(self.jobs, worker))
         self.results.note_members(self.jobs, now)
@@ -221,7 +223,9 @@ class Scheduler(LeaderParts):
         elif kind == OBJECT_COPIED:
             self._note_found(copies_untrusted(sender, body))
         elif kind == OBJECT_LOST:
-            self._touch(take_lost(self.jobs, self.dispatcher, sender, body, now))
+            for job, task in take_lost(self.jobs, self.dispatcher, sender, body, now):
+                self._touched[job.job] = True
+                self.results.note_lost(job, task, sender, now)
         elif kind == WATCH:
             self._take_watch(sender, body.take_id(JOB_ID_SIZE), body.take_bool(), now)
         elif kind == JOB_RELEASE:

@@ -114,18 +114,20 @@ class Custody:
         if not self._timers.is_set(_TIMER_FACTS, b""):
             self._timers.set(_TIMER_FACTS, b"", now + FACTS_FLUSH_S)
 
-    def distrust(self, node: NodeId) -> None:
-        """Take that what a node was sent may be lost: it is asked what it has."""
+    def distrust(self, node: NodeId, now: float) -> None:
+        """Take that what a node was sent may be lost: it is asked what it has, and to keep it once more."""
         for told in self._told.values():
             told.pop(node, None)
-        for job, copier in list(self._copyings):
-            if copier == node:
-                del self._copyings[(job, copier)]
-                self._dirty[job] = True
+        for key in [key for key in self._copyings if key[1] == node]:
+            del self._copyings[key]
+            self.note_job(key[0], now)
+        for key in [key for key in self._refused if key[1] == node]:
+            del self._refused[key]
+            self.note_job(key[0], now)
 
     def lose(self, node: NodeId, jobs: dict[JobId, Job], now: float) -> None:
         """Take that a member is gone, and with it its copies."""
-        self.distrust(node)
+        self.distrust(node, now)
         self._records.take_heard(node)
         for job in jobs.values():
             job.offered.pop(node, None)

@@ -94,8 +94,8 @@ def give_back_missing(
 
 def take_lost(
     jobs: dict[JobId, Job], dispatcher: Dispatcher, sender: NodeId, body: Body, now: float
-) -> list[JobId]:
-    """Take that `sender` could not get objects from their holders; return the jobs concerned.
+) -> list[tuple[Job, int]]:
+    """Take that `sender` could not get objects from their holders; return the tasks that made them.
 
     The holder is believed to have lost the object, and the attempts that wait for it at `sender` are asked
     back, to be given out anew: after a pause when that has happened to them before. What runs already has
@@ -106,7 +106,7 @@ def take_lost(
     Raises:
         DecodeError: the body is malformed; rows before the bad one have been taken.
     """
-    touched: list[JobId] = []
+    touched: list[tuple[Job, int]] = []
     waiting: dict[AttemptKey, bool] = {}
     for row in body.take_list():
         entry = Body([row]).take_body()
@@ -114,7 +114,7 @@ def take_lost(
         index, _, holder = entry.take_int(), entry.take_int(), entry.take_id(NODE_ID_SIZE)
         if job is None or index >= len(job.tasks):
             continue
-        touched.append(job.job)
+        touched.append((job, index))
         task = job.tasks[index]
         if holder != sender and holder in dispatcher.workers:
             task.avoid(holder)

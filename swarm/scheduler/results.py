@@ -8,6 +8,7 @@ beyond `result_copy_bytes_max` are left where they are.
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 from typing import Final, final
 
@@ -24,8 +25,12 @@ from swarm.wire.orders import InputRef
 LOOK_S: Final = 1.0
 WANTED_MAX: Final = 16
 """Results on their way at a time."""
-FETCH_S: Final = 60.0
-"""How long a node that was asked to fetch a result is waited for, and then not asked for it again."""
+FETCH_S: Final = 20.0
+SLOWEST_BYTES_S: Final = 100_000
+"""A node that was asked to fetch a result is waited for so long, and as long as that rate takes."""
+REFUSED_FIRST_S: Final = 2.0
+REFUSED_MAX_S: Final = 60.0
+"""How long a node that did not get a result is not asked for it again: doubles from the first to this."""
 
 _TIMER_LOOK: Final = 1
 
@@ -41,7 +46,8 @@ class Results:
     def __init__(self, config: SchedulerConfig) -> None:
         self._config: Final = config
         self._dirty: dict[JobId, bool] = {}
-        self._wanted: dict[tuple[JobId, int], dict[NodeId, float]] = {}
+        self._fetching: dict[tuple[JobId, int], tuple[NodeId, float]] = {}
+        self._refused: dict[tuple[JobId, int], dict[NodeId, tuple[float, float]]] = {}
         self._timers: Final = Timers()
         self._effects: list[Effect] = []
         self.counts: Final[dict[str, int]] = {"results_asked": 0}
@@ -50,19 +56,34 @@ class Results:
         """Take that a job has ended, or that holders of its results came or went."""
         if job.verdict and not job.is_session:
             self._dirty[job.job] = True
-            if not self._timers.is_set(_TIMER_LOOK, b""):
-                self._timers.set(_TIMER_LOOK, b"", now + LOOK_S)
+            self._look_by(now + LOOK_S)
 
     def note_members(self, jobs: dict[JobId, Job], now: float) -> None:
         """Take that a member came or went, or can be reached now."""
         for job in jobs.values():
             self.note_job(job, now)
 
+    def note_lost(self, job: Job, task: int, node: NodeId, now: float) -> None:
+        """Take that a node did not get a result, or has it no more."""
+        asked = self._fetching.get((job.job, task))
+        if asked is not None and asked[0] == node:
+            self._refuse((job.job, task), node, now)
+        self.note_job(job, now)
+
+    def distrust(self, node: NodeId) -> None:
+        """Take that what a node was told may be lost, or that it has begun anew: it can be asked again."""
+        for key in [key for key in self._fetching if self._fetching[key][0] == node]:
+            del self._fetching[key]
+        for refusals in self._refused.values():
+            refusals.pop(node, None)
+
     def forget_job(self, job: JobId) -> None:
         """Forget a job."""
         self._dirty.pop(job, None)
-        for key in [key for key in self._wanted if key[0] == job]:
-            del self._wanted[key]
+        for key in [key for key in self._fetching if key[0] == job]:
+            del self._fetching[key]
+        for key in [key for key in self._refused if key[0] == job]:
+            del self._refused[key]
 
     def handle_deadline(self, jobs: dict[JobId, Job], workers: dict[NodeId, Worker], now: float) -> None:
         """Have results copied of which there are too few copies."""
@@ -74,11 +95,13 @@ class Results:
             job = jobs.get(job_id)
             if job is None:
                 continue
+            again_at = math.inf
             for task in job.tasks:
-                if self._is_wanted(task) and not self._look_at(job, task, workers, now):
-                    self._dirty[job_id] = True
-        if self._dirty:
-            self._timers.set(_TIMER_LOOK, b"", now + LOOK_S)
+                if self._is_wanted(task):
+                    again_at = min(again_at, self._look_at(job, task, workers, now))
+            if again_at < math.inf:
+                self._dirty[job_id] = True
+                self._look_by(max(again_at, now + LOOK_S))
 
     def next_deadline(self) -> float:
         """Return when :meth:`handle_deadline` is wanted next."""
@@ -94,34 +117,46 @@ class Results:
         self._effects = []
         return effects
 
+    def _look_by(self, when: float) -> None:
+        """See to it that `handle_deadline` is wanted at that time at the latest."""
+        if when < self._timers.next_deadline():
+            self._timers.set(_TIMER_LOOK, b"", when)
+
     def _is_wanted(self, task: Task) -> bool:
         """Return whether a task's outputs are results in a node's store, and not too large."""
-        if not task.is_kept or task.state != DONE or task.is_released or task.outputs is None:
+        if not task.is_kept or task.state != DONE or task.is_released:
             return False
         if task.spec.kind == KIND_DATA or task.has_data() or not task.holders:
             return False
-        size = 0
-        for output in task.outputs:
-            size += output.size
-        return size <= self._config.result_copy_bytes_max
+        return _size_of(task) <= self._config.result_copy_bytes_max
 
-    def _look_at(self, job: Job, task: Task, workers: dict[NodeId, Worker], now: float) -> bool:
-        """Ask for one more copy when there are too few; return whether nothing is left to be done now."""
+    def _look_at(self, job: Job, task: Task, workers: dict[NodeId, Worker], now: float) -> float:
+        """Ask for one more copy when there are too few; return when to look again, infinity for never.
+
+        Never is until something is noted of the job or of members.
+        """
         key = (job.job, task.index)
-        asked = self._wanted.get(key, {})
         holders = [node for node in task.holders if node in workers and not workers[node].is_draining]
         if len(holders) >= self._config.result_copies:
-            self._wanted.pop(key, None)
-            return True
-        for node, since_s in asked.items():
-            if node in workers and node not in task.holders and now - since_s < FETCH_S:
-                return False
-        target = _choose(job.job, task, holders, asked, workers)
+            self._fetching.pop(key, None)
+            self._refused.pop(key, None)
+            return math.inf
+        asked = self._fetching.get(key)
+        if asked is not None:
+            node, until_s = asked
+            if node in workers and node not in task.holders and now < until_s:
+                return now + LOOK_S
+            if node not in task.holders:
+                self._refuse(key, node, now)
+        if len(self._fetching) >= WANTED_MAX and key not in self._fetching:
+            return now + LOOK_S
+        self._fetching.pop(key, None)
+        refusals = self._refused.get(key, {})
+        barred = [node for node in refusals if refusals[node][0] > now]
+        target = _choose(job.job, task, holders, barred, workers)
         if target is None:
-            return True  # until a member comes
-        if len(self._wanted) >= WANTED_MAX and key not in self._wanted:
-            return False
-        self._wanted.setdefault(key, {})[target] = now
+            return min([refusals[node][0] for node in barred if node in workers], default=math.inf)
+        self._fetching[key] = (target, now + FETCH_S + _size_of(task) / SLOWEST_BYTES_S)
         self.counts["results_asked"] += 1
         rows: list[object] = []
         for number, output in enumerate(task.outputs or []):
@@ -131,11 +166,26 @@ class Results:
                 )
                 rows.append([job.job, ref.to_wire()])
         self._effects.append(Message(target, OBJECT_WANTED, [rows]))
-        return False
+        return now + LOOK_S
+
+    def _refuse(self, key: tuple[JobId, int], node: NodeId, now: float) -> None:
+        """Leave a node that did not get a result alone for a while, longer each time."""
+        self._fetching.pop(key, None)
+        refusals = self._refused.setdefault(key, {})
+        _, before_s = refusals.get(node, (0.0, 0.0))
+        pause_s = min(max(2 * before_s, REFUSED_FIRST_S), REFUSED_MAX_S)
+        refusals[node] = (now + pause_s, pause_s)
+
+
+def _size_of(task: Task) -> int:
+    size = 0
+    for output in task.outputs or []:
+        size += output.size
+    return size
 
 
 def _choose(
-    job: JobId, task: Task, holders: list[NodeId], asked: dict[NodeId, float], workers: dict[NodeId, Worker]
+    job: JobId, task: Task, holders: list[NodeId], barred: list[NodeId], workers: dict[NodeId, Worker]
 ) -> NodeId | None:
     """Return who should have one more copy, None when nobody can: another machine first, then by a hash."""
     hosts = [workers[node].host for node in holders]
@@ -143,7 +193,7 @@ def _choose(
     best_rank = (False, b"")
     seed = job + task.index.to_bytes(4, "big")
     for node, worker in workers.items():
-        if node in task.holders or node in asked or worker.is_draining or not worker.has_reported:
+        if node in task.holders or node in barred or worker.is_draining or not worker.has_reported:
             continue
         rank = (worker.host in hosts, blake2b(seed + node, digest_size=8).digest())
         if best is None or rank < best_rank:

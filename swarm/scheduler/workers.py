@@ -24,7 +24,7 @@ class Worker:
 
     Attributes:
         node: its id.
-        boot: differs after every start of the node's process, which empties its store.
+        instance: differs after every start of the node's process, which forgets what it was told.
         cores, memory_bytes, python, tags, speed: from its facts; speed 1.0 is the reference.
         given: attempt -> estimated seconds, for what it was given and has not reported.
         loose: those of them that may be taken back, oldest first.
@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(self, node: NodeId, facts: dict[str, object]) -> None:
         self.node: Final = node
-        self.boot = facts.get("boot")
+        self.instance = facts.get("instance")
         self.cores = 1.0
         self.memory_bytes = 0
         self.python = ""

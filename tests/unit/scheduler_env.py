@@ -81,7 +81,13 @@ class Update(Record):
 
 def facts_of(**changed: object) -> dict[str, object]:
     """What a node tells about itself."""
-    facts: dict[str, object] = {"cores": 1.0, "memory": 1 << 30, "python": "3.11", "speed": 1.0, "boot": 1}
+    facts: dict[str, object] = {
+        "cores": 1.0,
+        "memory": 1 << 30,
+        "python": "3.11",
+        "speed": 1.0,
+        "instance": 1,
+    }
     return {**facts, "tags": [], **changed}
 
 

@@ -267,7 +267,6 @@ def test_every_node_has_its_name_and_id_as_tags() -> None:
     tags = member.facts["tags"]
     assert isinstance(tags, list)
     assert tags[:2] == ["own", "node=me"]
-    assert member.facts["boot"] == 4
 
 
 def test_draining_is_told_to_the_mesh_and_ends_new_work() -> None:

@@ -315,7 +315,7 @@ def test_a_node_that_was_started_anew_has_lost_everything() -> None:
     env = SchedulerEnv(2)
     env.submit(bag(2))
     given = env.take_given(2)
-    env.join(ONE, boot=2)
+    env.join(ONE, instance=2)
     (again,) = env.take_given(1)
     assert again.order.attempt == 2
     assert again.order.task == next(one.order.task for one in given if one.node == ONE)

@@ -92,7 +92,7 @@ def test_a_keeper_that_comes_back_soon_needs_no_replacement() -> None:
     env.wait(60.0)
     env.lose(TWO)
     env.wait(2.0)
-    env.join(TWO, is_reporting=False, boot=2)
+    env.join(TWO, is_reporting=False, instance=2)
     offer(env, TWO, [0])
     env.report(TWO)
     env.wait(60.0)
@@ -173,6 +173,28 @@ def test_who_does_not_confirm_is_replaced_and_asked_again_later() -> None:
     assert {first, second} == {TWO, THREE}
     env.wait(REFUSED_FIRST_S + 2 * DELAY_S)
     assert first in asked(env)
+
+
+def test_a_copy_that_went_with_a_stream_is_sent_again() -> None:
+    env = leader(3, ONE)
+    env.wait(DELAY_S + 0.1)
+    assert asked(env) == [TWO]
+    env.core.on_link_lost(TWO, env.now)
+    env.wait(0.5)
+    env.report(TWO)
+    env.wait(DELAY_S + 0.1)
+    assert asked(env) == [TWO]
+
+
+def test_who_did_not_confirm_before_its_stream_broke_is_asked_again_at_once() -> None:
+    env = leader(3, ONE)
+    env.wait(DELAY_S + 3 * CONFIG.record_retry_s + 1.0)
+    assert asked(env) == [TWO]
+    env.core.on_link_lost(TWO, env.now)
+    env.wait(0.5)
+    env.report(TWO)
+    env.wait(DELAY_S + 0.1)
+    assert asked(env) == [TWO]
 
 
 def test_copies_take_a_bounded_rate() -> None:

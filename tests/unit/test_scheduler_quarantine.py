@@ -159,7 +159,7 @@ def test_what_it_has_not_started_is_taken_back() -> None:
 
 def test_one_that_starts_again_is_in_use_again() -> None:
     env = quarantined()
-    env.join(TWO, boot=2)
+    env.join(TWO, instance=2)
     assert not env.core.dispatcher.workers[TWO].quarantine
     env.submit(bag(3))
     assert TWO in [one.node for one in take_all(env)]

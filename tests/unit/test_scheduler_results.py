@@ -12,7 +12,7 @@ from swarm.exec.core import ExecCore
 from swarm.node_orders import obey
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.records import JobRecords
-from swarm.scheduler.results import FETCH_S, LOOK_S, WANTED_MAX
+from swarm.scheduler.results import FETCH_S, LOOK_S, REFUSED_FIRST_S, REFUSED_MAX_S, WANTED_MAX
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output, digest_of
 from swarm.wire.messages import INVENTORY, OBJECT_COPIED, OBJECT_WANTED
@@ -146,6 +146,66 @@ def test_who_does_not_fetch_is_replaced() -> None:
     env.wait(3 * LOOK_S)
     ((second, _),) = wanted(env)
     assert second != first
+
+
+def test_who_could_not_fetch_is_asked_again_after_the_others() -> None:
+    env, maker = ended()
+    ((first, _),) = wanted(env)
+    env.lost(first, 0, maker)
+    env.wait(LOOK_S + 0.1)
+    ((second, _),) = wanted(env)
+    assert second not in (first, maker)
+    env.lost(second, 0, maker)
+    env.wait(REFUSED_FIRST_S + LOOK_S)
+    assert [node for node, _ in wanted(env)] == [first], "its pause is over first"
+
+
+def test_pauses_get_longer_and_what_cannot_be_fetched_is_asked_for_seldom() -> None:
+    env, maker = ended(2)
+    asked = 0
+    for _ in range(600):
+        for node, _ in wanted(env):
+            env.lost(node, 0, maker)
+            asked += 1
+        env.wait(1.0)
+    assert 10 <= asked <= 600.0 / REFUSED_MAX_S + 6
+
+
+def test_what_went_with_a_stream_is_asked_for_again() -> None:
+    env, maker = ended(2)
+    ((other, _),) = wanted(env)
+    assert other != maker
+    env.core.on_link_lost(other, env.now)
+    env.wait(0.5)
+    env.report(other)
+    env.wait(LOOK_S + 0.1)
+    assert wanted(env) == [(other, 0)]
+
+
+def test_a_node_that_began_anew_has_its_copy_no_more() -> None:
+    env, maker = ended()
+    ((second, _),) = wanted(env)
+    copied(env, second)
+    env.join(second, instance=2)
+    assert list(env.task(0).holders) == [maker]
+    env.wait(LOOK_S + 0.1)
+    assert len(wanted(env)) == 1
+
+
+def test_the_slots_of_nodes_that_went_are_free() -> None:
+    env = SchedulerEnv(1, cores=50.0)
+    env.submit(bag(WANTED_MAX + 4))
+    env.done(*env.take_given(WANTED_MAX + 4), is_large=True)
+    env.join(ONE)
+    env.join(TWO)
+    env.wait(LOOK_S + 0.1)
+    first = wanted(env)
+    assert len(first) == WANTED_MAX
+    env.lose(TWO)
+    env.wait(LOOK_S + 0.1)
+    again = wanted(env)
+    assert len(again) == len([node for node, _ in first if node == TWO])
+    assert {node for node, _ in again} == {ONE}
 
 
 def test_few_results_are_on_their_way_at_a_time() -> None:

@@ -24,10 +24,10 @@ def give(one: Worker, number: int, options: TaskOptions | None = None, estimate_
 
 
 def test_facts_are_taken() -> None:
-    one = worker(cores=4, memory=5, python="3.12", tags=["a", "b"], speed=2, draining=True, boot=7)
+    one = worker(cores=4, memory=5, python="3.12", tags=["a", "b"], speed=2, draining=True, instance=7)
     assert (one.cores, one.memory_bytes, one.python, one.tags, one.speed) == (4.0, 5, "3.12", ["a", "b"], 2.0)
     assert one.is_draining
-    assert one.boot == 7
+    assert one.instance == 7
 
 
 def test_wrong_facts_keep_the_last_value() -> None:
