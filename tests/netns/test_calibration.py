@@ -5,6 +5,8 @@ the other, and draws) stand against 200 simulated ones. What is demanded has to 
 with other things, which can only make a real run later, never earlier:
 
 * No real value lies below the simulated range by more than a tenth: nothing real is quicker than possible.
+  Of `join` that is demanded of 20 runs or more only: it begins with the last node's word that it is ready, and
+  on a busy machine that word comes late, after the others have long met it.
 * The real median lies within a factor, and a slack for processes that wait for a processor, of the simulated
   one.
 * With 20 runs or more, the two-sample Kolmogorov-Smirnov distance stays below a bound, for the quantities
@@ -63,10 +65,11 @@ def test_real_runs_are_like_simulated_ones(
     assert callable(record_property)
     record_property("real_median_s", round(quantile(real, 0.5), 3))
     record_property("simulated_median_s", round(quantile(simulated, 0.5), 3))
-    assert min(real) >= 0.9 * min(simulated), "quicker than possible"
     typical = quantile(real, 0.5)
     assert typical <= FACTOR * quantile(simulated, 0.9) + CROWDED * SLACK_S[quantity]
-    assert typical >= quantile(simulated, 0.1) / FACTOR
+    if quantity != "join" or len(real) >= RUNS_FOR_DISTANCE:
+        assert min(real) >= 0.9 * min(simulated), "quicker than possible"
+        assert typical >= quantile(simulated, 0.1) / FACTOR
     if len(real) >= RUNS_FOR_DISTANCE and quantity in DISTANCE_MAX:
         assert distance(real, simulated) < DISTANCE_MAX[quantity]
 
