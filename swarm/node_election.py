@@ -14,8 +14,8 @@ from swarm.core.effects import Effect, Notify
 from swarm.core.ids import NodeId, short
 from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
+from swarm.election.base import ElectionBase
 from swarm.election.core import Election
-from swarm.election.face import ElectionFace
 from swarm.election.ledger import LEDGER_KEY, LEDGER_TABLE, Ledger
 from swarm.election.strict import StrictElection
 from swarm.gossip.core import Gossip
@@ -27,7 +27,7 @@ QUORUM: Final = "quorum"
 """Fact of members of strict meshes: ``strict``."""
 
 
-def make_election(config: NodeConfig, rows: list[tuple[str, bytes, bytes]], rng: Rng) -> ElectionFace:
+def make_election(config: NodeConfig, rows: list[tuple[str, bytes, bytes]], rng: Rng) -> ElectionBase:
     """Return the election of the kind of mesh that the node belongs to, as an earlier run left it."""
     fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
     if config.quorum != STRICT:
@@ -70,7 +70,7 @@ class Foreigners:
 
 
 def quorum_status(
-    election: ElectionFace, quorum: str, members: list[Member], foreign: dict[NodeId, bool]
+    election: ElectionBase, quorum: str, members: list[Member], foreign: dict[NodeId, bool]
 ) -> dict[str, object]:
     """Return what `swarm status --json` says of the kind of mesh, and why nothing is dispatched, if so."""
     names = sorted([member.name for member in members if member.node_id in foreign])
@@ -93,7 +93,7 @@ def count_reachable(voters: list[NodeId], members: list[Member]) -> int:
     return len([voter for voter in voters if voter in present])
 
 
-def why_no_leader(election: ElectionFace, members: list[Member]) -> str:
+def why_no_leader(election: ElectionBase, members: list[Member]) -> str:
     """Return why a strict mesh dispatches nothing as this node sees it, "" while somebody leads."""
     if election.leader():
         return ""

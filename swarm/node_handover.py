@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
-from swarm.election.face import ElectionFace
+from swarm.election.base import ElectionBase
 
 RETRY_S: Final = 10.0
 
@@ -29,7 +29,7 @@ class Handover:
         """Take the own fact ``strain``: a text that says what strains this machine, None for nothing."""
         self._is_strained = bool(strain)
 
-    def look(self, election: ElectionFace, now: float) -> float:
+    def look(self, election: ElectionBase, now: float) -> float:
         """Ask when it is time; return in how many seconds to look again, `math.inf` for not by itself."""
         if not self._is_strained or not election.is_leader():
             return math.inf

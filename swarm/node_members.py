@@ -10,8 +10,8 @@ from typing import Final, final
 
 from swarm.core.hosts import address_for_others
 from swarm.core.ids import EVERYWHERE, Address, NodeId
+from swarm.election.base import ElectionBase
 from swarm.election.council import Candidate
-from swarm.election.face import ElectionFace
 from swarm.election.roster import Roster
 from swarm.gossip.core import Gossip
 from swarm.gossip.members import Member, MemberEntry
@@ -76,7 +76,7 @@ def tell_election(
     gossip: Gossip,
     touched: list[NodeId],
     foreign: dict[NodeId, bool],
-    election: ElectionFace,
+    election: ElectionBase,
     now: float,
 ) -> float:
     """Tell election who forms the council; return the seconds until that changes by itself.

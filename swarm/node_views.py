@@ -5,7 +5,7 @@ from __future__ import annotations
 from swarm.core.hosts import address_for_others, address_text
 from swarm.core.ids import NodeId, short
 from swarm.core.quorums import STRICT
-from swarm.election.face import ElectionFace
+from swarm.election.base import ElectionBase
 from swarm.exec.core import ExecCore
 from swarm.gossip.members import Member
 from swarm.node_capacity import REASON, SLOTS_FREE, capacity_row, own_reason
@@ -31,7 +31,7 @@ def name_of(members: list[Member], node: NodeId) -> str:
     return ""
 
 
-def mesh_status(me: NodeId, name: str, members: list[Member], election: ElectionFace) -> dict[str, object]:
+def mesh_status(me: NodeId, name: str, members: list[Member], election: ElectionBase) -> dict[str, object]:
     """Return who this node is, whom it follows and how many members it knows."""
     leader = election.leader()
     ballot = election.ballot()

@@ -30,32 +30,29 @@ pre-vote §9.6.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
-from swarm.core.effects import Effect, LeaderChanged, Packet
-from swarm.core.errors import DecodeError
-from swarm.core.ids import NO_NODE, NODE_ID_SIZE, Address, Ballot, NodeId
+from swarm.core.effects import Effect, Packet
+from swarm.core.ids import NO_BALLOT, NO_NODE, Address, Ballot, NodeId
 from swarm.core.rng import Rng
 from swarm.election import packets
-from swarm.election.ballots import is_ballot, next_ballot
+from swarm.election.base import ElectionBase
 from swarm.election.beats import Attendance
 from swarm.election.config import ElectionConfig
 from swarm.election.council import merge_addresses
 from swarm.election.counters import new_counters
-from swarm.election.face import ElectionFace
-from swarm.election.invariants import check_leading, check_standing, check_timers, check_trust
-from swarm.election.news import leadership_ended
+from swarm.election.fence import Fence
 from swarm.election.roles import Role
-from swarm.election.seat import Seat
-from swarm.election.timeouts import TIMER_BEAT, TIMER_ELECTION, TIMER_LEASE, TIMER_RESEND, TIMER_ROUND
+from swarm.election.timeouts import TIMER_BEAT
 from swarm.election.voter import Voter
 from swarm.election.votes import VoteRound
 from swarm.wire.codec import Body, Stamp
 from swarm.wire.messages import BEAT, BEAT_REPLY, STAND, VOTE_REPLY, VOTE_REQUEST
 
 
-class Election(ElectionFace):
-    """The election of one node. Inputs take `now`, seconds that never fall; see `take_effects`."""
+@final
+class Election(ElectionBase):
+    """The election of one node; see the module's text."""
 
     def __init__(
         self,
@@ -77,22 +74,9 @@ class Election(ElectionFace):
             is_amnesiac: what was persisted may be lost. Then this node neither votes nor stands for a lease
                 after its start, in which it hears the fence of whoever is there.
         """
-        assert len(node_id) == NODE_ID_SIZE, "a node id has 16 bytes"
-        self._config: Final = config
-        self._node_id: Final = node_id
+        super().__init__(config, node_id, rng, Voter(config, Fence(fence, promise)), new_counters())
         self._is_amnesiac: Final = is_amnesiac
-        self._voter: Final = Voter(config, fence, promise)
-        self._fence: Final = self._voter.fence
-        self._watch: Final = self._voter.watch
-        self._seat: Final = Seat(config, node_id, rng, self._fence)
-        self._timers: Final = self._seat.timers
-        self._effects: list[Effect] = []
-        self._counters: Final[dict[str, int]] = new_counters()
         self._members: list[tuple[NodeId, Address]] = []
-        self._now = 0.0
-        self._round_number = rng.below(2**30)
-        self._told_leader: NodeId = NO_NODE
-        self._told_ballot = self._fence.ballot
 
     # Inputs
 
@@ -138,202 +122,43 @@ class Election(ElectionFace):
         role = self._seat.role
         return role is Role.PRE_CANDIDATE or role is Role.CANDIDATE or self._config.council_size == 1
 
-    def on_stamp(self, stamp: Stamp, now: float) -> None:
-        """Learn fence and beat of the sender from the stamp of any frame."""
-        self._advance(now)
-        if stamp.sender == self._node_id:
-            return
-        self._hear(stamp.ballot, stamp.beat, stamp.sender == stamp.ballot[1], now)
-        self._publish()
-
-    def observe_ballot(self, ballot: Ballot, now: float) -> None:
-        """Learn a ballot by other means: an order was refused with this fence."""
-        self._advance(now)
-        self._hear(ballot, 0, False, now)
-        self._publish()
-
-    def receive_packet(
-        self, stamp: Stamp, kind: int, body: list[object], source: Address, now: float
-    ) -> None:
-        """Take a datagram of kind VOTE_REQUEST to STAND, after `on_stamp` took its stamp.
-
-        What cannot be understood is counted and dropped.
-        """
-        self._advance(now)
-        sender = stamp.sender
-        if sender == self._node_id or len(sender) != NODE_ID_SIZE:
-            self._counters["packets_unexpected"] += 1
-            return
-        try:
-            if kind == VOTE_REQUEST:
-                self._receive_vote_request(sender, body, source, now)
-            elif kind == VOTE_REPLY:
-                self._receive_vote_reply(sender, body, now)
-            elif kind == BEAT:
-                self._receive_beat(stamp, body, source)
-            elif kind == BEAT_REPLY:
-                self._receive_beat_reply(stamp, now)
-            elif kind == STAND:
-                self._receive_stand(sender, body, now)
-            else:
-                self._counters["packets_unexpected"] += 1
-        except DecodeError:
-            self._counters["packets_undecodable"] += 1
-        self._publish()
-
-    def wake(self, now: float) -> None:
-        """The node did not run for longer than a lease: lead no more, give everybody a fresh period."""
-        self._advance(now)
-        if self._seat.role is Role.LEADER:
-            self._stop_leading("clock_gap", now)
-        self._watch.refresh(now)
-        if self._watch.is_trusted:
-            self._set_lease(now)
-        self._seat.follow(self._config.election_timeout_s, now)
-        self._publish()
-
-    def resign(self, now: float, is_for_good: bool = False) -> None:
-        """Stop for good: a leader asks the fittest to stand; this node only votes and follows on."""
-        self._advance(now)
-        if self._seat.role is Role.RETIRED:
-            return
-        if self._seat.role is Role.LEADER:
-            self._ask_to_stand(now)
-            self._counters["leaderships_ended"] += 1
-            self._effects.append(leadership_ended(self._fence.ballot, "resigned"))
-        self._seat.enter(Role.RETIRED)
-        self._publish()
-
     def hand_over(self, now: float) -> bool:
-        """See `ElectionFace`; this node leads on until a higher ballot ends that."""
+        """See `ElectionBase`; this node leads on until a higher ballot ends that."""
         self._advance(now)
         return self._seat.role is Role.LEADER and self._ask_to_stand(now, True)
 
-    def handle_deadline(self, now: float) -> None:
-        """Do what is due; call at `next_deadline` or later."""
-        self._advance(now)
-        key = self._timers.pop_due(now)
-        while key is not None:
-            if key[0] == TIMER_ELECTION:
-                self._start_round(True, now)
-            elif key[0] == TIMER_ROUND:
-                self._counters["rounds_timed_out"] += 1
-                self._seat.follow(self._seat.timeout.retry_wait_s(), now)
-            elif key[0] == TIMER_RESEND:
-                self._ask_votes(now)
-            elif key[0] == TIMER_BEAT:
-                self._on_beat_due(now)
-            else:
-                self._watch.distrust()
-            key = self._timers.pop_due(now)
-        self._publish()
-
-    # Views
-
-    def next_deadline(self) -> float:
-        """Return when `handle_deadline` is wanted, `math.inf` when never."""
-        return self._timers.next_deadline()
-
-    def has_effects(self) -> bool:
-        """Return whether `take_effects` would return any."""
-        return len(self._effects) > 0
-
-    def take_effects(self) -> list[Effect]:
-        """Return the effects since the last call, oldest first; perform them in this order."""
-        effects = self._effects
-        self._effects = []
-        return effects
-
-    def stamp(self) -> tuple[Ballot, int]:
-        """Return fence and last known beat of it, as every frame of this node must carry them."""
-        beat = self._watch.beat if self._seat.attendance is None else self._seat.attendance.beat
-        return (self._fence.ballot, beat)
-
-    def leader(self) -> NodeId:
-        """Return who leads as far as this node knows, NO_NODE when there is nobody to trust."""
-        if self._seat.role is Role.LEADER:
-            return self._node_id
-        return self._fence.ballot[1] if self._watch.is_trusted else NO_NODE
-
-    def ballot(self) -> Ballot:
-        """Return the fence: the leader's ballot when there is one. Orders below it are refused."""
-        return self._fence.ballot
-
-    def is_leader(self) -> bool:
-        """Return whether this node leads, under `ballot()`."""
-        return self._seat.role is Role.LEADER
-
-    def role(self) -> Role:
-        """Return what this node is at the moment."""
-        return self._seat.role
-
-    def statistics(self) -> dict[str, int]:
-        """Return a copy of the counters."""
-        return self._counters.copy()
-
-    def check_invariants(self) -> None:
-        """Audit the whole state; raises AssertionError naming the broken invariant."""
-        check_leading(self._node_id, self._seat.role, self._fence, self._seat.attendance)
-        check_standing(self._node_id, self._seat.role, self._fence, self._seat.vote_round)
-        check_trust(self._node_id, self._seat.role, self._fence, self._watch)
-        assert self._told_leader == self.leader(), "I6: the leader last told is the leader"
-        check_timers(self._seat.role, self._timers, self._watch, self._seat.may_stand())
-
-    # Packets
+    # Votes
 
     def _receive_vote_request(self, sender: NodeId, body: list[object], source: Address, now: float) -> None:
         request = packets.take_vote_request(sender, body)
-        if self._voter.is_jump(request.ballot):
-            self._counters["ballots_jumped"] += 1
-            return
-        if request.is_pre_vote:
-            is_granted = self._is_pre_vote_granted(request.ballot, now)
-            self._counters["pre_votes_granted" if is_granted else "pre_votes_denied"] += 1
-        else:
-            is_granted = self._grant_vote(request.ballot, now)
-            self._counters["votes_granted" if is_granted else "votes_denied"] += 1
-        self._effects.append(Packet(source, VOTE_REPLY, packets.vote_reply_body(request, is_granted)))
-
-    def _is_pre_vote_granted(self, ballot: Ballot, now: float) -> bool:
-        """Say whether a vote for `ballot` would be welcome; of two who stand, the higher ballot shall win."""
-        vote_round = self._seat.vote_round
-        if self._seat.role is Role.LEADER or (vote_round is not None and ballot < vote_round.ballot):
-            return False
-        return self._voter.would_vote(ballot, now)
-
-    def _grant_vote(self, ballot: Ballot, now: float) -> bool:
-        """Promise `ballot` unless it is below the fence; asking again for a promise is granted again."""
-        if ballot < self._fence.ballot or self._voter.is_withheld(now):
-            return False
-        if ballot > self._fence.ballot:
-            self._hear_new(ballot, True, now)
-        elif ballot > self._fence.promise:
-            self._fence.grant(ballot, self._effects)
-        self._voter.hold(now)
-        return True
+        if not self._is_jump(request.ballot):
+            is_granted = self._decide(request, NO_BALLOT, now)
+            self._effects.append(Packet(source, VOTE_REPLY, packets.vote_reply_body(request, is_granted)))
 
     def _receive_vote_reply(self, sender: NodeId, body: list[object], now: float) -> None:
-        reply = packets.take_vote_reply(body)
-        vote_round = self._seat.vote_round
-        if vote_round is None or not vote_round.is_answer(reply.number, reply.ballot, reply.is_pre_vote):
-            self._counters["packets_stale"] += 1
-        elif not vote_round.count(sender, reply.is_granted):
-            self._counters["packets_unexpected"] += 1
-        elif vote_round.is_won():
-            self._finish_round(vote_round, now)
+        self._count_vote(sender, packets.take_vote_reply(body), True, now)
 
-    def _receive_beat(self, stamp: Stamp, body: list[object], source: Address) -> None:
+    def _requests(self, vote_round: VoteRound) -> list[Effect]:
+        found: list[Effect] = []
+        for address in vote_round.unanswered():
+            body = packets.vote_request_body(vote_round.number, vote_round.ballot, vote_round.is_pre_vote)
+            found.append(Packet(address, VOTE_REQUEST, body))
+        return found
+
+    # Beats
+
+    def _receive_beat(self, stamp: Stamp, body: list[object], source: Address, now: float) -> None:
         """Answer a beat, which its stamp has told already; the stamp of the answer is the answer."""
         is_answer_wanted = Body(body).take_bool()
-        if not is_ballot(stamp.ballot) or stamp.ballot[1] != stamp.sender or stamp.beat < 1:
-            self._counters["packets_stale"] += 1  # it led no more when this left
+        if not packets.is_of_leader(stamp):
+            self._counters["packets_stale"] += 1
             return
         fence, beat = self.stamp()
         is_due = is_answer_wanted if stamp.ballot == fence else stamp.ballot < fence
         if is_due and packets.is_answer_short(stamp, fence, beat):
             self._effects.append(Packet(source, BEAT_REPLY, []))
 
-    def _receive_beat_reply(self, stamp: Stamp, now: float) -> None:
+    def _receive_beat_reply(self, stamp: Stamp, body: list[object], now: float) -> None:
         attendance = self._seat.attendance
         beats_max = self._config.lease_s / self._config.beat_interval_s
         is_current = attendance is not None and attendance.beat - stamp.beat <= beats_max
@@ -342,94 +167,23 @@ class Election(ElectionFace):
         elif not attendance.answer(stamp.sender, now):
             self._counters["packets_unexpected"] += 1
 
-    def _receive_stand(self, sender: NodeId, body: list[object], now: float) -> None:
-        ballot = packets.take_owned_ballot(sender, Body(body))
-        self._hear(ballot, 0, True, now)
-        if ballot != self._fence.ballot or self._seat.role is Role.CANDIDATE:
-            self._counters["packets_stale"] += 1
-        elif self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._voter.is_withheld(now):
-            self._counters["packets_unexpected"] += 1
-        else:
-            self._start_round(False, now)
+    def _on_beat_clash(self, now: float) -> None:
+        self._stand_again("beat_clashed", now)
 
-    # What is heard
+    def _is_near(self) -> bool:
+        return self._seat.may_stand()
 
-    def _hear(self, ballot: Ballot, beat: int, is_direct: bool, now: float) -> None:
-        """Take note of a fence and a beat, whoever told them."""
-        if not is_ballot(ballot) or ballot < self._fence.ballot:
-            return
-        if self._voter.is_jump(ballot):
-            self._counters["ballots_jumped"] += 1
-            return
-        if ballot > self._fence.ballot:
-            self._hear_new(ballot, False, now)
-        if ballot[1] == self._node_id:
-            attendance = self._seat.attendance
-            if attendance is not None and beat > attendance.beat:
-                self._counters["beats_clashed"] += 1
-                self._stand_again("beat_clashed", now)
-        elif beat > 0 and self._watch.observe(beat, is_direct, now):
-            self._set_lease(now)
-            self._seat.follow(self._config.election_timeout_s, now)
+    # Leading
 
-    def _hear_new(self, ballot: Ballot, is_promise: bool, now: float) -> None:
-        """Turn to a ballot above the fence: whatever was going on below it ends."""
-        self._voter.turn_to(ballot, is_promise, self._effects, now)
-        self._timers.cancel(TIMER_LEASE, b"")
-        if self._seat.role is Role.LEADER:
-            self._stop_leading("overtaken", now)
-        self._seat.follow(self._config.candidate_wait_s, now)
-
-    # Standing
-
-    def _start_round(self, is_pre_vote: bool, now: float) -> None:
-        """Stand: ask the council for pre-votes, or promise the next ballot and ask for votes."""
-        self._counters["rounds_started"] += 1
-        ballot = next_ballot(self._fence.ballot, self._node_id)
-        if is_pre_vote:
-            self._seat.enter(Role.PRE_CANDIDATE)
-        else:
-            self._seat.enter(Role.CANDIDATE)
-            self._fence.grant(ballot, self._effects)
-            self._watch.reset()
-            self._timers.cancel(TIMER_LEASE, b"")
-        self._round_number += 1
-        vote_round = VoteRound(self._round_number, ballot, is_pre_vote, self._seat.council)
-        self._seat.vote_round = vote_round
-        if vote_round.is_won():
-            self._finish_round(vote_round, now)
-        else:
-            self._timers.set(TIMER_ROUND, b"", now + self._config.vote_timeout_s)
-            self._ask_votes(now)
-
-    def _ask_votes(self, now: float) -> None:
-        """Send the request to everybody who has not granted it, now and again until the round ends."""
-        vote_round = self._seat.vote_round
-        assert vote_round is not None, "only a candidate asks for votes"
-        for address in vote_round.unanswered():
-            body = packets.vote_request_body(vote_round.number, vote_round.ballot, vote_round.is_pre_vote)
-            self._effects.append(Packet(address, VOTE_REQUEST, body))
-        self._timers.set(TIMER_RESEND, b"", now + self._config.vote_resend_s)
-
-    def _finish_round(self, vote_round: VoteRound, now: float) -> None:
-        """Go on from a round that was won: to the vote, or to leading."""
-        if vote_round.is_pre_vote:
-            self._start_round(False, now)
-            return
-        assert vote_round.ballot == self._fence.ballot == self._fence.promise, "who wins is not overtaken"
-        self._seat.enter(Role.LEADER)
-        self._counters["elections_won"] += 1
+    def _open_book(self, vote_round: VoteRound, now: float) -> None:
         attendance = Attendance(self._node_id, vote_round.voters(), now)
         self._seat.attendance = attendance
-        self._timers.set(TIMER_BEAT, b"", now + self._config.beat_interval_s)
         if self._seat.council_ids != vote_round.voters():
             attendance.change_council(self._seat.council_ids, now)
         if attendance.has_lost_electorate():
             self._stand_again("electorate_lost", now)
         else:
             self._send_beat(merge_addresses(self._members, self._seat.council))
-
-    # Leading
 
     def _on_beat_due(self, now: float) -> None:
         attendance = self._seat.attendance
@@ -448,13 +202,10 @@ class Election(ElectionFace):
             if member != self._node_id:
                 self._effects.append(Packet(address, BEAT, [attendance.is_answer_wanted(member)]))
 
-    def _stop_leading(self, reason: str, now: float) -> None:
-        """Become a follower; the next to stand may be this node again, under another ballot."""
-        assert self._seat.role is Role.LEADER, "only a leader stops leading"
-        self._counters["leaderships_ended"] += 1
-        self._effects.append(leadership_ended(self._fence.ballot, reason))
-        self._watch.reset()
-        self._seat.follow(self._config.election_timeout_s, now)
+    def _why_over(self, now: float) -> str:
+        attendance = self._seat.attendance
+        assert attendance is not None, "a leader keeps attendance"
+        return "clock_gap" if now - attendance.beat_at > self._config.lease_s else ""
 
     def _stand_again(self, reason: str, now: float) -> None:
         """End this leadership: a council member stands for a new ballot, others hand over to the fittest."""
@@ -474,27 +225,3 @@ class Election(ElectionFace):
             if member == successor:
                 self._effects.append(Packet(address, STAND, packets.stand_body(self._fence.ballot)))
         return successor != NO_NODE
-
-    # Inner working
-
-    def _advance(self, now: float) -> None:
-        assert now >= self._now, "time never falls"
-        self._now = now
-        attendance = self._seat.attendance
-        if attendance is not None and now - attendance.beat_at > self._config.lease_s:
-            self._stop_leading("clock_gap", now)
-            self._publish()
-
-    def _set_lease(self, now: float) -> None:
-        """Trust the leader for a lease from now."""
-        lease_s = self._config.lease_s if self._seat.may_stand() else self._config.outsider_lease_s
-        self._timers.set(TIMER_LEASE, b"", now + lease_s)
-
-    def _publish(self) -> None:
-        """Tell a change of leader once, after everything else an input caused."""
-        leader = self.leader()
-        ballot = self._fence.ballot
-        if leader != self._told_leader or (leader != NO_NODE and ballot != self._told_ballot):
-            self._effects.append(LeaderChanged(ballot, leader))
-        self._told_leader = leader
-        self._told_ballot = ballot

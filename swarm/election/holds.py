@@ -1,8 +1,9 @@
 """For how long a node of a strict mesh keeps its vote to itself.
 
 Whoever answers a beat promises its leader to vote for nobody else for a *hold*. The promise is in memory
-only: whoever starts has forgotten whom it answered and votes for nobody for one hold. A hold ends early when
-its leader says that it leads no more: by standing under another ballot, or by asking somebody to stand.
+only: whoever starts has forgotten whom it answered and votes for nobody for one hold (`StrictVoter.begin`). A
+hold ends early when its leader says that it leads no more: by standing under another ballot, or by asking
+somebody to stand.
 
 Source: Gray and Cheriton, "Leases" (1989): the grantor waits longer than the holder, by the drift of both
 clocks. Ongaro's thesis §4.2.3 and §6.4.1 (a server that hears a leader does not vote; leases for reads) and
@@ -18,21 +19,11 @@ from swarm.core.ids import NO_BALLOT, Ballot
 
 @final
 class Holds:
-    """What keeps a node from voting now."""
+    """For whom a node keeps its vote, and until when."""
 
     def __init__(self) -> None:
         self._ballot = NO_BALLOT
         self._until = 0.0
-        self._withheld_until = 0.0
-        self._stands_until = 0.0
-
-    def withhold(self, until: float) -> None:
-        """Vote for nobody before `until`."""
-        self._withheld_until = until
-
-    def is_withheld(self, now: float) -> bool:
-        """Return whether this node started so lately that it votes for nobody."""
-        return now < self._withheld_until
 
     def keep_for(self, ballot: Ballot, until: float) -> None:
         """Vote for nobody else before `until`: a beat under `ballot` is answered."""
@@ -56,13 +47,5 @@ class Holds:
         return now >= self._until or ballot[1] == self._ballot[1] or released >= self._ballot
 
     def free_at(self) -> float:
-        """Return until when this node votes for nobody, unless it is released; 0 when it may now."""
-        return max(self._until, self._withheld_until)
-
-    def note_stand(self, until: float) -> None:
-        """Refuse pre-votes before `until`: somebody stands."""
-        self._stands_until = until
-
-    def is_stood(self, now: float) -> bool:
-        """Return whether somebody stands."""
-        return now < self._stands_until
+        """Return until when this node votes for nobody else, unless it is released; 0 when for nobody."""
+        return self._until

@@ -64,6 +64,11 @@ def take_vote_reply(body: list[object]) -> Vote:
     return Vote(number, ballot, is_pre_vote, fields.take_bool())
 
 
+def is_of_leader(stamp: Stamp) -> bool:
+    """Return whether whoever sent this stamp led under the ballot in it when it left."""
+    return is_ballot(stamp.ballot) and stamp.ballot[1] == stamp.sender and stamp.beat >= 1
+
+
 def is_answer_short(question: Stamp, fence: Ballot, beat: int) -> bool:
     """Return whether the answer to a beat is no longer than the beat, so that it can flood nobody.
 

@@ -1,19 +1,21 @@
 """What a node is in the election right now: its role, what belongs to that role, its council and its timers.
 
 Every change of role passes :meth:`Seat.enter`, which drops whatever belonged to the role before, so that no
-round outlives its candidacy and no attendance its leadership.
+round outlives its candidacy, and neither attendance nor office its leadership: a leader keeps one of the two,
+by the kind of its mesh.
 """
 
 from __future__ import annotations
 
 from typing import Final, final
 
-from swarm.core.ids import Address, NodeId
+from swarm.core.ids import Address, Ballot, NodeId
 from swarm.core.rng import Rng
 from swarm.core.timers import Timers
 from swarm.election.beats import Attendance
 from swarm.election.config import ElectionConfig
 from swarm.election.fence import Fence
+from swarm.election.office import Office
 from swarm.election.roles import Role, is_allowed
 from swarm.election.timeouts import TIMER_BEAT, TIMER_ELECTION, TIMER_RESEND, TIMER_ROUND, ElectionTimeout
 from swarm.election.votes import VoteRound
@@ -32,6 +34,7 @@ class Seat:
         self.role = Role.FOLLOWER
         self.vote_round: VoteRound | None = None
         self.attendance: Attendance | None = None
+        self.office: Office | None = None
         self.council: list[tuple[NodeId, Address]] = []
         self.council_ids: list[NodeId] = []
         self.is_started = False
@@ -40,6 +43,16 @@ class Seat:
     def may_stand(self) -> bool:
         """Return whether this node takes part: it runs and is a member of its council."""
         return self.is_started and self._node_id in self.council_ids
+
+    def own_beat(self) -> int:
+        """Return the beat of this node's own leadership, 0 when it has none."""
+        if self.attendance is not None:
+            return self.attendance.beat
+        return 0 if self.office is None else self.office.beat
+
+    def outranks(self, ballot: Ballot) -> bool:
+        """Return whether this node leads, or stands for a higher ballot."""
+        return self.role is Role.LEADER or (self.vote_round is not None and ballot < self.vote_round.ballot)
 
     def change_council(self, council: list[tuple[NodeId, Address]]) -> None:
         """Replace the council and its addresses."""
@@ -65,6 +78,7 @@ class Seat:
         self.role = role
         self.vote_round = None
         self.attendance = None
+        self.office = None
         self.timers.cancel(TIMER_ELECTION, b"")
         self.timers.cancel(TIMER_ROUND, b"")
         self.timers.cancel(TIMER_RESEND, b"")

@@ -26,7 +26,7 @@ under another ballot, release the holds for the one who leads no more. A voter t
 in its answers, and is removed before it goes (`is_needed`).
 
 Roles and their changes: `swarm.election.roles`; timers as in `swarm.election.core`, but that a leader's LEASE
-is its own. Invariants: `swarm.election.strict_invariants`.
+is its own. Invariants: `swarm.election.invariants` and `swarm.election.strict_invariants`.
 
 Sources: Ongaro's thesis (2014), §3.10, §4, §6.4.1, §9.6; Schultz, Dardik, Tripakis (2021); Gray and Cheriton,
 "Leases" (1989); etcd-io/raft (check-quorum, pre-vote, one change at a time).
@@ -34,34 +34,65 @@ Sources: Ongaro's thesis (2014), §3.10, §4, §6.4.1, §9.6; Schultz, Dardik, T
 
 from __future__ import annotations
 
-from typing import final
+import math
+from typing import Final, final
 
-from swarm.core.effects import Packet
-from swarm.core.errors import DecodeError
-from swarm.core.ids import NO_BALLOT, NODE_ID_SIZE, Address, Ballot, NodeId
+from swarm.core.effects import Effect, Packet
+from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId
+from swarm.core.rng import Rng
 from swarm.election import packets, strict_packets
-from swarm.election.ballots import is_ballot, next_ballot
+from swarm.election.ballots import next_ballot
+from swarm.election.base import ElectionBase
+from swarm.election.config import ElectionConfig
+from swarm.election.configuration import Configuration
+from swarm.election.counters import new_strict_counters
+from swarm.election.ledger import Ledger
 from swarm.election.office import Office
 from swarm.election.roles import Role
-from swarm.election.strict_member import StrictMember
-from swarm.election.timeouts import TIMER_BEAT, TIMER_ELECTION, TIMER_LEASE, TIMER_RESEND, TIMER_ROUND
+from swarm.election.strict_config import StrictConfig
+from swarm.election.strict_invariants import check_ends, check_office
+from swarm.election.strict_voter import StrictVoter
+from swarm.election.timeouts import TIMER_BEAT, TIMER_LEASE
 from swarm.election.votes import VoteRound
-from swarm.wire.codec import Body, Stamp
-from swarm.wire.messages import BEAT, BEAT_REPLY, STAND, VOTE_REPLY, VOTE_REQUEST
+from swarm.wire.codec import Stamp
+from swarm.wire.messages import BEAT_REPLY, STAND, VOTE_REPLY
 
 
 @final
-class StrictElection(StrictMember):
+class StrictElection(ElectionBase):
     """The election of one node of a strict mesh; see the module's text."""
+
+    def __init__(
+        self, config: ElectionConfig, strict: StrictConfig, node_id: NodeId, rng: Rng, ledger: Ledger
+    ) -> None:
+        """Restore a node.
+
+        Args:
+            config: beats and the waits of elections.
+            strict: leases, and how fast voters change.
+            node_id: this node.
+            rng: source of the random part of waits.
+            ledger: what it must not forget, as restored from the journal.
+        """
+        keeper = StrictVoter(config, strict, ledger)
+        super().__init__(config, node_id, rng, keeper, new_strict_counters())
+        self._strict: Final = strict
+        self._ledger: Final = ledger
+        self._keeper: Final = keeper  # `_voter`, as what it is
+        self._council: list[NodeId] = []
+        self._places: dict[NodeId, Address] = {}
+        self._released = NO_BALLOT
+        self._is_leaving = False
+        self._is_resigning = False
 
     # Inputs
 
     def start(self, now: float) -> None:
         """Begin; who may have answered a beat in an earlier life votes for nobody for a hold."""
         self._advance(now)
-        self._voter.begin(self._effects, now)
+        self._keeper.begin(self._effects, now)
         self._seat_voters()
-        self._seat.start(now, self._holds.free_at())
+        self._seat.start(now, self._keeper.free_at())
 
     def on_council(self, council: list[tuple[NodeId, Address]], now: float) -> None:
         """Take the fittest members: who stands first, and who may become a voter."""
@@ -69,8 +100,8 @@ class StrictElection(StrictMember):
         self._council = [member for member, _ in council]
         for member, address in council:
             self._places[member] = address
-        if self._office is not None:
-            self._office.on_council(self._council, now)
+        if self._seat.office is not None:
+            self._seat.office.on_council(self._council, now)
         self._seat_voters()
         self._seat.set_election_timer(now)
         self._publish()
@@ -90,61 +121,8 @@ class StrictElection(StrictMember):
         """Return True: a voter may be anybody."""
         return True
 
-    def on_stamp(self, stamp: Stamp, now: float) -> None:
-        """Learn fence and beat of the sender from the stamp of any frame."""
-        self._advance(now)
-        if stamp.sender != self._node_id:
-            self._hear(stamp.ballot, stamp.beat, stamp.sender == stamp.ballot[1], now)
-            self._publish()
-
-    def observe_ballot(self, ballot: Ballot, now: float) -> None:
-        """Learn a ballot by other means: an order was refused with this fence."""
-        self._advance(now)
-        self._hear(ballot, 0, False, now)
-        self._publish()
-
-    def receive_packet(
-        self, stamp: Stamp, kind: int, body: list[object], source: Address, now: float
-    ) -> None:
-        """Take a datagram of kind VOTE_REQUEST to STAND, after `on_stamp` took its stamp.
-
-        What cannot be understood is counted and dropped, as is what a node of another kind of mesh says.
-        """
-        self._advance(now)
-        sender = stamp.sender
-        if sender == self._node_id or len(sender) != NODE_ID_SIZE:
-            self._counters["packets_unexpected"] += 1
-            return
-        try:
-            if kind == VOTE_REQUEST:
-                self._receive_ask(sender, body, source, now)
-            elif kind == VOTE_REPLY:
-                self._receive_verdict(sender, body, now)
-            elif kind == BEAT:
-                self._receive_beat(stamp, body, source, now)
-            elif kind == BEAT_REPLY:
-                self._receive_echo(stamp, body, now)
-            elif kind == STAND:
-                self._receive_stand(sender, body, now)
-            else:
-                self._counters["packets_unexpected"] += 1
-        except DecodeError:
-            self._counters["packets_undecodable"] += 1
-        self._publish()
-
-    def wake(self, now: float) -> None:
-        """The node did not run for longer than a lease: lead no more, give everybody a fresh period."""
-        self._advance(now)
-        if self._office is not None:
-            self._stop_leading("clock_gap", now)
-        self._watch.refresh(now)
-        if self._watch.is_trusted:
-            self._trust(now)
-        self._follow(self._config.election_timeout_s, now)
-        self._publish()
-
     def resign(self, now: float, is_for_good: bool = False) -> None:
-        """Lead and stand no more: a leader asks the fittest to stand; this node votes on while it runs.
+        """See `ElectionBase`; one that votes alone stops only when somebody else is a voter.
 
         Args:
             now: seconds.
@@ -154,101 +132,99 @@ class StrictElection(StrictMember):
         if self._seat.role is Role.RETIRED:
             return
         self._is_leaving = is_for_good
-        if is_for_good and self._office is not None and self._office.wants_heir(now):
-            self._is_resigning = True  # it votes alone: somebody else has to be a voter first
+        office = self._seat.office
+        if is_for_good and office is not None and office.wants_heir(now):
+            self._is_resigning = True
             return
         self._retire(now)
         self._publish()
 
     def hand_over(self, now: float) -> bool:
-        """See `ElectionFace`; this node leads no more, for nobody is elected while its lease lasts."""
+        """See `ElectionBase`; this node leads no more, for nobody is elected while its lease lasts."""
         self._advance(now)
-        if self._office is None or not self._office.is_fitter(self._office.successor(now)):
+        if self._seat.role is not Role.LEADER or not self._ask_to_stand(now, True):
             return False
-        self._ask_to_stand(now)
         self._stop_leading("handed_over", now)
         self._publish()
         return True
 
-    def handle_deadline(self, now: float) -> None:
-        """Do what is due; call at `next_deadline` or later."""
-        self._advance(now)
-        key = self._timers.pop_due(now)
-        while key is not None:
-            if key[0] == TIMER_ELECTION:
-                self._start_round(True, now)
-            elif key[0] == TIMER_ROUND:
-                self._counters["rounds_timed_out"] += 1
-                self._released = NO_BALLOT
-                self._follow(self._seat.timeout.retry_wait_s(), now)
-            elif key[0] == TIMER_RESEND:
-                self._ask_votes(now)
-            elif key[0] == TIMER_BEAT:
-                self._on_beat_due(now)
-            else:
-                self._watch.distrust()
-            key = self._timers.pop_due(now)
-        self._publish()
+    # Views
+
+    def is_leader(self) -> bool:
+        """Return whether this node leads, with a lease, under `ballot()`."""
+        return self._seat.office is not None and self._seat.office.is_confirmed
+
+    def may_order(self, now: float) -> bool:
+        """Return whether this node leads and its lease lasts at `now`."""
+        return now < self.lease_until()
+
+    def is_needed(self) -> bool:
+        """Return whether this node wants to leave for good, and the others still count on its vote."""
+        if not self._is_leaving:
+            return False
+        is_among_others = self._ledger.is_voter() and len(self._ledger.configuration.voters) > 1
+        return is_among_others or (self._is_resigning and self._seat.role is not Role.RETIRED)
+
+    def voters(self) -> list[NodeId]:
+        """Return the voters of the highest configuration that this node knows."""
+        return self._ledger.configuration.ids()
+
+    def mark(self) -> bytes:
+        """Return the mark of this node's ledger, with which it votes."""
+        return self._ledger.mark
+
+    def lease_until(self) -> float:
+        """Return until when this node may give orders, on its own clock; -inf when it does not lead."""
+        office = self._seat.office
+        return office.lease_until() if office is not None and office.is_confirmed else -math.inf
+
+    def statistics(self) -> dict[str, int]:
+        """Return a copy of the counters, and the number of the highest configuration known, 0 for none."""
+        counters = super().statistics()
+        counters["configuration"] = self._ledger.configuration.version
+        return counters
+
+    def check_invariants(self) -> None:
+        """Audit the whole state; raises AssertionError "I<n>: ..." which invariant is broken."""
+        super().check_invariants()
+        check_office(self._seat.role, self._ledger, self._seat.office)
+        check_ends(self._timers, self._watch, self._seat.office)
 
     # Votes
 
-    def _receive_ask(self, sender: NodeId, body: list[object], source: Address, now: float) -> None:
+    def _receive_vote_request(self, sender: NodeId, body: list[object], source: Address, now: float) -> None:
         request, name, released = strict_packets.take_ask(sender, body)
-        if self._voter.is_jump(request.ballot):
-            self._counters["ballots_jumped"] += 1
+        if self._is_jump(request.ballot):
             return
-        if self._voter.is_outdated(name):
+        if self._keeper.is_outdated(name):
             is_granted = False
             self._counters["votes_outdated"] += 1
-        elif request.is_pre_vote:
-            is_granted = self._is_pre_vote_granted(request.ballot, released, now)
-            self._counters["pre_votes_granted" if is_granted else "pre_votes_denied"] += 1
         else:
-            is_granted = self._grant_vote(request.ballot, released, now)
-            self._counters["votes_granted" if is_granted else "votes_denied"] += 1
+            is_granted = self._decide(request, released, now)
         verdict = strict_packets.verdict_body(request, is_granted, self._ledger.mark)
         self._effects.append(Packet(source, VOTE_REPLY, verdict))
 
     def _is_pre_vote_granted(self, ballot: Ballot, released: Ballot, now: float) -> bool:
-        """Say whether a vote for `ballot` would be welcome; of two who stand, the higher ballot shall win."""
-        vote_round = self._seat.vote_round
-        if self._office is not None or (vote_round is not None and ballot < vote_round.ballot):
-            return False
-        is_welcome = self._voter.would_vote(ballot, released, now)
+        is_welcome = super()._is_pre_vote_granted(ballot, released, now)
         if is_welcome and ballot[1] == self._fence.ballot[1]:
             self._watch.distrust()  # it leads no more under the ballot before
             self._timers.cancel(TIMER_LEASE, b"")
         return is_welcome
 
-    def _grant_vote(self, ballot: Ballot, released: Ballot, now: float) -> bool:
-        if not self._voter.may_vote(ballot, released, now):
-            return False
-        if ballot > self._fence.ballot:
-            self._hear_new(ballot, True, now)
-        elif ballot > self._fence.promise:
-            self._ledger.grant(ballot, self._effects)
-        self._voter.note_stand(now)
-        return True
-
-    def _receive_verdict(self, sender: NodeId, body: list[object], now: float) -> None:
+    def _receive_vote_reply(self, sender: NodeId, body: list[object], now: float) -> None:
         reply, mark = strict_packets.take_verdict(body)
-        vote_round = self._seat.vote_round
-        if vote_round is None or not vote_round.is_answer(reply.number, reply.ballot, reply.is_pre_vote):
-            self._counters["packets_stale"] += 1
-        elif not self._ledger.configuration.has(sender, mark) or not vote_round.count(
-            sender, reply.is_granted
-        ):
-            self._counters["packets_unexpected"] += 1
-        elif vote_round.is_won():
-            self._finish_round(vote_round, now)
+        self._count_vote(sender, reply, self._ledger.configuration.has(sender, mark), now)
+
+    def _requests(self, vote_round: VoteRound) -> list[Effect]:
+        return strict_packets.requests(vote_round, self._ledger.configuration.name, self._released)
 
     # Beats
 
     def _receive_beat(self, stamp: Stamp, body: list[object], source: Address, now: float) -> None:
         """Answer a beat of the leadership at the fence: with it goes the vote, for a hold."""
         news = strict_packets.take_beat(body)
-        if not is_ballot(stamp.ballot) or stamp.ballot[1] != stamp.sender or stamp.beat < 1:
-            self._counters["packets_stale"] += 1  # it led no more when this left
+        if not packets.is_of_leader(stamp):
+            self._counters["packets_stale"] += 1
             return
         if stamp.ballot != self._fence.ballot or news.name[0] != stamp.ballot:
             self._counters["packets_stale"] += 1
@@ -259,7 +235,7 @@ class StrictElection(StrictMember):
             self._install(news.configuration)
             self._seat.set_election_timer(now)
         if news.is_answer_wanted:
-            self._voter.keep_for(stamp.ballot, now)
+            self._keeper.keep_for(stamp.ballot, now)
             self._follow(self._config.election_timeout_s, now)
             self._answer(source, stamp.beat, news.name == self._ledger.configuration.name)
 
@@ -267,9 +243,9 @@ class StrictElection(StrictMember):
         echo = strict_packets.echo_body(beat, self._ledger.mark, is_installed, self._is_leaving)
         self._effects.append(Packet(source, BEAT_REPLY, echo))
 
-    def _receive_echo(self, stamp: Stamp, body: list[object], now: float) -> None:
+    def _receive_beat_reply(self, stamp: Stamp, body: list[object], now: float) -> None:
         beat, mark, is_installed, is_leaving = strict_packets.take_echo(body)
-        office = self._office
+        office = self._seat.office
         is_counted = False
         if office is not None and stamp.ballot == self._fence.ballot:
             is_counted = office.answer(stamp.sender, beat, mark, is_installed, is_leaving, now)
@@ -278,93 +254,108 @@ class StrictElection(StrictMember):
         else:
             self._counters["packets_stale"] += 1
 
-    def _receive_stand(self, sender: NodeId, body: list[object], now: float) -> None:
-        ballot = packets.take_owned_ballot(sender, Body(body))
-        self._hear(ballot, 0, True, now)
-        if ballot != self._fence.ballot or self._seat.role is Role.CANDIDATE:
-            self._counters["packets_stale"] += 1
-            return
-        self._holds.release(ballot)
-        if self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._holds.is_withheld(now):
-            self._counters["packets_unexpected"] += 1
-        else:
+    def _stand_when_asked(self, ballot: Ballot, is_able: bool, now: float) -> None:
+        self._keeper.release(ballot)
+        if is_able:
             self._released = ballot
-            self._start_round(False, now)
+        super()._stand_when_asked(ballot, is_able, now)
 
-    # What is heard
+    def _on_beat_clash(self, now: float) -> None:
+        self._stop_leading("beat_clashed", now)
 
-    def _hear(self, ballot: Ballot, beat: int, is_direct: bool, now: float) -> None:
-        """Take note of a fence and a beat, whoever told them."""
-        if not is_ballot(ballot) or ballot < self._fence.ballot:
-            return
-        if self._voter.is_jump(ballot):
-            self._counters["ballots_jumped"] += 1
-            return
-        if ballot > self._fence.ballot:
-            self._hear_new(ballot, False, now)
-        if ballot[1] == self._node_id:
-            if self._office is not None and beat > self._office.beat:
-                self._counters["beats_clashed"] += 1
-                self._stop_leading("beat_clashed", now)
-        elif beat > 0 and self._watch.observe(beat, is_direct, now):
-            self._trust(now)
-            self._follow(self._config.election_timeout_s, now)
-
-    def _hear_new(self, ballot: Ballot, is_promise: bool, now: float) -> None:
-        """Turn to a ballot above the fence: whatever was going on below it ends."""
-        if self._office is not None:
-            self._stop_leading("overtaken", now)
-        self._voter.turn_to(ballot, is_promise, self._effects, now)
-        self._timers.cancel(TIMER_LEASE, b"")
-        self._follow(self._config.candidate_wait_s, now)
+    def _is_near(self) -> bool:
+        return self._node_id in self._council or self._ledger.is_voter()
 
     # Standing
 
     def _start_round(self, is_pre_vote: bool, now: float) -> None:
-        """Stand: ask the voters for pre-votes, or promise the next ballot and ask for votes."""
-        ballot = next_ballot(self._fence.ballot, self._node_id)
-        if not self._voter.is_free(ballot, self._released, now):
+        if self._voter.is_free(next_ballot(self._fence.ballot, self._node_id), now, self._released):
+            super()._start_round(is_pre_vote, now)
+        else:
             self._follow(0.0, now)  # it answered a beat since
-            return
-        self._counters["rounds_started"] += 1
-        if is_pre_vote:
-            self._seat.enter(Role.PRE_CANDIDATE)
-        else:
-            self._seat.enter(Role.CANDIDATE)
-            self._ledger.grant(ballot, self._effects)
-            self._watch.reset()
-            self._timers.cancel(TIMER_LEASE, b"")
-        self._round_number += 1
-        vote_round = VoteRound(self._round_number, ballot, is_pre_vote, self._seat.council)
-        self._seat.vote_round = vote_round
-        if vote_round.is_won():
-            self._finish_round(vote_round, now)
-        else:
-            self._timers.set(TIMER_ROUND, b"", now + self._config.vote_timeout_s)
-            self._ask_votes(now)
 
-    def _ask_votes(self, now: float) -> None:
-        """Send the request to every voter who has not granted it, now and again until the round ends."""
-        vote_round = self._seat.vote_round
-        assert vote_round is not None, "only a candidate asks for votes"
-        name = self._ledger.configuration.name
-        self._effects.extend(strict_packets.requests(vote_round, name, self._released))
-        self._timers.set(TIMER_RESEND, b"", now + self._config.vote_resend_s)
+    def _give_up_round(self, now: float) -> None:
+        self._released = NO_BALLOT
+        super()._give_up_round(now)
 
-    def _finish_round(self, vote_round: VoteRound, now: float) -> None:
-        """Go on from a round that was won: to the vote, or to beating for a lease."""
-        if vote_round.is_pre_vote:
-            self._start_round(False, now)
-            return
-        assert vote_round.ballot == self._fence.ballot == self._fence.promise, "who wins is not overtaken"
-        self._seat.enter(Role.LEADER)
-        self._counters["elections_won"] += 1
+    def _follow(self, wait_s: float, now: float) -> None:
+        """Be a follower that stands after a wait, and not before it may vote itself."""
+        super()._follow(max(wait_s, self._keeper.free_at() - now), now)
+
+    # Leading
+
+    def _open_book(self, vote_round: VoteRound, now: float) -> None:
         self._released = NO_BALLOT
         self._install(self._ledger.configuration.owned_by(vote_round.ballot))
-        configuration = self._ledger.configuration
-        office = Office(self._strict, self._node_id, self._ledger.mark, configuration, now)
+        office = Office(self._strict, self._node_id, self._ledger.mark, self._ledger.configuration, now)
         office.on_council(self._council, now)
-        self._office = office
-        self._timers.set(TIMER_BEAT, b"", now + self._config.beat_interval_s)
+        self._seat.office = office
         self._effects.extend(strict_packets.beats(office, self._places, now))
         self._confirm(office, now)
+
+    def _why_over(self, now: float) -> str:
+        office = self._seat.office
+        assert office is not None, "a leader keeps an office"
+        if now >= office.ends_at():
+            self._counters["leases_lost"] += 1
+            return "quorum_lost"
+        return "clock_gap" if now - office.beat_at > self._config.lease_s else ""  # it votes alone and slept
+
+    def _confirm(self, office: Office, now: float) -> None:
+        """Lead as soon as a majority answers, and tell everybody; put off the end of the lease."""
+        if office.confirm(now):
+            self._effects.extend(strict_packets.announcements(office, self._node_id, self._places, now))
+        self._set_end(office)
+
+    def _set_end(self, office: Office) -> None:
+        ends_at = office.ends_at()
+        if ends_at < math.inf:
+            self._timers.set(TIMER_LEASE, b"", max(ends_at, self._now))
+        else:
+            self._timers.cancel(TIMER_LEASE, b"")
+
+    def _on_beat_due(self, now: float) -> None:
+        office = self._seat.office
+        assert office is not None, "only a leader beats"
+        if self._is_resigning and not office.wants_heir(now):
+            self._retire(now)
+            return
+        following = office.next_configuration(now, self._is_resigning) if office.is_confirmed else None
+        if following is not None:
+            is_more = len(following.voters) > len(office.configuration.voters)
+            self._counters["voters_added" if is_more else "voters_removed"] += 1
+            self._install(following)
+            office.change_to(following, now)
+            self._effects.extend(strict_packets.announcements(office, self._node_id, self._places, now))
+        office.advance(now)
+        self._effects.extend(strict_packets.beats(office, self._places, now))
+        self._set_end(office)
+        self._timers.set(TIMER_BEAT, b"", now + self._config.beat_interval_s)
+
+    def _ask_to_stand(self, now: float, is_fitter: bool = False) -> bool:
+        office = self._seat.office
+        assert office is not None, "only a leader hands over"
+        successor = office.successor(now)
+        address = self._places.get(successor, EVERYWHERE)
+        if address == EVERYWHERE or (is_fitter and not office.is_fitter(successor)):
+            return False
+        self._effects.append(Packet(address, STAND, packets.stand_body(self._fence.ballot)))
+        return True
+
+    # Inner working
+
+    def _install(self, configuration: Configuration) -> None:
+        self._ledger.install(configuration, self._effects)
+        self._counters["configurations_installed"] += 1
+        self._seat_voters()
+
+    def _seat_voters(self) -> None:
+        """Rank the voters as the fittest members are; without this node when it does not vote."""
+        ranked: list[tuple[NodeId, Address]] = []
+        ids = self._ledger.configuration.ids()
+        for node in [one for one in self._council if one in ids] + [
+            one for one in ids if one not in self._council
+        ]:
+            if node != self._node_id or self._ledger.is_voter():
+                ranked.append((node, self._places.get(node, EVERYWHERE)))
+        self._seat.change_council(ranked)

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final
 
 from swarm.core.effects import Effect
-from swarm.core.ids import Ballot
+from swarm.core.ids import NO_BALLOT, Ballot
 from swarm.election.ballots import is_jump
 from swarm.election.beats import BeatWatch
 from swarm.election.config import ElectionConfig
 from swarm.election.fence import Fence
 
 
-@final
 class Voter:
     """Fence, promise, and the beat of the ballot at the fence."""
 
-    def __init__(self, config: ElectionConfig, fence: Ballot, promise: Ballot) -> None:
-        """Restore from the journal's values, NO_BALLOT when there are none."""
+    def __init__(self, config: ElectionConfig, fence: Fence) -> None:
+        """Begin with fence and promise as restored from the journal."""
         self._config: Final = config
-        self.fence: Final = Fence(fence, promise)
+        self.fence: Final = fence
         self.watch: Final = BeatWatch()
-        self._hold_until = 0.0
+        self._stood_until = 0.0
         self._withheld_until = 0.0
 
     def is_jump(self, ballot: Ballot) -> bool:
         """Return whether `ballot` is too far above the fence to be believed."""
         return is_jump(ballot, self.fence.ballot, self._config.ballot_jump_max)
 
+    def grant(self, ballot: Ballot, effects: list[Effect]) -> None:
+        """Promise a ballot, see `Fence.grant`."""
+        self.fence.grant(ballot, effects)
+
     def turn_to(self, ballot: Ballot, is_promise: bool, effects: list[Effect], now: float) -> None:
         """Raise the fence to `ballot`, promising it or not, and leave its owner a while to show a beat."""
         if is_promise:
-            self.fence.grant(ballot, effects)
+            self.grant(ballot, effects)
         else:
             self.fence.hear(ballot, effects)
         self.watch.reset()
-        self.hold(now)
+        self.note_stand(now)
 
-    def hold(self, now: float) -> None:
+    def note_stand(self, now: float) -> None:
         """Refuse pre-votes for a while: somebody stands."""
-        self._hold_until = now + self._config.vote_hold_s
+        self._stood_until = now + self._config.vote_hold_s
+
+    def is_stood(self, now: float) -> bool:
+        """Return whether somebody stands, see :meth:`note_stand`."""
+        return now < self._stood_until
 
     def withhold(self, until: float) -> None:
         """Vote for nobody before `until`: what this node promised in an earlier life is lost."""
@@ -49,13 +56,23 @@ class Voter:
         """Return whether this node votes for nobody at present, see :meth:`withhold`."""
         return now < self._withheld_until
 
-    def would_vote(self, ballot: Ballot, now: float) -> bool:
+    def is_free(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
+        """Return whether this node keeps its vote neither to itself nor for somebody else.
+
+        Args:
+            ballot: what is stood for.
+            now: seconds.
+            released: a ballot under which nobody leads any more, as whoever stands in a strict mesh says.
+        """
+        return not self.is_withheld(now)
+
+    def would_vote(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
         """Return whether a vote for `ballot`, which its owner considers to stand for, would be welcome.
 
         Promises nothing. Whoever stands above its own ballot cannot lead under it: it is distrusted at once.
         """
-        if ballot <= self.fence.ballot or self.is_withheld(now):
+        if ballot <= self.fence.ballot or not self.is_free(ballot, now, released):
             return False
         if ballot[1] == self.fence.ballot[1]:
             self.watch.distrust()
-        return now >= self._hold_until and not self.watch.is_fresh(self._config.trust_s, now)
+        return not self.is_stood(now) and not self.watch.is_fresh(self._config.trust_s, now)

@@ -8,6 +8,7 @@ import pytest
 
 from swarm.core.effects import LeaderChanged, Notify, Packet, Persist
 from swarm.core.ids import NO_BALLOT, NO_NODE, Ballot, NodeId
+from swarm.election.news import leadership_ended
 from swarm.election.roles import Role
 from swarm.wire.codec import Stamp, pack
 from swarm.wire.messages import BEAT, BEAT_REPLY, PING, STAND, VOTE_REPLY, VOTE_REQUEST
@@ -32,12 +33,12 @@ from tests.unit.election_bench import (
 
 def test_a_leader_that_meets_a_higher_fence_stops_and_stands_above_it() -> None:
     bench = leader()
+    ended = bench.core.ballot()
     bench.core.observe_ballot((6, C), bench.now)
     assert not bench.core.is_leader()
-    persist, notify, told = bench.take()
+    notify, persist, told = bench.take()
     assert isinstance(persist, Persist)
-    assert isinstance(notify, Notify)
-    assert notify.values["reason"] == "overtaken"
+    assert notify == leadership_ended(ended, "overtaken")
     assert told == LeaderChanged((6, C), NO_NODE)
     bench.run(0.9)
     (_, body), *_ = bench.packets(VOTE_REQUEST)

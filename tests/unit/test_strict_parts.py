@@ -10,11 +10,13 @@ from swarm.core.effects import Effect, Persist
 from swarm.core.errors import ConfigError, DecodeError
 from swarm.core.ids import NO_BALLOT, NodeId
 from swarm.core.rng import Rng
+from swarm.election.config import ElectionConfig
 from swarm.election.configuration import NO_CONFIGURATION, Configuration, founding, take_configuration
 from swarm.election.holds import Holds
 from swarm.election.ledger import LEDGER_KEY, Ledger, founding_row, pack_ledger, unpack_ledger_untrusted
 from swarm.election.office import Office
 from swarm.election.strict_config import StrictConfig
+from swarm.election.strict_voter import StrictVoter
 from swarm.election.voter_choice import ADD, REMOVE, Standing, VoterChange, choose_change
 from swarm.wire.codec import Body
 
@@ -170,10 +172,20 @@ def test_a_hold_never_gets_shorter_under_one_leader() -> None:
     holds.keep_for((3, A), 10.0)
     holds.keep_for((3, A), 9.0)
     assert holds.free_at() == 10.0
-    holds.withhold(12.0)
-    assert holds.free_at() == 12.0
-    assert holds.is_withheld(11.9)
-    assert not holds.is_withheld(12.0)
+
+
+def test_a_voter_that_starts_votes_for_nobody_for_a_hold_whoever_it_released() -> None:
+    row = pack_ledger(A, MARK, (4, B), Configuration((4, B), 7, seats(A, B, C)))
+    keeper = StrictVoter(ElectionConfig(), CONFIG, Ledger(A, Rng("x"), NO_BALLOT, NO_BALLOT, row))
+    keeper.begin([], 10.0)
+    free_at = 10.0 + CONFIG.hold_s
+    assert keeper.free_at() == free_at
+    keeper.release((9, B))
+    assert not keeper.is_free((5, B), free_at - 0.01, (4, B))
+    assert keeper.is_free((5, C), free_at)
+    keeper.keep_for((4, B), free_at)
+    assert keeper.free_at() == free_at + CONFIG.hold_s
+    assert not keeper.is_free((5, C), free_at)
 
 
 # Leases
