@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -228,6 +229,27 @@ class Node:
         with contextlib.suppress(OSError):
             return self.home.log.read_text(errors="replace")[-2000:]
         return ""
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the events in a node's log; between them may stand other text, and halves from a full disk."""
+    found: list[dict[str, Any]] = []
+    for text in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            line: object = json.loads(text)
+            if isinstance(line, dict):
+                found.append(line)
+    return found
+
+
+def events(node: Node, event: str) -> list[dict[str, Any]]:
+    """Return the lines of a node's log that tell of an event."""
+    return [line for line in read_log(node.home.log) if line.get("event") == event]
+
+
+def logged_at(line: Mapping[str, Any]) -> float:
+    """Return when a line of a log was written, in seconds of the wall clock."""
+    return datetime.fromisoformat(str(line["time"])).timestamp()
 
 
 def finished(process: subprocess.Popen[str], seconds: float = COMMAND_TIMEOUT_S) -> tuple[int, str, str]:

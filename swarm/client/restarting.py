@@ -39,7 +39,7 @@ def ask_patiently(mesh: Caller, op: str, args: Mapping[str, object]) -> Any:
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return mesh.call(op, args)
+            return mesh.call(op, args)  # which waits itself before it says that there is no leader
         except Refused as error:
             if error.code != CODE_NO_MESH or time.monotonic() > give_up_at:
                 raise

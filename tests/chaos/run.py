@@ -18,6 +18,7 @@ from swarm.core.errors import SwarmError
 from tests.chaos.field import Field
 from tests.chaos.history import Fault, History, check, read_begins, read_lines
 from tests.chaos.plan import KINDS, Action, draw_plan
+from tests.mesh_processes import read_log
 
 NODE_COUNT: Final = 7
 CLIENT_HOSTS: Final = (0, 2, 4, 6)
@@ -49,19 +50,8 @@ class Outcome:
         self.logs: Final = [
             (file.name.partition(".")[0], line)
             for file in sorted((folder / "logs").glob("*"))
-            for line in read_whole_lines(file)
+            for line in read_log(file)
         ]
-
-
-def read_whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the events in a node's log; between them may stand other text, and halves from a full disk."""
-    found: list[dict[str, Any]] = []
-    for text in path.read_text(errors="replace").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            line: object = json.loads(text)
-            if isinstance(line, dict):
-                found.append(line)
-    return found
 
 
 def faults_of(lines: list[dict[str, Any]]) -> list[Fault]:
@@ -153,18 +143,18 @@ class Run:
                 if now - told >= PROGRESS_S:
                     told = now
                     self._say(self._progress(now - began))
-                time.sleep(0.2)
+                time.sleep(0.2)  # the length of the run itself
             for end in ends:
                 end.result()
 
     def _fault(self, field: Field, action: Action, began: float) -> None:
         try:
-            time.sleep(max(began + action.at_s - time.monotonic(), 0.0))
+            time.sleep(max(began + action.at_s - time.monotonic(), 0.0))  # the plan says when
             head = {"number": action.number, "kind": action.kind, "detail": action.detail}
             since = time.monotonic()  # it may take hold at once, and be written down only after
             done = field.begin(action)
             self._write({"time": since, "what": "begun", **head, **done})
-            time.sleep(max(began + action.at_s + action.length_s - time.monotonic(), 0.0))
+            time.sleep(max(began + action.at_s + action.length_s - time.monotonic(), 0.0))  # and until when
             field.repair(action)
             self._write({"time": time.monotonic(), "what": "repaired", **head})
         except (AssertionError, SwarmError, OSError, subprocess.SubprocessError) as error:

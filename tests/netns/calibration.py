@@ -16,9 +16,7 @@ is measured is taken from what the nodes themselves say (`member_alive`, `member
 from __future__ import annotations
 
 import argparse
-import calendar
 import csv
-import json
 import random
 import sys
 import time
@@ -37,7 +35,7 @@ from sims.trace import Trace
 from swarm.core.effects import Effect, Notify
 from swarm.core.ids import short
 from swarm.core.rng import Rng
-from tests.mesh_processes import Node, new_invitation, wait_for
+from tests.mesh_processes import Node, events, logged_at, new_invitation, read_log, wait_for
 from tests.netns.lab import Lab, start_together
 
 NAMES: Final = ("a", "b", "c", "d", "e")
@@ -138,7 +136,7 @@ def real_sample(rng: random.Random) -> Sample:
         nodes = lab.nodes(NAMES, "--cores", "1")
         start_together(nodes, new_invitation("calibration"))
         ids = {str(node.ready["id"]): node for node in nodes}
-        ready = [_log_times(node, "daemon_ready")[0] for node in nodes]
+        ready = [logged_at(events(node, "daemon_ready")[0]) for node in nodes]
         diary = _read(nodes)
         agreed = wait_for(lambda: _read(nodes).agreed_at(NAMES), 20.0, "agreement")
         times = {"join": max(0.0, agreed - max(ready))}
@@ -186,18 +184,9 @@ def _names(nodes: Sequence[Node]) -> list[str]:
 def _read(nodes: Sequence[Node]) -> Diary:
     diary = Diary()
     for node in nodes:
-        rows = [json.loads(line) for line in node.home.log.read_text().splitlines()]
-        diary.said[node.name] = [(_seconds(row["time"]), row["event"], row) for row in rows]
+        rows = read_log(node.home.log)
+        diary.said[node.name] = [(logged_at(row), row["event"], row) for row in rows]
     return diary
-
-
-def _log_times(node: Node, event: str) -> list[float]:
-    return [at for at, what, _ in _read([node]).said[node.name] if what == event]
-
-
-def _seconds(text: str) -> float:
-    moment, _, milliseconds = text.rstrip("Z").partition(".")
-    return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%S")) + int(milliseconds) / 1000
 
 
 # The simulated mesh

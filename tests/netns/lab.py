@@ -152,10 +152,7 @@ class NamespaceHost(Host):
 
     def block(self, *ways: str) -> None:
         """Drop what comes in by some of `BLOCKED`; again with others, or none, replaces that."""
-        rules = [f"{BLOCKED[way]} counter drop" for way in ways]
-        chain = ["type filter hook input priority 0;", *rules]
-        lines = ["flush ruleset", "table inet way {", "chain input {", *chain, "}", "}"]
-        self.run("nft", "-f", "-", text="\n".join(lines) + "\n")
+        self._drop([BLOCKED[way] for way in ways])
 
     def mac(self) -> str:
         """Return the address of the interface below IP, which a host keeps wherever it moves."""
@@ -165,11 +162,15 @@ class NamespaceHost(Host):
 
     def ignore(self, hosts: Sequence[NamespaceHost], loss_percent: int = 0) -> None:
         """Drop whatever comes from some hosts, and a part of the rest; again with others replaces that."""
-        rules = [f"ether saddr {host.mac()} counter drop" for host in hosts]
+        matches = [f"ether saddr {host.mac()}" for host in hosts]
         if loss_percent:
-            rules.append(f'iifname "eth0" numgen random mod 100 < {loss_percent} counter drop')
+            matches.append(f'iifname "eth0" numgen random mod 100 < {loss_percent}')
+        self._drop(matches)
+
+    def _drop(self, matches: Sequence[str]) -> None:
+        rules = [f"{match} counter drop" for match in matches]
         chain = ["type filter hook input priority 0;", *rules]
-        lines = ["flush ruleset", "table inet ignored {", "chain input {", *chain, "}", "}"]
+        lines = ["flush ruleset", "table inet dropped {", "chain input {", *chain, "}", "}"]
         self.run("nft", "-f", "-", text="\n".join(lines) + "\n")
 
     def move(self, address: str) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.mesh_processes import Node, agreed_leader, new_invitation, wait_for
+from tests.mesh_processes import Node, agreed_leader, events, new_invitation, wait_for
 from tests.netns.lab import Lab, needs_lab, start_together
 from tests.netns.test_identity import row_of
-from tests.netns.test_ways import events
 
 pytestmark = [
     pytest.mark.soak,
@@ -43,14 +42,14 @@ def test_two_halves_that_were_apart_for_two_minutes_are_one_mesh_at_once(
     halves = (nodes[:3], nodes[3:])
     lab.separate(lab.hosts[3:])
     wait_for(lambda: all(agreed_leader(half) for half in halves), LOST_WITHIN_S, "each half has its leader")
-    time.sleep(APART_S)
+    time.sleep(APART_S)  # as long as the test is about
     assert all(agreed_leader(half) for half in halves), "both halves went on"
     assert deaths(nodes) == [3] * 6, "nobody but the other half was lost, and each of it once"
     lab.reunite()
     began = time.monotonic()
     wait_for(lambda: agreed_leader(nodes), HEALED_WITHIN_S, "one mesh of six")
     record_property("healed_s", round(time.monotonic() - began, 3))
-    time.sleep(QUIET_S)
+    time.sleep(QUIET_S)  # nothing may happen meanwhile
     assert agreed_leader(nodes), "and it stays one"
     assert deaths(nodes) == [3] * 6
 
@@ -71,10 +70,10 @@ def test_a_link_that_stays_bad_changes_no_leader_in_ten_minutes(
         for here, there in ((left, right), (right, left)):
             for number in here:
                 hosts[number].ignore([hosts[other] for other in there])
-    time.sleep(SETTLED_S)
+    time.sleep(SETTLED_S)  # whoever still leads may be on its way out: nothing tells
     before = wait_for(lambda: agreed_leader(nodes), LOST_WITHIN_S, "they agree in spite of it")
     changes = [len(events(node, "leader_changed")) for node in nodes]
-    time.sleep(BAD_S)
+    time.sleep(BAD_S)  # nothing may happen meanwhile
     assert agreed_leader(nodes) == before
     assert [len(events(node, "leader_changed")) for node in nodes] == changes
     record_property("leader_stays_s", BAD_S)
@@ -90,7 +89,7 @@ def test_a_phone_that_slept_ten_minutes_comes_back_without_flapping(lab: Lab, re
     try:
         wait_for(lambda: all(row_of(node, phone)["state"] == "dead" for node in awake), LOST_WITHIN_S)
         wait_for(lambda: agreed_leader(awake), LOST_WITHIN_S, "the others go on")
-        time.sleep(ASLEEP_S)
+        time.sleep(ASLEEP_S)  # as long as the test is about
     finally:
         lab.plug(lab.hosts[3])
         os.kill(phone.pid, signal.SIGCONT)
@@ -98,6 +97,6 @@ def test_a_phone_that_slept_ten_minutes_comes_back_without_flapping(lab: Lab, re
     wait_for(lambda: agreed_leader(nodes), HEALED_WITHIN_S, "it is back")
     record_property("back_s", round(time.monotonic() - began, 3))
     assert row_of(nodes[0], phone)["name"] == "phone", "as the same member"
-    time.sleep(QUIET_S)
+    time.sleep(QUIET_S)  # nothing may happen meanwhile
     assert agreed_leader(nodes)
     assert deaths(nodes) == [1, 1, 1, 0], "the sleeper declares nobody dead, and is not lost again"

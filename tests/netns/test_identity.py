@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.mesh_processes import Node, agreed_leader, new_invitation, wait_for
+from tests.mesh_processes import Node, agreed_leader, events, new_invitation, wait_for
 from tests.netns.lab import CROWDED, Lab, NamespaceHost, needs_lab, start_together
-from tests.netns.test_ways import events, notices
+from tests.netns.test_ways import notices
 
 pytestmark = needs_lab()
 

@@ -19,9 +19,8 @@ from swarm.daemon.home import running_pid
 from swarm.net.invitation import new_secret
 from tests.chaos.field import Disk
 from tests.chaos.shim import Control, compiler
-from tests.mesh_processes import Node, agreed_leader, finished_json, new_invitation, wait_for
+from tests.mesh_processes import Node, agreed_leader, events, finished_json, new_invitation, wait_for
 from tests.netns.lab import Lab, needs_lab, skipped_for
-from tests.netns.test_ways import events
 
 pytestmark = needs_lab()
 
@@ -38,7 +37,7 @@ import swarm
 from swarm.client.graphs import new_job
 
 def square(number, nap_s):
-    time.sleep(nap_s)
+    time.sleep(nap_s)  # the work of a task
     return number * number
 
 def total(*numbers):
@@ -140,7 +139,7 @@ class Mesh:
     def check(self, told: dict[str, Any]) -> None:
         """Check that every node comes to tell the right answer of a job."""
         for node in self.nodes:
-            wait_for(lambda node=node: self.value_of(node, told) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
+            wait_for(lambda node=node: self.value_of(node, told) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]  # its defaults
 
 
 # A job with an argument too large for a message, which its client brings to the attached node first.
@@ -150,7 +149,7 @@ import swarm
 from swarm.client.graphs import new_job
 
 def length(data, nap_s):
-    time.sleep(nap_s)
+    time.sleep(nap_s)  # the work of a task
     return len(data)
 
 with swarm.connect(sys.argv[1]) as mesh:
@@ -234,7 +233,7 @@ def test_what_a_client_brought_survives_a_power_cut_and_the_node_that_took_it(me
         mesh.begin(number)
         mesh.nodes[number].wait_ready()
     for node in keepers:
-        wait_for(lambda node=node: mesh.value_of(node, told) == 1_000_000, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
+        wait_for(lambda node=node: mesh.value_of(node, told) == 1_000_000, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]  # its defaults
 
 
 def status_of(node: Node) -> dict[str, Any]:
@@ -262,7 +261,7 @@ def test_a_node_whose_disk_cannot_be_written_stands_aside_until_it_can(mesh: Mes
     assert told["reason"] == reason
     assert wait_for(lambda: agreed_leader(others, 2), 20.0, "the others go on")
     for node in others:
-        wait_for(lambda node=node: mesh.value_of(node, long_job) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
+        wait_for(lambda node=node: mesh.value_of(node, long_job) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]  # its defaults
     if trouble == "full":
         mesh.disks[number].free()
     else:
@@ -279,7 +278,7 @@ def test_a_leader_whose_disk_stalls_holds_up_nobody(mesh: Mesh) -> None:
     mesh.controls[number].stall_disk(True)
     short_job, long_job = mesh.submit(others[0])
     for told in (short_job, long_job):
-        wait_for(lambda told=told: mesh.value_of(others[0], told) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]
+        wait_for(lambda told=told: mesh.value_of(others[0], told) == ANSWER, ENDS_WITHIN_S, "the answer")  # type: ignore[misc]  # its defaults
     mesh.controls[number].stall_disk(False)
     mesh.whole()
     mesh.check(long_job)
@@ -292,7 +291,7 @@ def test_a_node_whose_disk_is_read_only_says_so_and_does_not_start(mesh: Mesh) -
     _, long_job = mesh.submit(mesh.nodes[1])
     victim.kill()
     for how in ("ro", "rw"):
-        wait_for(lambda how=how: is_remounted(folder, how), 20.0, f"a disk that is {how}")  # type: ignore[misc]
+        wait_for(lambda how=how: is_remounted(folder, how), 20.0, f"a disk that is {how}")  # type: ignore[misc]  # its defaults
         mesh.begin(0)
         if how == "ro":
             with pytest.raises(AssertionError, match="Read-only file system"):

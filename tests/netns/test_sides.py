@@ -25,7 +25,7 @@ import json, time
 import swarm
 
 def square(number):
-    time.sleep({nap_s})
+    time.sleep({nap_s})  # the work of a task
     return number * number
 
 with swarm.connect(name={name!r}) as mesh:
@@ -105,6 +105,6 @@ def test_five_nodes_cut_in_two_go_on_on_both_sides_and_have_one_answer_in_the_en
     wait_for(lambda: agreed_leader(mesh.nodes), HEALED_WITHIN_S, "one mesh of five")
     for name in ("common", "here", "there"):
         for node in mesh.nodes:
-            wait_for(lambda node=node, name=name: job_of(node, name).get("state") == "done", 30.0, name)  # type: ignore[misc]
+            wait_for(lambda node=node, name=name: job_of(node, name).get("state") == "done", 30.0, name)  # type: ignore[misc]  # its defaults
         told = {json.dumps(job_of(node, name).get("tasks"), sort_keys=True) for node in mesh.nodes}
         assert told == {json.dumps({"total": 20, "done": 20, "failed": 0, "running": 0}, sort_keys=True)}

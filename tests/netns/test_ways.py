@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,15 @@ from swarm.daemon.hearing import QUIET_INTERVALS
 from swarm.daemon.seeking import LOOK_INTERVAL_S
 from swarm.gossip.config import GossipConfig
 from swarm.net.invitation import new_secret
-from tests.mesh_processes import Node, agreed_leader, finished_json, finished_well, new_invitation, wait_for
+from tests.mesh_processes import (
+    Node,
+    agreed_leader,
+    events,
+    finished_json,
+    finished_well,
+    new_invitation,
+    wait_for,
+)
 from tests.netns.lab import CROWDED, Lab, needs_lab, start_together
 
 pytestmark = needs_lab("nft")
@@ -25,11 +32,6 @@ EVERYBODY = ("multicast", "broadcast", "ipv6")
 
 def notices(node: Node) -> list[str]:
     return [str(notice["code"]) for notice in node.ask("status")["notices"]]
-
-
-def events(node: Node, event: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in node.home.log.read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
 
 
 def whole(nodes: list[Node]) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
-import json
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from swarm.core.errors import SwarmError
 from swarm.net.invitation import new_secret
 from tests.bench.failover.tasks import TASK_S, TASKS, Ran
-from tests.mesh_processes import Node, agreed_leader, finished_json, new_invitation, wait_for
+from tests.mesh_processes import (
+    Node,
+    agreed_leader,
+    events,
+    finished_json,
+    logged_at,
+    new_invitation,
+    wait_for,
+)
 from tests.netns.lab import Lab, start_together
 
 NODES: Final = 5
@@ -87,7 +92,7 @@ def leader_deaths(rounds: int, say: Say) -> list[dict[str, float]]:
     Returns:
         For each time: seconds from the kill until the last survivor knew the new leader (`known_s`), from
         then until the next task began (`next_s`), the longest time after the kill without a beginning
-        (`gap_s`), the survivors' first guess (`executions`) per task, tasks that had ended and began again
+        (`gap_s`), how often a task began on the average (`executions`), tasks that had ended and began again
         (`again`; of those that ended more than a second before the kill `again_late`), and wrong or missing
         answers (`broken`).
     """
@@ -144,7 +149,7 @@ def lone_survivors(of: int, rounds: int, say: Say) -> list[dict[str, float]]:
             wait_for_leader_among([survivor])
             known_at = known_to_all_at([survivor], killed_at)
             wait_for(
-                lambda job=job, since=known_at: job.ran().first_begin(since) < float("inf"),  # type: ignore[misc]
+                lambda job=job, since=known_at: job.ran().first_begin(since) < float("inf"),  # type: ignore[misc]  # its defaults
                 SURVIVES_WITHIN_S,
                 "a task that begins",
             )
@@ -167,36 +172,17 @@ def wait_for_leader_among(nodes: Sequence[Node]) -> str:
 
 def known_to_all_at(nodes: Sequence[Node], since: float) -> float:
     """Return when the last of some nodes wrote into its log that it follows the leader they all have now."""
-    status = nodes[0].ask("status")
-    counter = status["ballot"][0] if isinstance(status["ballot"], list) else status["ballot"]["counter"]
+    counter = nodes[0].ask("status")["ballot"][0]
     moments: list[float] = []
     for node in nodes:
         told = [
-            line for line in _events(node, "leader_changed") if line["counter"] == counter and line["leader"]
+            line for line in events(node, "leader_changed") if line["counter"] == counter and line["leader"]
         ]
-        moments += [moment for moment in [_seconds(str(line["time"])) for line in told] if moment >= since][
-            :1
-        ]
-    assert len(moments) == len(nodes), (
-        f"{len(nodes) - len(moments)} of the nodes did not tell of ballot {counter}"
-    )
+        moments += [moment for moment in [logged_at(line) for line in told] if moment >= since][:1]
+    assert len(moments) == len(nodes), f"only {len(moments)} of the nodes told of ballot {counter}"
     return max(moments)
 
 
 def _begun_again_long_after(ran: Ran, killed_at: float) -> list[int]:
     ended = {task for moment, task in ran.ends if moment < killed_at - 1.0}
     return sorted({task for moment, task in ran.begins if moment > killed_at and task in ended})
-
-
-def _events(node: Node, event: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    with contextlib.suppress(OSError, SwarmError):
-        for text in node.home.log.read_text(errors="replace").splitlines():
-            if f'"{event}"' in text:
-                lines.append(json.loads(text))
-    return lines
-
-
-def _seconds(moment: str) -> float:
-    whole, _, milliseconds = moment.rstrip("Z").partition(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + int(milliseconds) / 1000

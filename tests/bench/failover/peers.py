@@ -38,7 +38,7 @@ futures = client.map(noted, range(count), [path] * count, pure=False)
 print("submitted", flush=True)
 try:
     wait(futures, timeout=seconds)
-except BaseException as error:
+except BaseException as error:  # a cancellation is a BaseException, and how it ends is what is asked
     print(type(error).__name__, error, file=sys.stderr)
 states = {}
 for future in futures:
@@ -58,13 +58,13 @@ for attempt in range(40):
         here = {"_node_ip_address": sys.argv[5], "log_to_driver": False, "logging_level": "ERROR"}
         ray.init(address=sys.argv[1], **here)
         break
-    except Exception:
+    except Exception:  # Ray raises many kinds while its head comes up
         if attempt == 39:
             raise
         ray.shutdown()
-        time.sleep(1.0)
+        time.sleep(1.0)  # nothing tells when the head is up
 while ray.cluster_resources().get("CPU", 0) < 8:
-    time.sleep(0.5)
+    time.sleep(0.5)  # nor when all workers are there
 run = ray.remote(max_retries=-1)(noted)
 futures = [run.remote(number, path) for number in range(count)]
 print("submitted", flush=True)
@@ -72,7 +72,7 @@ states = {"finished": 0, "pending": count, "error": 0}
 try:
     done, rest = ray.wait(futures, num_returns=count, timeout=seconds, fetch_local=False)
     states = {"finished": len(done), "pending": len(rest), "error": 0}
-except BaseException as error:
+except BaseException as error:  # whatever it is, is what is asked
     states["said"] = type(error).__name__
 print(json.dumps(states), flush=True)
 os._exit(0)
@@ -139,7 +139,7 @@ def _wait_listening(host: NamespaceHost, address: str, port: int) -> None:
         with contextlib.suppress(subprocess.SubprocessError):
             host.run(sys.executable, "-c", look)
             return
-        time.sleep(0.5)
+        time.sleep(0.5)  # the port is another system's, which tells nobody
 
 
 def _kill_in_mid_job(
@@ -155,7 +155,7 @@ def _kill_in_mid_job(
             process.kill()
             said = (process.communicate()[1].strip().splitlines() or ["it did nothing"])[-1]
             return {"missing": f"it did not start here: {said[-200:]}"}
-        time.sleep(0.02)
+        time.sleep(0.02)  # a file that tasks of another system write
     killed_at = time.time()
     for pid in doomed():
         with contextlib.suppress(ProcessLookupError):

@@ -16,7 +16,7 @@ def noted(number: int, path: str, nap_s: float = TASK_S) -> int:
 
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.write(file, f"{time.time():.6f} begin {number}\n".encode())
-    time.sleep(nap_s)
+    time.sleep(nap_s)  # the work of the task
     os.write(file, f"{time.time():.6f} end {number}\n".encode())
     os.close(file)
     return number * number
