@@ -100,7 +100,7 @@ class Client:
             self._leave()
             self._submit(work)
         if draw.random() < (CANCELLED_IF_SLOW if work.shape == "slow" else CANCELLED):
-            time.sleep(draw.uniform(0.0, 1.0))
+            time.sleep(draw.uniform(0.0, 1.0))  # it is cancelled at any moment of its life
             self._operation("cancel", work, {}, lambda: self._cancelled(work))
         if self._accepted.get(work.job):
             self._operation("look", work, {}, lambda: self._awaited(work))
@@ -134,7 +134,7 @@ class Client:
         while self._look(work) not in FINAL:
             if time.monotonic() > deadline or not self._accepted.get(work.job):
                 return
-            time.sleep(LOOK_PAUSE_S)
+            time.sleep(LOOK_PAUSE_S)  # to ask again is what is tested: nothing is followed
 
     def _operation(self, action: str, work: Work, first: dict[str, Any], do: Callable[[], Answer]) -> str:
         """Do something, write down how that went and return the phase with which it ended."""
@@ -215,7 +215,7 @@ class Client:
                 except SwarmError:
                     if time.monotonic() > give_up:
                         raise
-                    time.sleep(CONNECT_PAUSE_S)
+                    time.sleep(CONNECT_PAUSE_S)  # nobody tells when a node that is down is back
             self._age = 0
         return self._mesh
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -48,9 +49,14 @@ class Disk:
         """Give the space back."""
         (self._folder / "filler").unlink(missing_ok=True)
 
+    def is_there(self) -> bool:
+        """Return whether it is still mounted: whoever cleans up by a pattern may take it for his own."""
+        return self._folder.is_mount()
+
     def close(self) -> None:
-        """Unmount it, whoever still has files open there."""
+        """Unmount it, whoever still has files open there, and remove the folder it was on."""
         subprocess.run(["umount", "-l", str(self._folder)], check=False, capture_output=True, timeout=20)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Field:
@@ -90,7 +96,7 @@ class Field:
                 self._disks.append(Disk(host.folder))
                 self._controls.append(Control(folder / f"control{number}"))
                 self.nodes.append(host.node(f"n{number}", "--cores", "2", *options))
-        except BaseException:
+        except BaseException:  # nobody else could take it apart
             self.close()
             raise
         self._secret = new_secret()
@@ -247,28 +253,37 @@ class Field:
             self._revive(number)
 
     def _revive(self, number: int) -> None:
-        """Start a node that does not run; it may take some attempts, for example while its disk is full."""
-        if self._down.get(number):
-            return
+        """Start a node that does not run; it may take some attempts, for example while its disk is full.
+
+        Raises:
+            AssertionError: it did not start in any of them, or its disk is gone, and with it pid and mesh.
+        """
+        node = self.nodes[number]
+        reason = ""
         with self._starting[number]:
             began = time.monotonic()
             for attempt in range(START_ATTEMPTS):
-                if running_pid(self.nodes[number].home) is not None or self._down.get(number):
+                assert self._disks[number].is_there(), (
+                    f"the disk of {node.name} was unmounted by somebody else"
+                )
+                if running_pid(node.home) is not None or self._down.get(number):
                     return
                 self._begin(number)
                 try:
-                    self.nodes[number].wait_ready()
+                    node.wait_ready()
                 except AssertionError as error:
                     reason = str(error).strip().splitlines()[-1][-300:]
-                    self.failed_starts.append((self.nodes[number].name, time.monotonic(), reason))
-                    time.sleep(START_PAUSE_S)
+                    self.failed_starts.append((node.name, time.monotonic(), reason))
+                    time.sleep(START_PAUSE_S)  # its disk may be full or stalled: nothing tells when it is not
                     continue
-                self.starts_s.append((self.nodes[number].name, attempt, time.monotonic() - began))
+                self.starts_s.append((node.name, attempt, time.monotonic() - began))
                 return
+        raise AssertionError(f"{node.name} did not start in {START_ATTEMPTS} attempts, at last: {reason}")
 
     def _begin(self, number: int, *words: str) -> None:
-        node = self.nodes[number]
-        node.begin(*words, environment=self._controls[number].environment())
+        """Start a node; one that does not know its mesh any more is not let wait until somebody admits it."""
+        environment = self._controls[number].environment()
+        self.nodes[number].begin("--wait", "0", *words, environment=environment)
 
     def _heal(self, key: int) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import mmap
 import shutil
@@ -24,8 +25,10 @@ def compiler() -> str:
 
 @functools.cache
 def compiled_shim() -> Path:
-    """Return the shared library, compiled once for each process that asks."""
-    target = Path(tempfile.mkdtemp(prefix="swshim")) / "shim.so"
+    """Return the shared library, compiled once for each process that asks and removed with it."""
+    folder = tempfile.mkdtemp(prefix="swshim")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = Path(folder) / "shim.so"
     command = [compiler(), "-O1", "-Wall", "-shared", "-fPIC", "-o", str(target), str(SOURCE), "-ldl"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return target

@@ -21,7 +21,6 @@ KINDS_HERE = tuple(kind for kind in KINDS if kind != "fill-disk")
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.soak,
     pytest.mark.timeout(700),
     skipped_for(why_not("nft") or ("" if compiler() else "the shim needs a C compiler")),
 ]

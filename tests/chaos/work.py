@@ -105,7 +105,7 @@ def noted(function: Callable[..., Any], begins: str, job: str, task: int, nap_s:
     file = os.open(begins, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.write(file, f"{time.monotonic():.6f} {job} {task}\n".encode())
     os.close(file)
-    time.sleep(nap_s)
+    time.sleep(nap_s)  # the work of the task
     return function(*args)
 
 
