@@ -12,9 +12,7 @@ from tests.property.election_mesh import (
     ElectionMesh,
     changes_after,
     cut_loose,
-    end_some_faults,
     new_mesh,
-    recover,
 )
 
 FAULTY_S = 40.0
@@ -30,9 +28,9 @@ def run_with_faults(seed: int) -> ElectionMesh:
         mesh.start(index)
     while mesh.now < FAULTY_S:
         mesh.run(rng.uniform(0.2, 4.0))
-        end_some_faults(mesh, rng)
+        mesh.end_some_faults(rng)
         cut_loose(mesh, rng)
-    recover(mesh)
+    mesh.recover()
     return mesh
 
 

@@ -12,26 +12,14 @@ from tests.property.strict_mesh import StrictMesh, new_strict_mesh
 FAULTY_S = 60.0
 
 
-def end_some(mesh: StrictMesh, rng: Rng) -> None:
-    """Let each kind of earlier fault end as often as not."""
-    if rng.unit() < 0.5:
-        mesh.heal()
-    for node in mesh.nodes:
-        if node.election is None and rng.unit() < 0.6:
-            mesh.start(node.index)
-        elif node.is_asleep and rng.unit() < 0.5:
-            mesh.wake(node.index, is_told=rng.unit() < 0.5)
-
-
 def harm(mesh: StrictMesh, rng: Rng) -> None:
     """Let one random fault happen, to a leader as often as not."""
-    running = [node.index for node in mesh.nodes if node.is_running]
+    running = [node.index for node in mesh.running()]
     if not running:
         return
     victim = rng.choose(mesh.holders() if mesh.holders() and rng.unit() < 0.5 else running)
     if not mesh.nodes[victim].is_running:
         return
-    count = len(mesh.nodes)
     draw = rng.unit()
     if draw < 0.12:
         mesh.crash(victim)
@@ -47,24 +35,8 @@ def harm(mesh: StrictMesh, rng: Rng) -> None:
         mesh.lose_disk(victim)
     elif draw < 0.7:
         mesh.nodes[victim].fitness = rng.below(200)
-    elif draw < 0.85:
-        mesh.split(rng.sample(list(range(count)), 1 + rng.below(count)))
     else:
-        mesh.split(rng.sample(list(range(count)), 1 + rng.below(count)), bridge=rng.below(count))
-
-
-def recover(mesh: StrictMesh) -> None:
-    """End all faults: links open, everybody up and awake, retired nodes started anew."""
-    mesh.heal()
-    mesh.loss = 0.0
-    for node in mesh.nodes:
-        node.effects_until_crash = -1
-        if node.election is not None and node.election.role().name == "RETIRED":
-            mesh.crash(node.index)
-        if node.election is None:
-            mesh.start(node.index)
-        elif node.is_asleep:
-            mesh.wake(node.index)
+        mesh.split_somewhere(rng, is_bridged=draw >= 0.85)
 
 
 def can_elect(mesh: StrictMesh) -> bool:
@@ -93,9 +65,9 @@ def run_with_faults(seed: int) -> StrictMesh:
         mesh.run(rng.uniform(0.0, 10.0))
     while mesh.now < FAULTY_S:
         mesh.run(rng.uniform(0.2, 5.0))
-        end_some(mesh, rng)
+        mesh.end_some_faults(rng, start_share=0.6, told_share=0.5)
         harm(mesh, rng)
-    recover(mesh)
+    mesh.recover()
     return mesh
 
 
