@@ -5,8 +5,8 @@ the other, and draws) stand against 200 simulated ones. What is demanded has to 
 with other things, which can only make a real run later, never earlier:
 
 * No real value lies below the simulated range by more than a tenth: nothing real is quicker than possible.
-  Of `join` that is demanded of 20 runs or more only: it begins with the last node's word that it is ready, and
-  on a busy machine that word comes late, after the others have long met it.
+  Of `join` that is demanded of 20 runs or more only: it begins with the last node's word that it is ready,
+  and on a busy machine that word comes late, after the others have long met it.
 * The real median lies within a factor, and a slack for processes that wait for a processor, of the simulated
   one.
 * With 20 runs or more, the two-sample Kolmogorov-Smirnov distance stays below a bound, for the quantities
