@@ -66,9 +66,9 @@ class NodeCompany(NodeWays):
             tell_scheduler(self.scheduler, self.gossip, whom, foreign, now)
             self._is_scheduler_new = False
         grace_s = tell_election(self.roster, self.gossip, touched, foreign, self.election, now)
-        grace_s = min(grace_s, self.handover.look(self.election, now))
-        if grace_s < math.inf:
-            self._timers.set(TIMER_COUNCIL, b"", now + max(grace_s, LEAST_WAIT_S))
+        again_s = min(grace_s, self.handover.look(self.election, now))
+        if again_s < math.inf:
+            self._timers.set(TIMER_COUNCIL, b"", now + max(again_s, LEAST_WAIT_S))
         else:
             self._timers.cancel(TIMER_COUNCIL, b"")
         if self.gateway.session_count() > 0 or self.records.acceptances.has_open():

@@ -16,12 +16,13 @@ from swarm.core.quorums import STRICT
 from swarm.core.rng import Rng
 from swarm.election.base import ElectionBase
 from swarm.election.core import Election
-from swarm.election.ledger import LEDGER_KEY, LEDGER_TABLE, Ledger
+from swarm.election.council import majority_of
+from swarm.election.ledger import LEDGER_KEY, Ledger
 from swarm.election.strict import StrictElection
 from swarm.gossip.core import Gossip
 from swarm.gossip.members import Member
 from swarm.node_config import NodeConfig
-from swarm.node_restore import stored_ballot
+from swarm.node_restore import stored_ballot, stored_row
 
 QUORUM: Final = "quorum"
 """Fact of members of strict meshes: ``strict``."""
@@ -32,10 +33,7 @@ def make_election(config: NodeConfig, rows: list[tuple[str, bytes, bytes]], rng:
     fence, promise = stored_ballot(rows, b"fence"), stored_ballot(rows, b"promise")
     if config.quorum != STRICT:
         return Election(config.election, config.node_id, rng, fence, promise, config.is_amnesiac)
-    row = b""
-    for table, key, value in rows:
-        if (table, key) == (LEDGER_TABLE, LEDGER_KEY):
-            row = value
+    row = stored_row(rows, LEDGER_KEY)
     ledger = Ledger(config.node_id, rng, fence, promise, row)
     return StrictElection(config.election, config.strict, config.node_id, rng, ledger)
 
@@ -81,7 +79,7 @@ def quorum_status(
     known: dict[NodeId, str] = {member.node_id: member.name for member in members}
     value["version"] = election.statistics().get("configuration", 0)
     value["voters"] = sorted([known.get(voter, short(voter)) for voter in voters])
-    value["majority"] = len(voters) // 2 + 1 if voters else 0
+    value["majority"] = majority_of(len(voters)) if voters else 0
     value["reachable"] = count_reachable(voters, members)
     value["reason"] = why_no_leader(election, members)
     return value
@@ -101,7 +99,7 @@ def why_no_leader(election: ElectionBase, members: list[Member]) -> str:
     count = len(voters)
     if not count:
         return "this node has not heard of the voters of this strict mesh yet, so it waits for a leader"
-    needed, reachable = count // 2 + 1, count_reachable(voters, members)
+    needed, reachable = majority_of(count), count_reachable(voters, members)
     if reachable < needed:
         return (
             f"only {reachable} of {count} voters of this strict mesh can be reached and {needed} are needed:"

@@ -55,6 +55,21 @@ class LeaseChecker(Checker):
             echoed = self._echoed.setdefault((host.index, frame.ballot), {})
             echoed[frame.sender] = max(frame.body[0], echoed.get(frame.sender, 0))
 
+    def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
+        for effect in effects:
+            if isinstance(effect, SendPacket) and kind_of(effect.payload) == BEAT:
+                frame = read(effect.payload)
+                self._sent.setdefault((host.index, frame.ballot, frame.beat), host.now(now))
+        if not is_holder(host, now):
+            ordered = [effect for effect in effects if _is_order(host, effect)]
+            if ordered:
+                self.fail("S4", f"{self.name(host)} gives {len(ordered)} orders without a lease")
+            return
+        self._judge_length(host)
+        others = [other for other in self.cluster.hosts if other is not host and is_holder(other, now)]
+        if others and not self.truth.cloned:
+            self.fail("S4", f"{self.name(host)} and {self.name(others[0])} hold leases at the same time")
+
     def _judge_length(self, host: Host) -> None:
         """Judge how long a lease lasts, on the clock of its holder."""
         assert host.node is not None, "who holds a lease runs"
@@ -69,22 +84,6 @@ class LeaseChecker(Checker):
         longest = answered[len(answered) - needed] + host.settings.strict.lease_s
         if election.lease_until() > longest + 0.001:
             self.fail("S4", f"the lease of {self.name(host)} is longer than what was answered allows")
-
-    def on_effects(self, host: Host, effects: list[Effect], now: float) -> None:
-        for effect in effects:
-            if isinstance(effect, SendPacket) and kind_of(effect.payload) == BEAT:
-                frame = read(effect.payload)
-                self._sent.setdefault((host.index, frame.ballot, frame.beat), host.now(now))
-        if is_holder(host, now):
-            self._judge_length(host)
-        if not is_holder(host, now):
-            ordered = [effect for effect in effects if _is_order(host, effect)]
-            if ordered:
-                self.fail("S4", f"{self.name(host)} gives {len(ordered)} orders without a lease")
-            return
-        others = [other for other in self.cluster.hosts if other is not host and is_holder(other, now)]
-        if others and not self.truth.cloned:
-            self.fail("S4", f"{self.name(host)} and {self.name(others[0])} hold leases at the same time")
 
 
 class HoldChecker(Checker):

@@ -268,11 +268,11 @@ class ElectionBase(ABC):
 
     def _is_pre_vote_granted(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """Say whether a vote for `ballot` would be welcome; of two who stand, the higher ballot shall win."""
-        return not self._seat.outranks(ballot) and self._voter.would_vote(ballot, now, released)
+        return not self._seat.outranks(ballot) and self._voter.would_vote(ballot, released, now)
 
     def _grant_vote(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """Promise `ballot` unless it is below the fence; asking again for a promise is granted again."""
-        if ballot < self._fence.ballot or not self._voter.is_free(ballot, now, released):
+        if ballot < self._fence.ballot or not self._voter.is_free(ballot, released, now):
             return False
         if ballot > self._fence.ballot:
             self._hear_new(ballot, True, now)

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias, final
 from swarm.core.errors import DecodeError
 from swarm.core.ids import NO_BALLOT, NODE_ID_SIZE, Ballot, NodeId
 from swarm.core.records import Record
+from swarm.election.council import majority_of
 from swarm.wire.codec import Body
 
 MARK_SIZE: Final = 8
@@ -47,7 +48,7 @@ class Configuration(Record):
         self.ballot: Final = ballot
         self.version: Final = version
         self.voters: Final = sorted(voters)
-        assert len(self.ids()) == len(voters), "each node votes once"
+        assert len(dict(voters)) == len(voters), "each node votes once"
 
     def fields(self) -> tuple[object, ...]:
         return (self.ballot, self.version, self.voters)
@@ -59,10 +60,7 @@ class Configuration(Record):
 
     def ids(self) -> list[NodeId]:
         """Return the nodes that vote."""
-        ids: dict[NodeId, bool] = {}
-        for node, _ in self.voters:
-            ids[node] = True
-        return list(ids)
+        return [node for node, _ in self.voters]
 
     def has(self, node: NodeId, mark: bytes) -> bool:
         """Return whether `node` votes with the ledger of this mark."""
@@ -70,7 +68,7 @@ class Configuration(Record):
 
     def majority(self) -> int:
         """Return how many voters decide."""
-        return len(self.voters) // 2 + 1
+        return majority_of(len(self.voters))
 
     def owned_by(self, ballot: Ballot) -> Configuration:
         """Return the same voters, written by the leader of a higher ballot."""

@@ -97,9 +97,14 @@ def _is_eligible(candidate: Candidate, grace_s: float) -> bool:
     return candidate.state in ("alive", "suspect")
 
 
+def majority_of(total: int) -> int:
+    """Return how many of `total` are the least that is more than half."""
+    return total // 2 + 1
+
+
 def is_majority(count: int, total: int) -> bool:
     """Return whether `count` of `total` is more than half; nothing is a majority of nobody."""
-    return count * 2 > total
+    return count >= majority_of(total)
 
 
 def rank_of(node_id: NodeId, council: list[tuple[NodeId, Address]], without: NodeId) -> int:

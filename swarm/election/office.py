@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
-from swarm.core.ids import NodeId
+from swarm.core.ids import NO_NODE, NodeId
 from swarm.election.configuration import NO_CONFIGURATION, Configuration, ConfigurationId
 from swarm.election.strict_config import StrictConfig
 from swarm.election.voter_choice import ADD, Standing, VoterChange, choose_change
@@ -169,8 +169,8 @@ class Office:
         return list(found)
 
     def successor(self, now: float) -> NodeId:
-        """Return the fittest other voter that answers and stays, b"" when there is none."""
-        best, best_rank = b"", FAR + 1
+        """Return the fittest other voter that answers and stays, NO_NODE when there is none."""
+        best, best_rank = NO_NODE, FAR + 1
         for node, mark in self.configuration.voters:
             known = self._answers.get(node)
             if node == self._me or known is None or known.mark != mark or known.is_leaving:
@@ -181,7 +181,7 @@ class Office:
 
     def is_fitter(self, node: NodeId) -> bool:
         """Return whether a voter is fitter than this leader, by more than the hysteresis."""
-        return node != b"" and self._rank(node) < self._rank(self._me)
+        return node != NO_NODE and self._rank(node) < self._rank(self._me)
 
     # Voters
 
@@ -198,8 +198,8 @@ class Office:
     def wants_heir(self, now: float) -> bool:
         """Return whether this leader votes alone, and somebody is there who might vote instead."""
         if len(self.configuration.voters) == 1:
-            return self._heir(now) != b""
-        return self.successor(now) == b""
+            return self._heir(now) != NO_NODE
+        return self.successor(now) == NO_NODE
 
     def next_configuration(self, now: float, is_resigning: bool) -> Configuration | None:
         """Return the configuration that this leader may and should write now, None for the present one.
@@ -208,7 +208,7 @@ class Office:
         """
         if now - self._changed_at < self._config.change_pause_s or not self.is_committed(now):
             return None
-        heir = self._heir(now) if is_resigning and len(self.configuration.voters) == 1 else b""
+        heir = self._heir(now) if is_resigning and len(self.configuration.voters) == 1 else NO_NODE
         change = (ADD, heir) if heir else self._wanted(now)
         if change is None or (is_resigning and not heir):
             return None
@@ -227,13 +227,13 @@ class Office:
         self.on_council(self._council, now)
 
     def _heir(self, now: float) -> NodeId:
-        """Return the fittest member that may become a voter now, b"" when there is none."""
+        """Return the fittest member that may become a voter now, NO_NODE when there is none."""
         for node in self._council:
             if node not in self.configuration.ids():
                 standing = self._standing_of_spare(node, now)
                 if standing.is_there and not standing.is_leaving:
                     return node
-        return b""
+        return NO_NODE
 
     def _wanted(self, now: float) -> VoterChange | None:
         standings: list[Standing] = []

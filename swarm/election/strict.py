@@ -269,7 +269,7 @@ class StrictElection(ElectionBase):
     # Standing
 
     def _start_round(self, is_pre_vote: bool, now: float) -> None:
-        if self._voter.is_free(next_ballot(self._fence.ballot, self._node_id), now, self._released):
+        if self._voter.is_free(next_ballot(self._fence.ballot, self._node_id), self._released, now):
             super()._start_round(is_pre_vote, now)
         else:
             self._follow(0.0, now)  # it answered a beat since

@@ -18,10 +18,9 @@ class StrictConfig:
         lease_s: a leader may give orders for this long after it *sent* a beat that a majority of voters
             answered, > 0. Six beats: at 20 % loss each way three voters lose it once in 18 hours.
         hold_s: whoever answered a beat votes for nobody else for this long after it *received* it, and a
-        voter
-            that starts votes for nobody for this long, because it has forgotten whom it answered. Longer than
-            the lease by the drift of both clocks, and by what may pass between the decision of an order and
-            its leaving: a disk that syncs, a process that was not scheduled.
+            voter that starts votes for nobody for this long, because it has forgotten whom it answered.
+            Longer than the lease by the drift of both clocks, and by what may pass between the decision of an
+            order and its leaving: a disk that syncs, a process that was not scheduled.
         drift_ppm: how far any clock may run from true time, parts per million, >= 0.
         voters_max: voters at rest at most, odd; one more while one is replaced. Five survive two deaths.
         change_pause_s: between two changes of the configuration, >= 0.

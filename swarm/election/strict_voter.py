@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.effects import Effect
-from swarm.core.ids import NO_BALLOT, Ballot
+from swarm.core.ids import Ballot
 from swarm.election.config import ElectionConfig
 from swarm.election.configuration import ConfigurationId
 from swarm.election.holds import Holds
@@ -54,12 +54,12 @@ class StrictVoter(Voter):
         """Return whether whoever stands knows a lower configuration than this node does."""
         return name < self._ledger.configuration.name
 
-    def is_free(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
+    def is_free(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """See `Voter.is_free` and `Holds.is_free`."""
         return not self.is_withheld(now) and self._holds.is_free(ballot, released, now)
 
-    def would_vote(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
+    def would_vote(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """Return whether a vote for `ballot`, which its owner considers to stand for, would be welcome."""
-        if ballot <= self.fence.ballot or not self.is_free(ballot, now, released):
+        if ballot <= self.fence.ballot or not self.is_free(ballot, released, now):
             return False
         return released >= self.fence.ballot or not self.is_stood(now)

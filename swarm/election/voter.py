@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from swarm.core.effects import Effect
-from swarm.core.ids import NO_BALLOT, Ballot
+from swarm.core.ids import Ballot
 from swarm.election.ballots import is_jump
 from swarm.election.beats import BeatWatch
 from swarm.election.config import ElectionConfig
@@ -56,22 +56,22 @@ class Voter:
         """Return whether this node votes for nobody at present, see :meth:`withhold`."""
         return now < self._withheld_until
 
-    def is_free(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
+    def is_free(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """Return whether this node keeps its vote neither to itself nor for somebody else.
 
         Args:
             ballot: what is stood for.
-            now: seconds.
             released: a ballot under which nobody leads any more, as whoever stands in a strict mesh says.
+            now: seconds.
         """
         return not self.is_withheld(now)
 
-    def would_vote(self, ballot: Ballot, now: float, released: Ballot = NO_BALLOT) -> bool:
+    def would_vote(self, ballot: Ballot, released: Ballot, now: float) -> bool:
         """Return whether a vote for `ballot`, which its owner considers to stand for, would be welcome.
 
         Promises nothing. Whoever stands above its own ballot cannot lead under it: it is distrusted at once.
         """
-        if ballot <= self.fence.ballot or not self.is_free(ballot, now, released):
+        if ballot <= self.fence.ballot or not self.is_free(ballot, released, now):
             return False
         if ballot[1] == self.fence.ballot[1]:
             self.watch.distrust()

@@ -16,6 +16,8 @@ from sims.trials.case import Event, JobPlan
 from sims.trials.drawing import draw
 from sims.trials.jobs import part_of
 from sims.trials.run import Trial
+from swarm.core.rng import Rng
+from swarm.election.ledger import LEDGER_KEY, founding_row
 
 PLAN = JobPlan(at_s=0.0, host=0, shape="bag", width=2, task_s=0.1, size_bytes=10)
 
@@ -58,8 +60,11 @@ def test_two_of_five_accept_and_wait_and_their_job_is_done_after_the_heal() -> N
     for index in few:
         node = cluster.hosts[index].node
         assert node is not None
-        reason = str(node.status()["quorum"]["reason"])  # type: ignore[index]
-        assert reason.startswith("only 2 of 5 voters of this strict mesh can be reached and 3 are needed")
+        quorum = node.status()["quorum"]
+        assert isinstance(quorum, dict)
+        assert quorum["reason"].startswith(
+            "only 2 of 5 voters of this strict mesh can be reached and 3 are needed"
+        )
     cluster.network.heal()
     run(cluster, [waiting], 60.0)
     assert waiting.state == "done"
@@ -111,6 +116,7 @@ def test_a_strict_mesh_that_lost_a_majority_of_its_ledgers_stays_still_and_nothi
     trial = Trial(replace(case, events=lost))
     trial.run()
     assert not can_elect(trial.cluster.hosts)
+    assert trial.cluster.leaders() == []
 
 
 def test_a_second_founding_is_caught() -> None:
@@ -125,7 +131,4 @@ def test_a_second_founding_is_caught() -> None:
 
 
 def _founded_by(trial: Trial, index: int) -> list[tuple[bytes, bytes]]:
-    from swarm.core.rng import Rng
-    from swarm.election.ledger import LEDGER_KEY, founding_row
-
     return [(LEDGER_KEY, founding_row(trial.cluster.hosts[index].node_id, Rng("second")))]

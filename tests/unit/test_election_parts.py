@@ -319,24 +319,24 @@ def test_beats_rise_by_one() -> None:
 
 def test_a_voter_keeps_its_word_to_who_stands() -> None:
     voter, effects = Voter(CONFIG, Fence(NO_BALLOT, NO_BALLOT)), list[Effect]()
-    assert voter.would_vote((1, B), 0.0)
+    assert voter.would_vote((1, B), NO_BALLOT, 0.0)
     voter.turn_to((1, B), True, effects, 1.0)
-    assert not voter.would_vote((2, C), 1.0 + CONFIG.vote_hold_s - 0.01)
-    assert voter.would_vote((2, C), 1.0 + CONFIG.vote_hold_s)
-    assert not voter.would_vote((1, B), 9.0), "not above the fence"
+    assert not voter.would_vote((2, C), NO_BALLOT, 1.0 + CONFIG.vote_hold_s - 0.01)
+    assert voter.would_vote((2, C), NO_BALLOT, 1.0 + CONFIG.vote_hold_s)
+    assert not voter.would_vote((1, B), NO_BALLOT, 9.0), "not above the fence"
 
 
 def test_a_voter_trusts_a_growing_beat() -> None:
     voter = Voter(CONFIG, Fence((1, B), NO_BALLOT))
     voter.watch.observe(1, True, 5.0)
-    assert not voter.would_vote((2, C), 5.0 + CONFIG.trust_s - 0.01)
-    assert voter.would_vote((2, C), 5.0 + CONFIG.trust_s)
+    assert not voter.would_vote((2, C), NO_BALLOT, 5.0 + CONFIG.trust_s - 0.01)
+    assert voter.would_vote((2, C), NO_BALLOT, 5.0 + CONFIG.trust_s)
 
 
 def test_a_leader_that_stands_above_itself_leads_no_more() -> None:
     voter = Voter(CONFIG, Fence((1, B), NO_BALLOT))
     voter.watch.observe(1, True, 5.0)
-    assert voter.would_vote((2, B), 5.1)
+    assert voter.would_vote((2, B), NO_BALLOT, 5.1)
     assert not voter.watch.is_trusted
 
 

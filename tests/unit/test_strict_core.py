@@ -10,6 +10,7 @@ from swarm.core.rng import Rng
 from swarm.election.config import ElectionConfig
 from swarm.election.configuration import Configuration
 from swarm.election.ledger import LEDGER_KEY, Ledger, founding_row, pack_ledger, unpack_ledger_untrusted
+from swarm.election.news import leadership_ended
 from swarm.election.packets import Vote
 from swarm.election.roles import Role
 from swarm.election.strict import StrictElection
@@ -322,3 +323,28 @@ def test_a_leader_that_stops_for_a_while_hands_over_and_stays_a_voter() -> None:
     assert bench.bodies(STAND) == [[2, A]]
     assert not bench.core.is_needed(), "nobody has to wait"
     assert beats(bench, (3, B), THREE.owned_by((3, B)))[3] is False
+
+
+def test_a_strained_leader_asks_only_who_is_fitter_and_leads_no_more_at_once() -> None:
+    bench = leader()
+    assert not bench.core.hand_over(bench.now), "A is the fittest"
+    assert bench.take() == []
+    assert bench.core.is_leader()
+    bench.core.on_council([PLACES[1], PLACES[0], PLACES[2]], bench.now)
+    assert bench.core.hand_over(bench.now)
+    bench.core.check_invariants()
+    assert bench.take() == [
+        Packet(("b", 1), STAND, [2, A]),
+        leadership_ended((2, A), "handed_over"),
+        LeaderChanged((2, A), b""),
+    ]
+    assert not bench.core.may_order(bench.now)
+    assert asks(bench, (3, B), THREE.owned_by((2, A)), released=(2, A)), "it votes for whom it asked"
+    assert not bench.core.hand_over(bench.now), "who leads no more has nothing to hand over"
+
+
+def test_a_leader_hands_over_to_nobody_who_did_not_answer() -> None:
+    bench = leader()
+    bench.core.on_council([PLACES[2], PLACES[0], PLACES[1]], bench.now)
+    assert not bench.core.hand_over(bench.now), "C, who is fitter, answered no beat"
+    assert bench.core.is_leader()

@@ -55,7 +55,7 @@ def test_a_hold_must_outlast_a_lease_on_two_drifting_clocks() -> None:
 )
 def test_figures_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        StrictConfig(**values)  # type: ignore[arg-type]
+        StrictConfig(**values)  # type: ignore[arg-type]  # some of the figures are whole numbers
 
 
 def test_the_settings_for_wide_networks_are_sound() -> None:
@@ -181,11 +181,11 @@ def test_a_voter_that_starts_votes_for_nobody_for_a_hold_whoever_it_released() -
     free_at = 10.0 + CONFIG.hold_s
     assert keeper.free_at() == free_at
     keeper.release((9, B))
-    assert not keeper.is_free((5, B), free_at - 0.01, (4, B))
-    assert keeper.is_free((5, C), free_at)
+    assert not keeper.is_free((5, B), (4, B), free_at - 0.01)
+    assert keeper.is_free((5, C), NO_BALLOT, free_at)
     keeper.keep_for((4, B), free_at)
     assert keeper.free_at() == free_at + CONFIG.hold_s
-    assert not keeper.is_free((5, C), free_at)
+    assert not keeper.is_free((5, C), NO_BALLOT, free_at)
 
 
 # Leases
