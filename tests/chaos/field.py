@@ -79,11 +79,9 @@ class Field:
         self._controls: list[Control] = []
         self._lock = threading.RLock()
         self._deaf: dict[int, dict[int, list[int]]] = {}
-        self._loss: dict[int, dict[int, int]] = {}
         self._down: dict[int, int] = {}
         self._stopped: dict[int, int] = {}
-        self._clocks: dict[int, dict[int, float]] = {}
-        self._stalls: dict[int, dict[int, bool]] = {}
+        self._bent: dict[str, dict[int, dict[int, float]]] = {"loss": {}, "clock": {}, "stall-disk": {}}
         self._fills: dict[int, int] = {}
         self._moves = 0
         self.failed_starts: list[tuple[str, float, str]] = []
@@ -200,29 +198,21 @@ class Field:
     def _begin_at(self, action: Action, number: int) -> list[Callable[[], None]]:
         kind, key = action.kind, action.number
         if kind in ("kill", "kill-leader", "blackout"):
-            self._down[number] = self._down.get(number, 0) + 1
-            self._kill(number)
+            self._count(self._down, number, 1)
+            self._signal(number, signal.SIGKILL)
             return [lambda: self._rise(number)]
         if kind in ("stop", "stop-leader"):
-            self._stopped[number] = self._stopped.get(number, 0) + 1
+            self._count(self._stopped, number, 1)
             self._signal(number, signal.SIGSTOP)
             return [lambda: self._resume(number)]
-        if kind == "loss":
-            self._loss.setdefault(number, {})[key] = int(action.detail)
-            self._rule(number)
-            return [lambda: self._unlose(number, key)]
-        if kind == "clock":
-            self._clocks.setdefault(number, {})[key] = float(action.detail)
-            self._set_control(number)
-            return [lambda: self._undo_control(self._clocks, number, key)]
-        if kind == "stall-disk":
-            self._stalls.setdefault(number, {})[key] = True
-            self._set_control(number)
-            return [lambda: self._undo_control(self._stalls, number, key)]
         if kind == "fill-disk":
-            self._fills[number] = self._fills.get(number, 0) + 1
+            self._count(self._fills, number, 1)
             self._disks[number].fill()
             return [lambda: self._free(number)]
+        if kind in self._bent:
+            value = float(action.detail or 1.0)
+            self._bend(kind, number, key, value)
+            return [lambda: self._bend(kind, number, key, None)]
         if kind == "move":
             with self._lock:
                 self._moves += 1
@@ -230,11 +220,25 @@ class Field:
             self.host(number).move(f"10.93.0.{place}")
         return []
 
-    def _kill(self, number: int) -> None:
-        pid = running_pid(self.nodes[number].home)
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def _count(self, table: dict[int, int], number: int, change: int) -> bool:
+        """Count faults of one kind that are on at a node; return whether none is left."""
+        with self._lock:
+            table[number] = table.get(number, 0) + change
+            return not table[number]
+
+    def _bend(self, kind: str, number: int, key: int, value: float | None) -> None:
+        """Let a fault take hold of a node as strongly as it says, or with None of it no more."""
+        with self._lock:
+            faults = self._bent[kind].setdefault(number, {})
+            faults.pop(key, None)
+            if value is not None:
+                faults[key] = value
+            if kind == "loss":
+                self._rule(number)
+            elif kind == "clock":
+                self._controls[number].step_wall_clock(sum(faults.values()))
+            else:
+                self._controls[number].stall_disk(bool(faults))
 
     def _signal(self, number: int, which: signal.Signals) -> None:
         pid = running_pid(self.nodes[number].home)
@@ -243,14 +247,16 @@ class Field:
                 os.kill(pid, which)
 
     def _resume(self, number: int) -> None:
-        self._stopped[number] -= 1
-        if not self._stopped[number]:
+        if self._count(self._stopped, number, -1):
             self._signal(number, signal.SIGCONT)
 
     def _rise(self, number: int) -> None:
-        self._down[number] -= 1
-        if not self._down[number]:
+        if self._count(self._down, number, -1):
             self._revive(number)
+
+    def _free(self, number: int) -> None:
+        if self._count(self._fills, number, -1):
+            self._disks[number].free()
 
     def _revive(self, number: int) -> None:
         """Start a node that does not run; it may take some attempts, for example while its disk is full.
@@ -290,23 +296,6 @@ class Field:
             self._deaf.pop(key, None)
         self._rule_all()
 
-    def _unlose(self, number: int, key: int) -> None:
-        self._loss.get(number, {}).pop(key, None)
-        self._rule(number)
-
-    def _undo_control(self, table: dict[int, dict[int, Any]], number: int, key: int) -> None:
-        table.get(number, {}).pop(key, None)
-        self._set_control(number)
-
-    def _set_control(self, number: int) -> None:
-        self._controls[number].step_wall_clock(sum(self._clocks.get(number, {}).values()))
-        self._controls[number].stall_disk(bool(self._stalls.get(number)))
-
-    def _free(self, number: int) -> None:
-        self._fills[number] -= 1
-        if not self._fills[number]:
-            self._disks[number].free()
-
     def _rule_all(self) -> None:
         for number in range(len(self.nodes)):
             self._rule(number)
@@ -314,6 +303,6 @@ class Field:
     def _rule(self, number: int) -> None:
         """Let a host drop what it must not hear, and as many of the others as are to be lost."""
         with self._lock:
-            deaf = sorted({other for cut in list(self._deaf.values()) for other in cut.get(number, [])})
-            loss = max(self._loss.get(number, {}).values(), default=0)
+            deaf = sorted({other for cut in self._deaf.values() for other in cut.get(number, [])})
+            loss = int(max(self._bent["loss"].get(number, {}).values(), default=0.0))
             self.host(number).ignore([self.host(other) for other in deaf], loss)

@@ -184,7 +184,6 @@ class History:
 def check(history: History) -> list[str]:
     """Return what is wrong with a history, an empty list when nothing is."""
     complaints = list(history.complaints)
-    executions = history.executions()
     ran: dict[str, list[Begin]] = {}
     for begin in history.begins:
         ran.setdefault(begin.job, []).append(begin)
@@ -195,7 +194,7 @@ def check(history: History) -> list[str]:
     complaints += [
         f"once: job {job[:8]}: nobody submitted it, but it ran" for job in ran if job not in submitted
     ]
-    strange = sorted({job for job, task in executions if task < 0})
+    strange = sorted({begin.job for begin in history.begins if begin.task < 0})
     complaints += [f"form: job {job[:8]} ran a task with a negative number" for job in strange]
     return complaints
 
