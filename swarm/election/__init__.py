@@ -1,1 +1,1 @@
-"""Who leads: ballots, votes, beats, the fence and the council. See `swarm.election.core`."""
+"""Who leads: ballots, votes, beats, the fence and the council. See `swarm.election.base`."""

@@ -167,7 +167,8 @@ class ElectionBase(ABC):
             if key[0] == TIMER_ELECTION:
                 self._start_round(True, now)
             elif key[0] == TIMER_ROUND:
-                self._give_up_round(now)
+                self._counters["rounds_timed_out"] += 1
+                self._follow(self._seat.timeout.retry_wait_s(), now)
             elif key[0] == TIMER_RESEND:
                 self._ask_votes(now)
             elif key[0] == TIMER_BEAT:
@@ -307,16 +308,14 @@ class ElectionBase(ABC):
         if ballot != self._fence.ballot or self._seat.role is Role.CANDIDATE:
             self._counters["packets_stale"] += 1
             return
-        is_able = self._seat.role is not Role.RETIRED and self._seat.may_stand()
-        is_able = is_able and not self._voter.is_withheld(now)
-        self._stand_when_asked(ballot, is_able, now)
+        self._stand_when_asked(ballot, now)
 
-    def _stand_when_asked(self, ballot: Ballot, is_able: bool, now: float) -> None:
-        """Stand at once, when able to: the owner of `ballot` asks for it."""
-        if is_able:
-            self._start_round(False, now)
-        else:
+    def _stand_when_asked(self, ballot: Ballot, now: float) -> None:
+        """Stand at once, if that may be: the owner of `ballot`, which is the fence, asks for it."""
+        if self._seat.role is Role.RETIRED or not self._seat.may_stand() or self._voter.is_withheld(now):
             self._counters["packets_unexpected"] += 1
+        else:
+            self._start_round(False, now)
 
     # What is heard
 
@@ -398,11 +397,6 @@ class ElectionBase(ABC):
     @abstractmethod
     def _requests(self, vote_round: VoteRound) -> list[Effect]:
         """Return the requests to everybody who has not granted."""
-
-    def _give_up_round(self, now: float) -> None:
-        """Stand again after a random wait: the round was not decided in time."""
-        self._counters["rounds_timed_out"] += 1
-        self._follow(self._seat.timeout.retry_wait_s(), now)
 
     def _finish_round(self, vote_round: VoteRound, now: float) -> None:
         """Go on from a round that was won: to the vote, or to beating."""

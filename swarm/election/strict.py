@@ -38,7 +38,7 @@ import math
 from typing import Final, final
 
 from swarm.core.effects import Effect, Packet
-from swarm.core.ids import EVERYWHERE, NO_BALLOT, Address, Ballot, NodeId
+from swarm.core.ids import EVERYWHERE, Address, Ballot, NodeId
 from swarm.core.rng import Rng
 from swarm.election import packets, strict_packets
 from swarm.election.ballots import next_ballot
@@ -81,7 +81,6 @@ class StrictElection(ElectionBase):
         self._keeper: Final = keeper  # `_voter`, as what it is
         self._council: list[NodeId] = []
         self._places: dict[NodeId, Address] = {}
-        self._released = NO_BALLOT
         self._is_leaving = False
         self._is_resigning = False
 
@@ -216,7 +215,7 @@ class StrictElection(ElectionBase):
         self._count_vote(sender, reply, self._ledger.configuration.has(sender, mark), now)
 
     def _requests(self, vote_round: VoteRound) -> list[Effect]:
-        return strict_packets.requests(vote_round, self._ledger.configuration.name, self._released)
+        return strict_packets.requests(vote_round, self._ledger.configuration.name, self._keeper.released)
 
     # Beats
 
@@ -254,11 +253,9 @@ class StrictElection(ElectionBase):
         else:
             self._counters["packets_stale"] += 1
 
-    def _stand_when_asked(self, ballot: Ballot, is_able: bool, now: float) -> None:
+    def _stand_when_asked(self, ballot: Ballot, now: float) -> None:
         self._keeper.release(ballot)
-        if is_able:
-            self._released = ballot
-        super()._stand_when_asked(ballot, is_able, now)
+        super()._stand_when_asked(ballot, now)
 
     def _on_beat_clash(self, now: float) -> None:
         self._stop_leading("beat_clashed", now)
@@ -269,14 +266,10 @@ class StrictElection(ElectionBase):
     # Standing
 
     def _start_round(self, is_pre_vote: bool, now: float) -> None:
-        if self._voter.is_free(next_ballot(self._fence.ballot, self._node_id), self._released, now):
+        if self._voter.is_free(next_ballot(self._fence.ballot, self._node_id), self._keeper.released, now):
             super()._start_round(is_pre_vote, now)
         else:
-            self._follow(0.0, now)  # it answered a beat since
-
-    def _give_up_round(self, now: float) -> None:
-        self._released = NO_BALLOT
-        super()._give_up_round(now)
+            self._follow(0.0, now)  # waits are rounded: not yet
 
     def _follow(self, wait_s: float, now: float) -> None:
         """Be a follower that stands after a wait, and not before it may vote itself."""
@@ -285,7 +278,6 @@ class StrictElection(ElectionBase):
     # Leading
 
     def _open_book(self, vote_round: VoteRound, now: float) -> None:
-        self._released = NO_BALLOT
         self._install(self._ledger.configuration.owned_by(vote_round.ballot))
         office = Office(self._strict, self._node_id, self._ledger.mark, self._ledger.configuration, now)
         office.on_council(self._council, now)

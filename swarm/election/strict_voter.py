@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from swarm.core.effects import Effect
-from swarm.core.ids import Ballot
+from swarm.core.ids import NO_BALLOT, Ballot
 from swarm.election.config import ElectionConfig
 from swarm.election.configuration import ConfigurationId
 from swarm.election.holds import Holds
@@ -16,13 +16,18 @@ from swarm.election.voter import Voter
 
 @final
 class StrictVoter(Voter):
-    """A voter whose promises stand in a ledger, and who holds its vote for a leader."""
+    """A voter whose promises stand in a ledger, and who holds its vote for a leader.
+
+    Attributes:
+        released: the latest ballot whose owner said to this node that it leads no more under it.
+    """
 
     def __init__(self, config: ElectionConfig, strict: StrictConfig, ledger: Ledger) -> None:
         super().__init__(config, ledger.fence)
         self._strict: Final = strict
         self._ledger: Final = ledger
         self._holds: Final = Holds()
+        self.released = NO_BALLOT
 
     def begin(self, effects: list[Effect], now: float) -> None:
         """Start: who may have answered a beat in an earlier life votes for nobody for a hold.
@@ -45,6 +50,7 @@ class StrictVoter(Voter):
     def release(self, ballot: Ballot) -> None:
         """Take that the owner of `ballot` leads no more under it."""
         self._holds.release(ballot)
+        self.released = ballot
 
     def free_at(self) -> float:
         """Return until when this node votes for nobody else, unless it is released; 0 when it may now."""

@@ -188,6 +188,14 @@ def test_a_beat_whose_configuration_is_unknown_is_answered_so() -> None:
     assert (mark, is_installed) == (MARK, False)
 
 
+def test_a_beat_with_the_configuration_of_another_leadership_is_no_lease() -> None:
+    bench = voter()
+    bench.receive(B, BEAT, beat_body(True, Configuration((1, A), 9, THREE.voters), True), (1, B))
+    assert bench.bodies(BEAT_REPLY) == []
+    assert bench.core.voters() == THREE.ids()
+    assert asks(bench, (2, C)), "no hold came of it"
+
+
 def test_a_beat_below_the_fence_is_no_lease() -> None:
     bench = voter()
     assert asks(bench, (2, C))
@@ -212,6 +220,31 @@ def test_packets_of_an_available_mesh_are_no_votes_and_no_beats() -> None:
     bench.receive(B, BEAT_REPLY, [], (1, B))
     assert bench.core.statistics()["packets_undecodable"] == 4
     assert [effect for effect in bench.take() if isinstance(effect, Packet)] == []
+
+
+def test_who_answered_a_beat_stands_when_it_may_vote_itself_and_looks_no_earlier() -> None:
+    bench = voter()
+    beats(bench, (1, B))
+    deadlines: list[float] = []
+    while bench.core.role() is Role.FOLLOWER:
+        deadlines.append(bench.core.next_deadline())
+        bench.run(deadlines[-1])
+    assert len(deadlines) <= 2, "one, or a second one where the wait was rounded down"
+    assert 110.0 + STRICT.hold_s <= deadlines[-1] <= 110.0 + STRICT.hold_s + 1.0
+
+
+def test_a_voter_and_a_member_that_is_told_by_others_stop_trusting_after_their_leases() -> None:
+    bench = voter()
+    bench.run(110.0 + CONFIG.lease_s - 0.001)
+    assert bench.core.leader() == B
+    bench.run(110.0 + CONFIG.lease_s)
+    assert bench.core.leader() == b""
+    bench = StrictBench(b"", node=D)
+    bench.core.on_stamp(Stamp(B, (1, B), 4), 110.0)
+    bench.run(110.0 + CONFIG.outsider_lease_s - 0.001)
+    assert bench.core.leader() == B
+    bench.run(110.0 + CONFIG.outsider_lease_s)
+    assert bench.core.leader() == b""
 
 
 # The leader
@@ -289,6 +322,15 @@ def test_a_leader_that_wakes_leads_no_more() -> None:
     assert not bench.core.is_leader(), "nobody told it that it slept"
 
 
+def test_a_leader_that_hears_a_higher_beat_of_its_own_leads_no_more() -> None:
+    bench = leader()
+    bench.core.on_stamp(Stamp(D, (2, A), 9), bench.now)
+    bench.core.check_invariants()
+    assert not bench.core.is_leader()
+    assert leadership_ended((2, A), "beat_clashed") in bench.take()
+    assert bench.core.statistics()["beats_clashed"] == 1
+
+
 def test_a_leader_that_stops_asks_the_fittest_that_answers_to_stand() -> None:
     bench = leader()
     bench.receive(C, BEAT_REPLY, echo_body(1, MARK, True, False), (2, A))
@@ -312,9 +354,12 @@ def test_who_is_asked_to_stand_skips_the_pre_vote_and_says_who_leads_no_more() -
     beats(bench, (1, B))
     bench.receive(B, STAND, [1, B], (1, B))
     assert bench.core.role() is Role.CANDIDATE
-    for body in bench.bodies(VOTE_REQUEST):
-        assert body[3] is False
-        assert body[7:9] == [1, B]
+    bodies = bench.bodies(VOTE_REQUEST)
+    assert [(body[3], body[7:9]) for body in bodies] == [(False, [1, B])] * 2
+    bench.run(bench.now + 2.0)
+    asked = [body for body in bench.bodies(VOTE_REQUEST) if body[3] is True]
+    assert asked, "nobody answered, so it asks again"
+    assert [body[7:9] for body in asked] == [[1, B]] * len(asked), "who leads no more never leads again"
 
 
 def test_a_leader_that_stops_for_a_while_hands_over_and_stays_a_voter() -> None:
