@@ -10,6 +10,7 @@ import pytest
 
 from tests.chaos.field import Field
 from tests.chaos.shim import compiler
+from tests.mesh_processes import is_running, wait_for
 from tests.netns.lab import skipped_for, why_not
 
 pytestmark = [
@@ -26,9 +27,11 @@ def test_a_disk_that_somebody_else_unmounts_is_told_and_no_node_is_begun_below_i
         assert not field.nodes[0].home.root.exists()
 
 
-def test_the_folders_of_a_field_are_gone_in_the_end(tmp_path: Path) -> None:
+def test_nothing_of_a_field_is_left_in_the_end(tmp_path: Path) -> None:
     field = Field(2, tmp_path)
     folders = [field.host(number).folder for number in range(2)]
     assert all(folder.is_mount() for folder in folders)
+    lost = int(field.host(0).run("sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"))
     field.close()
     assert not any(folder.exists() for folder in folders)
+    wait_for(lambda: not is_running(lost), 10.0, "the end of a process that nobody knows")

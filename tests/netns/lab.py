@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -136,11 +137,21 @@ class NamespaceHost(Host):
         return done.stdout
 
     def close(self) -> None:
-        """Also remove the place of the folder in the other userland."""
-        super().close()
+        """Also kill who is left, his home lost, and remove the place of the folder in the other userland."""
+        try:
+            super().close()
+        finally:
+            self._kill_all()
         if self.root:
             with contextlib.suppress(OSError):
                 Path(f"{self.root}{self.folder}").rmdir()
+
+    def _kill_all(self) -> None:
+        command = ["ip", "netns", "pids", self.namespace]
+        left = subprocess.run(command, check=False, capture_output=True, timeout=20, text=True)
+        for pid in left.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def deafen(self) -> None:
         """Drop multicast and broadcast datagrams that come here."""
@@ -275,7 +286,7 @@ class Lab:
 
 
 def _close_quietly(host: NamespaceHost) -> None:
-    with contextlib.suppress(AssertionError):
+    with contextlib.suppress(AssertionError, subprocess.SubprocessError):
         host.close()
 
 
