@@ -14,7 +14,7 @@ from swarm.election.config import ElectionConfig
 from swarm.election.configuration import NO_CONFIGURATION, Configuration, founding, take_configuration
 from swarm.election.holds import Holds
 from swarm.election.ledger import LEDGER_KEY, Ledger, founding_row, pack_ledger, unpack_ledger_untrusted
-from swarm.election.office import Office
+from swarm.election.office import FORGOTTEN_AFTER_S, Office
 from swarm.election.strict_config import StrictConfig
 from swarm.election.strict_voter import StrictVoter
 from swarm.election.voter_choice import ADD, REMOVE, Standing, VoterChange, choose_change
@@ -134,6 +134,12 @@ def test_a_promise_that_a_crash_kept_from_the_ledger_is_written_there_at_the_sta
     assert len(effects) == 1
 
 
+def test_the_leader_of_the_configuration_on_disk_was_heard_of() -> None:
+    row = pack_ledger(A, MARK, (2, C), Configuration((4, B), 7, seats(A, B, C)))
+    ledger = Ledger(A, Rng("x"), (3, B), NO_BALLOT, row)
+    assert (ledger.fence.ballot, ledger.fence.promise) == ((4, B), (2, C))
+
+
 def test_who_founds_votes_alone() -> None:
     ledger = Ledger(A, Rng("x"), NO_BALLOT, NO_BALLOT, founding_row(A, Rng("founding")))
     assert ledger.is_voter()
@@ -163,6 +169,8 @@ def test_a_hold_lasts_for_everybody_but_its_leader_and_whom_it_released() -> Non
     assert not holds.is_free((4, B), (2, C), 9.9), "an older leadership has no say"
     assert holds.is_free((4, B), NO_BALLOT, 10.0)
     assert holds.free_at() == 10.0
+    holds.release((2, C))
+    assert holds.free_at() == 10.0, "who answered a higher leadership since keeps to that"
     holds.release((3, A))
     assert holds.free_at() == 0.0
 
@@ -186,6 +194,25 @@ def test_a_voter_that_starts_votes_for_nobody_for_a_hold_whoever_it_released() -
     keeper.keep_for((4, B), free_at)
     assert keeper.free_at() == free_at + CONFIG.hold_s
     assert not keeper.is_free((5, C), NO_BALLOT, free_at)
+
+
+def test_a_voter_whose_ledger_is_new_answered_nobody_and_is_free_at_once() -> None:
+    keeper = StrictVoter(ElectionConfig(), CONFIG, Ledger(A, Rng("x"), NO_BALLOT, NO_BALLOT, b""))
+    effects: list[Effect] = []
+    keeper.begin(effects, 10.0)
+    assert len(effects) == 1, "its mark is on disk"
+    assert keeper.free_at() == 0.0
+
+
+def test_a_pre_vote_is_refused_while_somebody_stands_unless_that_leader_asked_for_it() -> None:
+    config = ElectionConfig()
+    keeper = StrictVoter(config, CONFIG, Ledger(A, Rng("x"), NO_BALLOT, NO_BALLOT, b""))
+    keeper.turn_to((3, B), False, [], 10.0)
+    assert not keeper.would_vote((4, C), NO_BALLOT, 10.0)
+    assert not keeper.would_vote((4, C), (2, C), 10.0)
+    assert keeper.would_vote((4, C), (3, B), 10.0)
+    assert keeper.would_vote((4, C), NO_BALLOT, 10.0 + config.vote_hold_s)
+    assert not keeper.would_vote((3, B), (3, B), 11.0), "not above the fence"
 
 
 # Leases
@@ -239,6 +266,13 @@ def test_a_leadership_begins_when_its_configuration_is_kept_by_a_majority() -> N
     assert led.lacks_configuration(B)
 
 
+def test_a_configuration_is_committed_as_long_as_a_majority_says_so() -> None:
+    led = office(A, B, C)
+    led.answer(B, 1, MARK, True, False, 100.1)
+    assert led.is_committed(100.0 + CONFIG.lease_s - 0.001)
+    assert not led.is_committed(100.0 + CONFIG.lease_s)
+
+
 def beat(led: Office, now: float, *nodes: NodeId, is_installed: bool = True) -> None:
     """Let a beat be sent and answered by some."""
     number = led.advance(now)
@@ -278,6 +312,85 @@ def test_a_configuration_is_not_changed_to_one_under_which_the_lease_is_over() -
     following = led.next_configuration(102.3, False)
     assert following is not None
     assert following.ids() == [A, B]
+
+
+def growing(*silent_s: tuple[float, float]) -> Office:
+    """Return a leader of three at 105.0 to whom D and E answer since 100.3, E but for some times."""
+    led = office(A, B, C)
+    led.on_council([A, B, C, D, E], 100.0)
+    for step in range(16):
+        now = 100.3 + 0.3 * step
+        is_silent = [since <= now < until for since, until in silent_s]
+        beat(led, now, B, C, D, *([] if any(is_silent) else [E]))
+    return led
+
+
+def test_a_member_becomes_a_voter_after_it_answered_for_long_without_a_pause() -> None:
+    following = growing().next_configuration(105.0, False)
+    assert following is not None
+    assert following.ids() == [A, B, C, D]
+    assert growing((101.0, 102.8)).next_configuration(105.0, False) is not None
+    late = growing((101.0, 104.0))
+    assert late.next_configuration(105.0, False) is None, "E is there again for a second, and D is no pair"
+    beat(late, 106.2, B, C, D, E)
+    assert late.next_configuration(106.3, False) is not None
+
+
+def test_a_member_that_lost_its_ledger_meanwhile_begins_to_answer_anew() -> None:
+    led = growing()
+    number = led.advance(105.0)
+    for node in (B, C, D):
+        led.answer(node, number, MARK, True, False, 105.1)
+    led.answer(E, number, OTHER, True, False, 105.1)
+    assert led.next_configuration(105.1, False) is None
+
+
+def test_a_leader_that_is_about_to_stop_changes_nothing_unless_it_votes_alone() -> None:
+    assert growing().next_configuration(105.0, True) is None
+    alone = office(A)
+    alone.on_council([A, B], 100.0)
+    for step in range(10):
+        beat(alone, 100.3 + 0.3 * step, B)
+    assert alone.next_configuration(103.1, False) is None, "a pair has one voter"
+    assert alone.wants_heir(103.1)
+    following = alone.next_configuration(103.1, True)
+    assert following is not None
+    assert following.ids() == [A, B]
+
+
+@pytest.mark.parametrize(
+    ("council", "is_added"), [([A, B, C, F, D], True), ([A, B, C, F], False), ([A, B, C, D, E], False)]
+)
+def test_a_voter_is_replaced_when_five_others_were_fitter_for_long(
+    council: list[NodeId], is_added: bool
+) -> None:
+    led = office(A, B, C, D, E)
+    led.on_council(council, 100.0)
+    for second in range(1, int(CONFIG.swap_after_s) + 1):
+        assert led.next_configuration(99.5 + second, False) is None
+        beat(led, 100.0 + second, B, C, D, E, F)
+    following = led.next_configuration(100.5 + CONFIG.swap_after_s, False)
+    assert (following is not None and F in following.ids()) is is_added
+
+
+def test_who_leaves_or_is_silent_does_not_succeed() -> None:
+    led = office(A, B, C, D)
+    led.on_council([A, B, C, D], 100.0)
+    assert led.successor(100.1) == b""
+    led.answer(D, 1, MARK, True, False, 100.1)
+    led.answer(C, 1, MARK, True, False, 100.1)
+    assert led.successor(100.2) == C
+    led.answer(B, 1, MARK, True, True, 100.3)
+    assert led.successor(100.4) == C, "B is fitter, and leaves"
+    assert led.successor(100.0 + CONFIG.lease_s) == b""
+
+
+def test_beats_go_to_voters_the_fittest_and_for_a_while_to_who_answered() -> None:
+    led = office(A, B)
+    led.on_council([A, C], 100.0)
+    led.answer(D, 1, MARK, True, False, 100.5)
+    assert led.listeners(100.5 + FORGOTTEN_AFTER_S - 0.1) == [B, C, D]
+    assert led.listeners(100.5 + FORGOTTEN_AFTER_S) == [B, C]
 
 
 # Voters
