@@ -365,8 +365,7 @@ class Node(NodeCompany):
         elif isinstance(effect, Message):
             self._send_message(effect.peer, effect.kind, effect.body)
         elif isinstance(effect, MemberChanged):
-            if effect.after in ("dead", "left"):
-                self.relays.forget(effect.member)
+            self._note_way(effect)
             self._note_members()
         elif isinstance(effect, LeaderChanged):
             self._take_leader(effect)

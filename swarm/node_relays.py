@@ -75,6 +75,7 @@ class Relays:
         self.detours: Final[dict[NodeId, Detour]] = {}
         self._used: Final[dict[tuple[NodeId, NodeId], float]] = {}
         self._forwards: Final[dict[tuple[NodeId, NodeId], bool]] = {}
+        self._instances: Final[dict[NodeId, object]] = {}
         self.counts: Final[dict[str, int]] = {"relayed": 0, "passed_on": 0, "relays_lost": 0}
 
     # Sending
@@ -148,9 +149,16 @@ class Relays:
         if detour is not None and detour.via == relay:
             self._leave(target, relay, others, now)
 
+    def on_instance(self, peer: NodeId, instance: object) -> None:
+        """Take which run of its process a member is: the way to an earlier one says nothing of this one's."""
+        if self._instances.get(peer, instance) != instance:
+            self.detours.pop(peer, None)
+        self._instances[peer] = instance
+
     def forget(self, peer: NodeId) -> None:
         """Take that a member is gone."""
         self.detours.pop(peer, None)
+        self._instances.pop(peer, None)
 
     # Passing on
 
@@ -176,13 +184,16 @@ class Relays:
         return origins
 
     def on_relayed(self, origin: NodeId, relay: NodeId, now: float) -> None:
-        """Take a message that came through a relay: the answer goes back through it."""
+        """Take a message that came through a relay: the answer goes back through it.
+
+        Another one that was not used yet gives way: nothing is known of it.
+        """
         detour = self.detours.get(origin)
         if detour is None:
             detour = self.detours[origin] = Detour(now)
             detour.pause_s = PAUSE_FIRST_S
             detour.direct_at = now + PAUSE_FIRST_S
-        if not detour.via and now < detour.direct_at:
+        if (not detour.via or detour.used_at == -math.inf) and now < detour.direct_at:
             detour.via = relay
 
     def check_invariants(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from swarm.core.effects import Effect, Message, Packet, SendMessage, SendPacket
+from swarm.core.effects import Effect, MemberChanged, Message, Packet, SendMessage, SendPacket
 from swarm.core.errors import DecodeError
 from swarm.core.ids import NO_NODE, NODE_ID_SIZE, NodeId
 from swarm.core.rng import Rng
@@ -70,6 +70,14 @@ class NodeWays(NodeParts):
             self._own.append(Message(origin, RELAY_LOST, [peer]))
         for node in lost:
             self._lose_link(node, is_reached=node != peer)
+
+    def _note_way(self, change: MemberChanged) -> None:
+        """Take that a member has changed: it may be gone, or another run of its process."""
+        entry = self.gossip.entry(change.member)
+        if entry is None or not entry.is_listed():
+            self.relays.forget(change.member)
+        else:
+            self.relays.on_instance(change.member, entry.description.facts.get("instance"))
 
     def _is_listed(self, peer: NodeId) -> bool:
         entry = self.gossip.entry(peer)

@@ -74,6 +74,16 @@ def rumours_in(frame: Seen) -> list[tuple[int, bytes]]:
     return found
 
 
+def answer_in(frame: Seen, member: bytes) -> int:
+    """Return the incarnation under which a frame of the membership protocol calls a member alive, -1 for none."""
+    if frame.kind in (PING, ACK, PING_REQ, NACK, RUMOURS):
+        for packed in frame.body[-1]:
+            fields: Any = msgpack.unpackb(packed, raw=False, strict_map_key=False)
+            if fields[0] == 0 and fields[1] == member:
+                return int(fields[2])
+    return -1
+
+
 def digest_in(frame: Seen) -> bytes:
     """Return the digest of its sender's table of members that a frame carries, b"" for none."""
     digest = b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sims.checkers.base import Checker, Truth
-from sims.checkers.frames import RUMOURS, digest_in, kind_of, read, rumours_in
+from sims.checkers.frames import RUMOURS, answer_in, digest_in, kind_of, read, rumours_in
 from sims.host import Host
 from sims.observer import PACKET
 from swarm.core.effects import Effect, Notify, SendHello, SendPacket
@@ -18,6 +18,8 @@ REVIVAL_S: Final = 20.0
 """How long the news that somebody is back may be under way."""
 REFUTATION_BYTES: Final = 400
 """What a node says of itself needs no more; a packet with less room left may be full of refutations."""
+ECHOES: Final = 2
+"""Others that tell a node's answer themselves: then it spreads without the node."""
 MATCHES: Final = 3
 """Datagrams in a row with the digest of a node's own table: then nobody needs its news of the living."""
 
@@ -86,7 +88,8 @@ class RefutationChecker(Checker):
 
     Nothing is owed any more once others hold the same table: their datagrams carry its digest, in which the
     answer is counted. The answer travels on streams too (whole tables), and comes back from those who heard
-    of it from the accuser, so that a node may be done before it sends any other datagram with news.
+    of it from the accuser, so that a node may be done before it sends any other datagram with news: when two
+    have told it back, it is on its way whatever the node does.
     """
 
     def __init__(self, truth: Truth) -> None:
@@ -95,12 +98,20 @@ class RefutationChecker(Checker):
         self._revived: dict[tuple[int, int, str], float] = {}
         self._own: dict[tuple[int, int], dict[bytes, bool]] = {}
         self._heard: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._claims: dict[tuple[int, int], int] = {}
+        self._echoes: dict[tuple[int, int], dict[int, bool]] = {}
 
     def on_input(self, host: Host, kind: str, source: int, payload: bytes, now: float) -> None:
         key = (host.index, host.epoch)
         if kind != PACKET or key not in self._owed or kind_of(payload) > RUMOURS:
             return
-        digest = digest_in(read(payload))
+        frame = read(payload)
+        if answer_in(frame, host.node_id) > self._claims[key]:
+            self._echoes[key][source] = True
+            if len(self._echoes[key]) >= ECHOES:
+                del self._owed[key]
+                return
+        digest = digest_in(frame)
         if digest:
             before, count = self._heard.get(key, (b"", 0))
             self._heard[key] = (digest, count + 1 if digest == before else 1)
@@ -112,6 +123,8 @@ class RefutationChecker(Checker):
                 # The first answer goes to the accuser alone.
                 self._owed[key] = 2
                 self._own[key] = {}
+                self._claims[key] = int(effect.values["incarnation"])
+                self._echoes[key] = {}
                 self._heard.pop(key, None)
             elif effect.event == "member_alive":
                 self._revived[(*key, str(effect.values["member"]))] = now

@@ -253,7 +253,7 @@ class Gossip(GossipViews):
 
         Args:
             peer: the node.
-            was_refused: its host said so (closed, refused): proof that the process is gone, to be
+            was_refused: its host said so (closed, refused): evidence that the process is gone, to be
                 confirmed by one short probe. Otherwise the peer is merely probed out of turn.
             now: monotonic seconds.
         """
@@ -261,7 +261,7 @@ class Gossip(GossipViews):
         if self._is_running():
             self._anti_entropy.on_peer_lost(peer)
             if was_refused:
-                self._detector.on_hard_evidence(peer, now)
+                self._detector.on_hard_evidence(peer, False, now)
             else:
                 self._detector.on_soft_evidence(peer, now)
         self._settle(now)
@@ -272,7 +272,7 @@ class Gossip(GossipViews):
         if self._is_running():
             for node_id in self._membership.listed_peers():
                 if address in self._membership.table.entry(node_id).addresses:
-                    self._detector.on_hard_evidence(node_id, now)
+                    self._detector.on_hard_evidence(node_id, True, now)
         self._settle(now)
 
     # Inputs: time

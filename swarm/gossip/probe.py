@@ -3,7 +3,8 @@
 A round probe: PING the best address; without an answer in the peer's own usual time, PING every address,
 ask helpers (PING_REQ) and try the stream; at the end of the period, suspect. All times stretch with
 `Awareness`. An extra probe is the same out of turn. A confirming probe follows hard evidence (a refused
-port, a stream closed without a goodbye): some pings within a fraction of a second, then the member is dead.
+port, a stream closed without a goodbye): some pings within a fraction of a second, and the stream. When
+nothing answers and the evidence is a refusal, or came twice, the member is dead; else an extra probe follows.
 
 Sources: SWIM (2002) sections 3 and 4; Lifeguard (2018) for nacks and local health; memberlist for the
 parallel stream probe.
@@ -38,12 +39,13 @@ _RACED_ADDRESSES_MAX: Final = 4
 
 
 class Probe:
-    """A probe of our own under way."""
+    """A probe of our own under way; `is_proven` is whether silence at its end means death."""
 
     def __init__(self, sequence: int, target: NodeId, is_confirming: bool, now: float) -> None:
         self.sequence: Final = sequence
         self.target: Final = target
         self.is_confirming: Final = is_confirming
+        self.is_proven = False
         self.started: Final = now
         self.ping_count = 0
         self.is_heard = False
@@ -110,10 +112,19 @@ class FailureDetector:
         """Probe a member out of turn: something hints that it may be gone."""
         self._begin(target, False, now)
 
-    def on_hard_evidence(self, target: NodeId, now: float) -> None:
-        """Probe a member whose host said that nobody listens: silence for a moment means death."""
+    def on_hard_evidence(self, target: NodeId, is_proof: bool, now: float) -> None:
+        """Probe a member whose host said that its process is gone: silence for a moment means death.
+
+        Where datagrams are lost, silence says little, and a host says that a stream was closed for other
+        reasons, too. So the word has to be given twice, unless it was that nobody listens (`is_proof`): a
+        process that is gone lets the pings of the probe come back, or its stream be refused.
+        """
         entry = self._membership.table.get(target)
         if entry is None or not entry.is_listed() or target == self._context.node_id:
+            return
+        running = self.probes.get(self._by_target.get(target, 0))
+        if running is not None and running.is_confirming:
+            running.is_proven = True
             return
         interval_s = self._context.config.confirm_interval_min_s
         if now - self._confirmed_at.get(target, -interval_s) < interval_s:
@@ -126,6 +137,9 @@ class FailureDetector:
                 del self._confirmed_at[earlier_target]
         self._confirmed_at[target] = now
         self._begin(target, True, now)
+        confirming = self.probes.get(self._by_target.get(target, 0))
+        if confirming is not None:
+            confirming.is_proven = is_proof
 
     def on_packet(self, sender: NodeId, source: Address, now: float) -> None:
         """Take what a packet says, whatever is in it: its sender lives, and `source` is its address.
@@ -143,7 +157,7 @@ class FailureDetector:
                 entry = self._membership.table.get(target)
                 if entry is not None and entry.addresses and entry.addresses[0] == source:
                     self._context.count("addresses_taken_over")
-                    self.on_hard_evidence(target, now)
+                    self.on_hard_evidence(target, True, now)
 
     def on_suspected(self, target: NodeId, now: float) -> None:
         """Some members, few in the whole mesh, probe a new suspect at once to confirm or clear it."""
@@ -189,8 +203,11 @@ class FailureDetector:
             return
         self._forget(sequence)
         self._context.count("probes_failed")
-        if probe.is_confirming:
+        if probe.is_confirming and probe.is_proven:
             self._membership.declare_dead(probe.target, now)
+            return
+        if probe.is_confirming:
+            self._begin(probe.target, False, now)
             return
         has_doubt = len(probe.nacks) < len(probe.helpers) or not probe.helpers
         if has_doubt and not self._is_group_lost():
@@ -319,6 +336,7 @@ class FailureDetector:
         if known and not is_confirming:
             self._ask_helpers(probe, [known])
         if is_confirming:
+            self._context.emit(Message(target, PUSH_PULL, [sequence, False, []]))
             self._context.timers.set(PROBE_END, subject, now + config.confirm_timeout_s)
             self._plan_ping_again(probe, now)
             return

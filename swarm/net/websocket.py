@@ -13,7 +13,9 @@ each behind its length in 4 bytes, big endian (between nodes).
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import socket
 import struct
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -49,6 +51,9 @@ _LENGTH: Final = struct.Struct(">I")
 _END_ERRORS: Final = (errno.EPIPE,)
 """What a socket says after the other end was closed. A reset is none: it also comes from a process that is
 well and gave up a connection on which nothing came, because our host slept or was cut off."""
+
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: do not wait for what is unsent, reset."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 TlsStream: TypeAlias = trio.SSLStream[trio.SocketStream]
@@ -164,14 +169,21 @@ class WebSocket:
             await self._write([self._header(_CLOSE, 2), struct.pack(">H", code)], is_close=True)
 
     async def aclose(self, code: int = CLOSE_NORMAL) -> None:
-        """Say goodbye if that is possible at once, and close the stream."""
+        """Say goodbye if that is possible at once, and close the stream.
+
+        Where it is not possible the stream is reset: to the other end, a stream that merely ends without a
+        goodbye is evidence that this process has ended.
+        """
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
             try:
                 if not self._is_broken:
                     await self.send_close(code)
-                await self._stream.aclose()
+                    await self._stream.aclose()
             except (LinkLost, trio.BrokenResourceError, trio.BusyResourceError):
                 pass
+        if self._is_broken or not self._is_close_sent:
+            with contextlib.suppress(OSError):
+                self._stream.transport_stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         await trio.aclose_forcefully(self._stream)
 
     async def _reply(self) -> None:

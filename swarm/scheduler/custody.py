@@ -133,7 +133,7 @@ class Custody:
             job.offered.pop(node, None)
             if job.records.pop(node, None) is not None:
                 self._dirty[job.job] = True
-            self._confirm(job.job, node, len(self._records.facts_of(job.job)))
+            self._stop_waiting(job.job, node)
         self.note_members(now)
 
     def forget_job(self, job: JobId) -> None:
@@ -152,11 +152,10 @@ class Custody:
 
     def withhold(self, job: Job, now: float) -> None:
         """Let the end of a job be told when its keepers have it on their disks; the end was just decided."""
-        told = self._told.get(job.job, {})
         waiting: dict[NodeId, int] = {}
         fact_count = len(self._records.facts_of(job.job))
         for node in job.records:
-            if node != self._me and node in told and node not in self._laggards:
+            if node != self._me and node not in self._laggards:
                 waiting[node] = fact_count
         if waiting:
             job.is_withheld = True
@@ -166,8 +165,15 @@ class Custody:
     def _confirm(self, job: JobId, node: NodeId, fact_count: int) -> None:
         """Take that a keeper has the end of a job on its disk, and so many completions before it."""
         waiting = self._withheld.get(job)
-        # It has told this leader all that it knows, so with as many it has the same ones.
-        if waiting is None or fact_count < waiting.get(node, 0):
+        # Who is told has told this leader all that it knows, so with as many it has the same ones.
+        if waiting is None or node not in self._told.get(job, {}) or fact_count < waiting.get(node, 0):
+            return
+        self._stop_waiting(job, node)
+
+    def _stop_waiting(self, job: JobId, node: NodeId) -> None:
+        """Wait for a keeper no more."""
+        waiting = self._withheld.get(job)
+        if waiting is None:
             return
         waiting.pop(node, None)
         if not waiting:

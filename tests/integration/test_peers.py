@@ -188,6 +188,27 @@ def test_a_reset_is_no_evidence(tmp_path: Path) -> None:
     trio.run(_reset, tmp_path)
 
 
+async def _half_a_frame(path: Path) -> None:
+    async with stations(path, 1) as (a,):
+        key = NodeKey.generate()
+        context = a.keys.node_credentials(key).client_context(ALPN_SWARM)
+        websocket, _ = await dial(a.address, context, "/peer", boot=b"1")
+        await websocket.send_batch([b"hello"])
+        await until(lambda: a.messages)
+        with trio.move_on_after(0.5) as writing:
+            while True:  # until the socket takes no more, which ends this in the middle of a frame
+                await websocket.send_batch([b"x" * 10_000_000])
+        assert writing.cancelled_caught
+        await websocket.aclose()
+        await until(lambda: a.lost)
+        assert a.lost == [(key.node_id, False)]
+
+
+def test_who_cannot_say_goodbye_any_more_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """A link is closed in the middle of a frame when another one to the same peer broke."""
+    trio.run(_half_a_frame, tmp_path)
+
+
 async def _new_boot(path: Path) -> None:
     async with stations(path, 1) as (a,):
         key = NodeKey.generate()

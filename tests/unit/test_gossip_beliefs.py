@@ -8,6 +8,7 @@ import pytest
 
 from swarm.core.effects import MemberChanged, Message, Packet, Persist
 from swarm.gossip.config import GossipConfig
+from swarm.gossip.core import Gossip
 from swarm.gossip.rumours import ALIVE, DEAD, LEFT, SUSPECT, make_verdict
 from swarm.gossip.suspicion import suspicion_min_s
 from swarm.wire import messages
@@ -134,23 +135,61 @@ def test_relays_are_bounded() -> None:
     core.check_invariants()
 
 
-@pytest.mark.parametrize("by_stream", [True, False])
-def test_a_refused_peer_that_stays_silent_is_dead_at_once(by_stream: bool) -> None:
-    core = acquainted()
-    if by_stream:
-        core.on_peer_lost(ONE, True, 1.0)
-    else:
-        core.on_packet_refused(PLACE_ONE, 1.0)
+def fall_silent(core: Gossip, until: float) -> tuple[float, int]:
+    """Let nobody answer until the first peer is no more alive; return when that is, and pings to it."""
     now = 1.0
     pings = 0
-    while states(core)[ONE] != "dead":
+    while states(core)[ONE] == "alive":
         now = core.next_deadline()
+        assert now < until, "nothing happens to it"
         core.handle_deadline(now)
         pings += len([p for p in packets(core.take_effects(), messages.PING) if p.body[1] == ONE])
+    return now, pings
+
+
+@pytest.mark.parametrize("first", ["stream", "packet"])
+@pytest.mark.parametrize("second", ["stream", "packet"])
+def test_a_refused_peer_that_stays_silent_is_dead_at_once(first: str, second: str) -> None:
+    core = acquainted()
+    for what in (first, second):
+        if what == "stream":
+            core.on_peer_lost(ONE, True, 1.0)
+        else:
+            core.on_packet_refused(PLACE_ONE, 1.0)
+    now, pings = fall_silent(core, 2.0)
+    assert states(core)[ONE] == "dead"
     assert now == pytest.approx(1.0 + CONFIG.confirm_timeout_s)
     assert pings == CONFIG.confirm_ping_count
     assert core.alive_ids() == sorted([OWN, TWO])
     core.check_invariants()
+
+
+def test_a_refused_packet_and_silence_are_enough() -> None:
+    core = acquainted()
+    core.on_packet_refused(PLACE_ONE, 1.0)
+    assert fall_silent(core, 2.0)[0] == pytest.approx(1.0 + CONFIG.confirm_timeout_s)
+    assert states(core)[ONE] == "dead"
+
+
+def test_a_closed_stream_and_lost_pings_make_a_suspect_at_most() -> None:
+    """Where three pings in a row are lost now and then, a process that closed a stream may be well."""
+    core = acquainted()
+    core.on_peer_lost(ONE, True, 1.0)
+    asked = [one for one in core.take_effects() if isinstance(one, Message) and one.kind == messages.PUSH_PULL]
+    assert [one.peer for one in asked] == [ONE], "its stream tells, by a refusal or an answer"
+    now, _ = fall_silent(core, 10.0)
+    assert states(core)[ONE] == "suspect"
+    assert now > 1.0 + CONFIG.confirm_timeout_s
+    core.check_invariants()
+
+
+def test_the_answer_on_its_stream_ends_the_doubt() -> None:
+    core = acquainted()
+    core.on_peer_lost(ONE, True, 1.0)
+    (asked,) = [one for one in core.take_effects() if isinstance(one, Message) and one.peer == ONE]
+    core.receive_message(ONE, messages.PUSH_PULL, [asked.body[0], True, []], 1.2)
+    assert core.statistics()["probes"] == 0
+    assert states(core)[ONE] == "alive"
 
 
 def test_a_refused_peer_that_answers_lives() -> None:

@@ -215,6 +215,27 @@ def test_what_came_through_a_relay_is_answered_through_it() -> None:
     assert relays.way(ONE, 0.3) == THREE, "a way that works is kept"
 
 
+def test_a_relay_that_was_not_used_gives_way_to_one_that_brought_something() -> None:
+    relays = Relays(ME)
+    lost(relays)
+    assert relays.detours[ONE].via == TWO
+    relays.on_relayed(ONE, THREE, 0.5)
+    assert relays.way(ONE, 1.0) == THREE
+    relays.on_relayed(ONE, TWO, 1.5)
+    assert relays.way(ONE, 2.0) == THREE, "in use: messages may overtake each other on another way"
+
+
+def test_another_run_of_a_process_is_reached_directly() -> None:
+    relays = Relays(ME)
+    relays.on_instance(ONE, b"first")
+    lost(relays)
+    relays.on_instance(ONE, b"first")
+    assert relays.way(ONE, 0.1) == TWO
+    relays.on_instance(ONE, b"second")
+    assert relays.way(ONE, 0.2) == ONE
+    relays.check_invariants()
+
+
 def test_relays_known_to_work_come_first() -> None:
     assert relay_order([ME, ONE, TWO, THREE], [THREE, b"", TWO], ONE)[:2] == [THREE, TWO]
     assert relay_order([ONE, TWO], [b"9" * 16], ONE) == [TWO]

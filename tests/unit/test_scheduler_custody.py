@@ -370,6 +370,26 @@ def test_a_keeper_that_missed_much_is_told_it_and_then_the_end() -> None:
     assert "done" not in [update.state for update in env.take_updates(ME)]
 
 
+def test_a_keeper_whose_report_is_awaited_is_waited_for() -> None:
+    env = leader(4, ONE)
+    env.wait(1.0)
+    given = env.take_given(1)
+    env.watch(ME)
+    env.core.on_link_lost(ONE, env.now)
+    env.wait(0.1)
+    (body,) = env.take(REPORT_WANTED, ONE)
+    env.take_updates(ME)
+    env.done(*given)
+    assert "done" not in [update.state for update in env.take_updates(ME)]
+    offer(env, ONE, [0], ended=1)
+    assert "done" not in [update.state for update in env.take_updates(ME)], "it may have others than we have"
+    env.receive(ONE, INVENTORY, [body[0], [], []])
+    env.wait(0.2)
+    assert kinds_to(env, ONE)[-1] == JOB_INTENT
+    offer(env, ONE, [0], ended=1)
+    assert env.take_updates(ME)[-1].state == "done"
+
+
 def test_an_end_does_not_wait_for_the_dead() -> None:
     env = finished(ONE, TWO)
     offer(env, ONE, [0], ended=1)
