@@ -75,7 +75,7 @@ def rumours_in(frame: Seen) -> list[tuple[int, bytes]]:
 
 
 def answer_in(frame: Seen, member: bytes) -> int:
-    """Return the incarnation under which a frame of the membership protocol calls a member alive, -1 for none."""
+    """Return the incarnation under which a membership frame calls a member alive, -1 for none."""
     if frame.kind in (PING, ACK, PING_REQ, NACK, RUMOURS):
         for packed in frame.body[-1]:
             fields: Any = msgpack.unpackb(packed, raw=False, strict_map_key=False)

@@ -123,7 +123,7 @@ class RefutationChecker(Checker):
                 # The first answer goes to the accuser alone.
                 self._owed[key] = 2
                 self._own[key] = {}
-                self._claims[key] = int(effect.values["incarnation"])
+                self._claims[key] = int(str(effect.values["incarnation"]))
                 self._echoes[key] = {}
                 self._heard.pop(key, None)
             elif effect.event == "member_alive":

@@ -27,7 +27,7 @@ from swarm.core.errors import (
 )
 from swarm.exec.serialize import Reference, load_exception, load_value
 from swarm.wire.facts import Failure, Output
-from swarm.wire.messages import ERROR_DEPENDENCY, ERROR_EXECUTOR_DIED, ERROR_TIMEOUT
+from swarm.wire.messages import ERROR_DEPENDENCY, ERROR_EXECUTOR_DIED, ERROR_NODE, ERROR_TIMEOUT
 
 if TYPE_CHECKING:
     from swarm.client.job import ClientJob
@@ -260,7 +260,7 @@ def error_of(failure: Failure, name: str, node: str) -> TaskError:
         error = TaskFailed(f"task {name!r} was not run: {failure.message}", name, node, failure.traceback)
     elif failure.kind == ERROR_TIMEOUT:
         error = TaskTimedOut(text, name, node, failure.traceback)
-    elif failure.kind == ERROR_EXECUTOR_DIED:
+    elif failure.kind in (ERROR_EXECUTOR_DIED, ERROR_NODE):
         error = AttemptsExhausted(text, name, node, failure.traceback)
     else:
         error = TaskFailed(text, name, node, failure.traceback)

@@ -17,8 +17,8 @@ from swarm.exec.recent import RecentFunctions
 from swarm.exec.serialize import dump_value, load_call, load_function, load_value, load_value_file
 from swarm.wire.facts import Failure, Output, digest_of
 from swarm.wire.messages import (
-    ERROR_EXECUTOR_DIED,
     ERROR_FUNCTION,
+    ERROR_NODE,
     ERROR_RESULT,
     ERROR_TASK,
     INLINE_SIZE_MAX,
@@ -270,7 +270,7 @@ def _missing(path: Path) -> Failure:
 
 
 def _node_failure(message: str) -> Failure:
-    return Failure(ERROR_EXECUTOR_DIED, "", message, "", b"")
+    return Failure(ERROR_NODE, "", message, "", b"")
 
 
 def _text_of(error: BaseException) -> str:

@@ -33,7 +33,7 @@ from swarm.wire.executor_frames import (
     pack_executor_frame,
 )
 from swarm.wire.facts import Output
-from swarm.wire.messages import ERROR_EXECUTOR_DIED, KIND_PROGRAM, KIND_PYTHON, KIND_SCRIPT
+from swarm.wire.messages import ERROR_EXECUTOR_DIED, ERROR_NODE, KIND_PROGRAM, KIND_PYTHON, KIND_SCRIPT
 
 RESULT_DELAY_S: Final = 0.001
 """How long a finished result waits for others before it leaves."""
@@ -147,7 +147,10 @@ class Runner:
                 outputs = self._outputs_of(frame)
         except AttemptFailed as error:
             self._finish([FAILED, handle, error.failure.to_wire(), time.perf_counter() - start])
-        except BaseException as error:  # a fault of the node (disk full, descriptors), or of swarm
+        except OSError as error:  # a fault of the node: the disk is full, or there are no descriptors
+            failure = failure_of(error, ERROR_NODE, "the node could not run the task: ")
+            self._finish([FAILED, handle, failure.to_wire(), time.perf_counter() - start])
+        except BaseException as error:  # a fault of swarm, or an end that somebody asked for
             failure = failure_of(error, ERROR_EXECUTOR_DIED, "the executor could not run the task: ")
             self._finish([FAILED, handle, failure.to_wire(), time.perf_counter() - start])
         else:

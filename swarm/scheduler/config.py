@@ -33,6 +33,8 @@ class SchedulerConfig:
             100 Mbit Ethernet or good Wi-Fi.
         executor_deaths_max: executors a task may kill before it is given up (as Dask's
             allowed-failures, 3).
+        node_faults_max: attempts of a task that may fail because of their nodes (full disks) before it is
+            given up.
         quarantine_tasks: different tasks in a row that fail on a node, and succeed on others, until it is
             given no more.
         quarantine_s: for how long, before it gets one as a probe; doubles with each that fails.
@@ -64,6 +66,7 @@ class SchedulerConfig:
     default_duration_s: float = 0.05
     bandwidth_bytes_s: float = 12.5e6
     executor_deaths_max: int = 3
+    node_faults_max: int = 10
     quarantine_tasks: int = 3
     quarantine_s: float = 60.0
     quarantine_max_s: float = 3600.0
@@ -79,7 +82,13 @@ class SchedulerConfig:
     steal_backlog_s: float = 0.05
 
     def __post_init__(self) -> None:
-        counts = ("window_tasks_max", "executor_deaths_max", "jobs_max", "quarantine_tasks")
+        counts = (
+            "window_tasks_max",
+            "executor_deaths_max",
+            "node_faults_max",
+            "jobs_max",
+            "quarantine_tasks",
+        )
         for name in ("replicas", "result_copies", *counts):
             count = getattr(self, name)
             if count < 1:

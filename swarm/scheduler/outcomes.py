@@ -11,7 +11,7 @@ from swarm.scheduler.jobs import Job
 from swarm.scheduler.task_graph import is_available
 from swarm.scheduler.task_states import DONE, Task
 from swarm.wire.facts import Completion, Failure
-from swarm.wire.messages import ERROR_EXECUTOR_DIED
+from swarm.wire.messages import ERROR_EXECUTOR_DIED, ERROR_NODE
 
 BACKOFF_MAX_S: Final = 10.0
 
@@ -61,7 +61,8 @@ def take_failure(
 ) -> None:
     """Take a failure of a task: it is tried again after a pause, or has failed for good.
 
-    An attempt that killed its executor counts against another bound than one that failed by itself.
+    An attempt that killed its executor, or whose node could not do its part, counts against another bound
+    than one that failed by itself.
     """
     was_running = task.running.get(completion.attempt) == completion.node
     job.stop(task, completion.attempt, completion.node)
@@ -71,12 +72,17 @@ def take_failure(
         task.deaths += 1
         is_over = task.deaths >= config.executor_deaths_max
         if is_over:
-            failure = _poison(task.deaths, failure)
+            failure = _given_up(f"{task.deaths} executors that ran it died", failure)
+    elif failure.kind == ERROR_NODE:
+        task.node_faults += 1
+        is_over = task.node_faults >= config.node_faults_max
+        task.not_before = now + _pause_s(task.node_faults, config)
+        if is_over:
+            failure = _given_up(f"{task.node_faults} attempts failed because of their nodes", failure)
     else:
         task.failures += 1
         is_over = task.failures > task.spec.options.retries
-        pause = config.retry_backoff_s * 2.0 ** min(task.failures - 1, 16)
-        task.not_before = now + to_ms(min(pause, BACKOFF_MAX_S))
+        task.not_before = now + _pause_s(task.failures, config)
     task.ran_on, task.duration_s = completion.node, completion.duration_s
     dispatcher.recall_ahead(job, task)
     if is_over:
@@ -85,7 +91,12 @@ def take_failure(
         job.give_back(task, completion.attempt)
 
 
-def _poison(deaths: int, last: Failure) -> Failure:
-    """Return the failure of a task that is given up because of the executors that died of it."""
-    message = f"given up: {deaths} executors that ran it died, the last one: {last.message}"
+def _pause_s(count: int, config: SchedulerConfig) -> float:
+    """Return the pause after so many failures of a kind."""
+    return to_ms(min(config.retry_backoff_s * 2.0 ** min(count - 1, 16), BACKOFF_MAX_S))
+
+
+def _given_up(why: str, last: Failure) -> Failure:
+    """Return the failure of a task that is given up although its own code did not fail."""
+    message = f"given up: {why}, the last one: {last.message}"
     return Failure(last.kind, last.type_name, message, last.traceback, last.pickled)

@@ -54,6 +54,7 @@ class Task:
             a holder.
         inputs_digest: of the winner.
         deaths: executors that this task has killed.
+        node_faults: attempts that failed because of their nodes.
         failures: attempts that failed by the task's own error.
         failure: the last failure, None when there was none.
         ran_on: the node whose attempt won or failed last, zeroes while there is none.
@@ -86,6 +87,7 @@ class Task:
         self.copies: dict[NodeId, dict[int, bool]] = {}
         self.inputs_digest = b""
         self.deaths = 0
+        self.node_faults = 0
         self.failures = 0
         self.failure: Failure | None = None
         self.ran_on: NodeId = bytes(NODE_ID_SIZE)

@@ -254,6 +254,8 @@ ERROR_DEPENDENCY: Final = 4
 """never run: something it needs failed or was cancelled"""
 ERROR_FUNCTION: Final = 5
 """the function or its arguments cannot be loaded where it ran"""
+ERROR_NODE: Final = 6
+"""the node could not do its part (its disk is full, an object has gone): the task runs elsewhere"""
 
 INLINE_SIZE_MAX: Final = 65536
 """bytes of an object that still ride inside messages"""

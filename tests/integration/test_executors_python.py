@@ -21,8 +21,8 @@ from swarm.wire.executor_frames import DONE, OUTPUT
 from swarm.wire.messages import (
     ENCODING_PICKLE,
     ENCODING_RAW,
-    ERROR_EXECUTOR_DIED,
     ERROR_FUNCTION,
+    ERROR_NODE,
     ERROR_RESULT,
     ERROR_TASK,
     INLINE_SIZE_MAX,
@@ -236,7 +236,7 @@ def test_missing_objects_are_the_nodes_fault(tmp_path: Path) -> None:
         lost = stored(h.store, 77, b"x")
         object_file(h.store, lost.name).unlink()
         failure = await h.failure(h.call(len, Ref(0), inputs=[lost]))
-        assert failure.kind == ERROR_EXECUTOR_DIED
+        assert failure.kind == ERROR_NODE
         assert "is not in the node's store" in failure.message
 
         function = function_value(divide)
@@ -245,7 +245,7 @@ def test_missing_objects_are_the_nodes_fault(tmp_path: Path) -> None:
         path = object_file(h.store, file.name)
         path.rename(path.with_name("away"))
         payload, _ = dump_call((6, 2), {}, index_of)
-        assert (await h.failure(h.task(KIND_PYTHON, payload, function=file))).kind == ERROR_EXECUTOR_DIED
+        assert (await h.failure(h.task(KIND_PYTHON, payload, function=file))).kind == ERROR_NODE
         path.with_name("away").rename(path)  # the next task finds it, although it names the digest only
         assert await h.value(h.task(KIND_PYTHON, payload, function=file)) == 3.0
 
@@ -257,7 +257,7 @@ def test_full_store_is_the_nodes_fault(tmp_path: Path) -> None:
         h.store.rmdir()
         h.store.write_bytes(b"no folder")
         failure = await h.failure(h.call(lambda: bytes(100_000)))
-        assert failure.kind == ERROR_EXECUTOR_DIED
+        assert failure.kind == ERROR_NODE
         assert "could not store an output" in failure.message
         h.store.unlink()
 

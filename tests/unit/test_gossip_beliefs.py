@@ -175,7 +175,9 @@ def test_a_closed_stream_and_lost_pings_make_a_suspect_at_most() -> None:
     """Where three pings in a row are lost now and then, a process that closed a stream may be well."""
     core = acquainted()
     core.on_peer_lost(ONE, True, 1.0)
-    asked = [one for one in core.take_effects() if isinstance(one, Message) and one.kind == messages.PUSH_PULL]
+    asked = [
+        one for one in core.take_effects() if isinstance(one, Message) and one.kind == messages.PUSH_PULL
+    ]
     assert [one.peer for one in asked] == [ONE], "its stream tells, by a refusal or an answer"
     now, _ = fall_silent(core, 10.0)
     assert states(core)[ONE] == "suspect"

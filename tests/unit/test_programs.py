@@ -14,7 +14,7 @@ from swarm.exec.functions import AttemptFailed, OutputWriter, TaskInput
 from swarm.exec.programs import remove_folder, run_program, run_script
 from swarm.wire.codec import pack
 from swarm.wire.facts import Failure, Output, digest_of
-from swarm.wire.messages import ENCODING_RAW, ERROR_EXECUTOR_DIED
+from swarm.wire.messages import ENCODING_RAW, ERROR_NODE
 
 Run = Callable[..., list[Output]]
 
@@ -105,7 +105,7 @@ def test_missing_input_file_is_the_nodes_fault(stage: Stage) -> None:
             OutputWriter(stage.store, "job.1"),
             stage._say,
         )
-    assert caught.value.failure.kind == ERROR_EXECUTOR_DIED
+    assert caught.value.failure.kind == ERROR_NODE
 
 
 def test_script_is_streamed(stage: Stage) -> None:
