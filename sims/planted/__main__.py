@@ -23,7 +23,6 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="of bugs (default all)")
     parser.add_argument("--list", action="store_true", help="print the bugs and plant none")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many at once")
-    parser.add_argument("--quick", action="store_true", help="only the seed that is known to find each")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in [bug.name for bug in bugs]]
     if unknown:
@@ -37,7 +36,7 @@ def main() -> int:
         return 0
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as pool:
-        futures = [pool.submit(look_for, bug, Path(folder), options.quick) for bug in chosen]
+        futures = [pool.submit(look_for, bug, Path(folder)) for bug in chosen]
         for bug, future in zip(chosen, futures, strict=True):
             finding = future.result()
             findings.append(finding)

@@ -112,16 +112,14 @@ def plant(bug: Bug, folder: Path) -> Path:
     return place
 
 
-def look_for(bug: Bug, folder: Path, is_quick: bool) -> Finding:
+def look_for(bug: Bug, folder: Path) -> Finding:
     """Plant a bug and run the soak on it, seed after seed, until a checker fires.
 
     Args:
         bug: which.
         folder: where the copy is made; it is removed afterwards.
-        is_quick: run only the bug's first seed.
     """
     place = plant(bug, folder)
-    seeds = 1 if is_quick else bug.seeds
     command = [
         sys.executable,
         "-P",
@@ -133,7 +131,7 @@ def look_for(bug: Bug, folder: Path, is_quick: bool) -> Finding:
         "--profile",
         bug.profile,
     ]
-    command += ["--first", str(bug.first), "--seeds", str(seeds), "--stop"]
+    command += ["--first", str(bug.first), "--seeds", str(bug.seeds), "--stop"]
     environment = {**os.environ, "PYTHONPATH": str(place)}
     with subprocess.Popen(
         command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
