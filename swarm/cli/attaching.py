@@ -6,16 +6,9 @@ from pathlib import Path
 
 import click
 
-from swarm.cli.following import (
-    ASK_TIMEOUT_S,
-    end_of,
-    exit_code,
-    follow_job,
-    say_why_not_done,
-    write_stream,
-)
-from swarm.cli.results import fetch_results, load_result, output_option, save_results, text_of
-from swarm.cli.shared import connect, json_option, mesh_options, print_json, to_json
+from swarm.cli.following import ASK_TIMEOUT_S, follow_job, show_end, write_stream
+from swarm.cli.results import fetch_results, output_option
+from swarm.cli.shared import connect, json_option, mesh_options
 
 OUTPUT_KEYS = ("task", "attempt", "stream", "offset", "data")
 
@@ -41,16 +34,4 @@ def attach_command(identity: str, output: Path | None, home: Path | None, mesh: 
         printed = opened.call("logs", {"job": identity}, ASK_TIMEOUT_S)
         job.on_output_rows([[row[key] for key in OUTPUT_KEYS] for row in printed])
         rows = fetch_results(opened, identity, ASK_TIMEOUT_S)[1] if job.state == "done" else []
-    if output is not None:
-        save_results(rows, output)
-    if job.state != "done":
-        say_why_not_done(job)
-    if as_json:
-        results = {str(row["name"]): load_result(row) for row in rows}
-        print_json({**end_of(job), "results": to_json(results)})
-    elif output is None:
-        for row in rows:
-            value = load_result(row)
-            if value not in (None, b""):
-                click.echo(f"{row['name']}: {text_of(value)}")
-    return exit_code(job)
+    return show_end(job, rows, output, as_json)

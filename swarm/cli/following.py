@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from swarm.cli.results import load_result, save_results, text_of
+from swarm.cli.shared import print_json, to_json
 
 if TYPE_CHECKING:
     from swarm.client.job import ClientJob
@@ -61,6 +65,23 @@ def say_why_not_done(job: ClientJob) -> None:
 def exit_code(job: ClientJob) -> int:
     """Return 0 when a job is done and none of its tasks failed, otherwise 1."""
     return 0 if job.state == "done" and not job.counts[2] else 1
+
+
+def show_end(job: ClientJob, rows: list[dict[str, Any]], output: Path | None, as_json: bool) -> int:
+    """Say how a job ended, show its results or save them; return the exit code."""
+    if output is not None:
+        save_results(rows, output)
+    if job.state != "done":
+        say_why_not_done(job)
+    if as_json:
+        results = {str(row["name"]): load_result(row) for row in rows}
+        print_json({**end_of(job), "results": to_json(results)})
+    elif output is None:
+        for row in rows:
+            value = load_result(row)
+            if value not in (None, b""):
+                click.echo(f"{row['name']}: {text_of(value)}")
+    return exit_code(job)
 
 
 def write_stream(stream: int, data: bytes) -> None:

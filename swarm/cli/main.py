@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "attach": ("swarm.cli.attaching", "Follow a job that was left, as its submitter."),
     "results": ("swarm.cli.looking", "Show or save the results of a job."),
     "cancel": ("swarm.cli.looking", "Cancel a job."),
+    "retry": ("swarm.cli.retrying", "Run again what a job has not done."),
     "doctor": ("swarm.cli.doctoring", "Say what is wrong with this host's network, and what helps."),
     "submit": ("swarm.cli.submitting", "Run a script, a workflow or a program in the mesh."),
     "run": ("swarm.cli.running", "Run a command on chosen nodes now."),

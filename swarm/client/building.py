@@ -189,6 +189,33 @@ class JobBuilder:
         self._wake()
         return future
 
+    def add_specs(self, specs: list[TaskSpec], brought: Mapping[int, tuple[bytes, int]]) -> None:
+        """Add tasks as another job had them, under the numbers that they have there; nobody waits for them.
+
+        Args:
+            specs: the next tasks.
+            brought: number -> bytes and encoding, for data tasks whose bytes are not in them.
+
+        Raises:
+            ConfigError: there are too many tasks.
+        """
+        with self._lock:
+            for spec in specs:
+                pending = PendingTask(
+                    spec.kind,
+                    spec.name,
+                    spec.function,
+                    spec.payload,
+                    spec.inputs,
+                    spec.output_count,
+                    spec.options,
+                    spec.is_kept,
+                )
+                index = self._append(pending)
+                if index in brought:
+                    self._uploads.append(Upload(index, *brought[index]))
+        self._wake()
+
     def source_of(self, reference: Reference) -> tuple[int, int] | Data:
         """Return (task, output) that a reference stands for, adding tasks not submitted yet; or its data.
 

@@ -44,7 +44,7 @@ from swarm.wire.orders import InputRef
 
 CODE_NO_MESH: Final = 3
 SESSIONS_MAX: Final = 1000
-LEADER_OPS: Final = ("jobs", "job", "logs", "results", "cancel", "fetch", "submitted")
+LEADER_OPS: Final = ("jobs", "job", "logs", "results", "cancel", "again", "fetch", "submitted")
 OWN_OPS: Final = ("status", "nodes")
 AGAIN_S: Final = 0.3
 

@@ -1,8 +1,9 @@
-"""Questions that clients ask the leader through any node: jobs, job, logs, results, locate, submitted."""
+"""Questions of clients to the leader, through any node: about jobs, what they printed and what they made."""
 
 from __future__ import annotations
 
 from swarm.core.ids import JobId, NodeId, short
+from swarm.scheduler.again import again
 from swarm.scheduler.jobs import Job
 from swarm.scheduler.records import JobRecords
 from swarm.scheduler.reruns import submitted
@@ -41,6 +42,11 @@ def answer_question(
         return (True, {"state": found.state(), "job": found.job, "results": results_of(found)})
     if op == "locate":
         return _locate(found, args)
+    if op == "again":
+        first = args.get("first")
+        facts = list(records.facts_of(found.job).values())
+        value = again(found, facts, first if isinstance(first, int) and first >= 0 else 0)
+        return (False, {"code": CODE_FAILED, "message": value}) if isinstance(value, str) else (True, value)
     return (False, {"code": CODE_USAGE, "message": f"unknown question {op!r}"})
 
 

@@ -98,7 +98,7 @@ def test_failed(place: Place) -> None:
     assert code == 1
     assert err.startswith("broken\nswarm: job ")
     assert place.run("run", "--all", "--", "sh", "-c", "exit 9")[0] == 9, "the worst exit code of all nodes"
-    for words in (["job"], ["logs"], ["results"], ["cancel"], ["attach"]):
+    for words in (["job"], ["logs"], ["results"], ["cancel"], ["attach"], ["retry"]):
         code, out, err = place.run(*words, "zzzzzzzz")
         assert (code, out) == (1, "")
         assert err.startswith("swarm: ")

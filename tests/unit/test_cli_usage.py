@@ -107,6 +107,7 @@ def test_wrong_usage(arguments: list[str], words: list[str], capsys: pytest.Capt
         ["logs", "x"],
         ["results", "x"],
         ["attach", "x"],
+        ["retry", "x"],
         ["cancel", "x"],
         ["stop"],
         ["leave"],
