@@ -222,6 +222,7 @@ class Scheduler(LeaderParts):
             take_output(self.jobs, self.watches, body)
         elif kind == OBJECT_COPIED:
             self._note_found(copies_untrusted(sender, body))
+            self.results.note_copies(now)
         elif kind == OBJECT_LOST:
             for job, task in take_lost(self.jobs, self.dispatcher, sender, body, now):
                 self._touched[job.job] = True

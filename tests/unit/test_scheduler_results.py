@@ -11,13 +11,23 @@ from swarm.exec.config import ExecConfig
 from swarm.exec.core import ExecCore
 from swarm.node_orders import obey
 from swarm.scheduler.config import SchedulerConfig
+from swarm.scheduler.jobs import Job
 from swarm.scheduler.records import JobRecords
-from swarm.scheduler.results import FETCH_S, LOOK_S, REFUSED_FIRST_S, REFUSED_MAX_S, WANTED_MAX
+from swarm.scheduler.results import (
+    FETCH_S,
+    LOOK_S,
+    REFUSED_FIRST_S,
+    REFUSED_MAX_S,
+    SCANNED_MAX,
+    SOON_S,
+    WANTED_MAX,
+    Results,
+)
 from swarm.wire.codec import Body
 from swarm.wire.facts import Output, digest_of
-from swarm.wire.messages import INVENTORY, OBJECT_COPIED, OBJECT_WANTED
+from swarm.wire.messages import INVENTORY, JOB_RELEASE, OBJECT_COPIED, OBJECT_WANTED
 from swarm.wire.orders import InputRef, wanted_objects_untrusted
-from tests.unit.scheduler_builder import JOB, LARGE, ME, ONE, TWO, bag, chain
+from tests.unit.scheduler_builder import JOB, LARGE, ME, ONE, OTHER_JOB, TWO, bag, chain
 from tests.unit.scheduler_env import CONFIG, SchedulerEnv
 
 
@@ -220,6 +230,74 @@ def test_few_results_are_on_their_way_at_a_time() -> None:
         copied(env, target, task)
     env.wait(3 * LOOK_S)
     assert len(wanted(env)) == 4
+
+
+def with_copies_under_way(tasks: int = WANTED_MAX) -> tuple[SchedulerEnv, list[tuple[NodeId, int]]]:
+    """A job whose results are all on ME, and who was asked to fetch which of them."""
+    env = SchedulerEnv(1, cores=50.0)
+    env.submit(bag(tasks))
+    env.done(*env.take_given(tasks), is_large=True)
+    env.join(ONE)
+    env.join(TWO)
+    env.wait(LOOK_S + 0.1)
+    return env, wanted(env)
+
+
+def another_job_with_a_result(env: SchedulerEnv) -> None:
+    """Let a job of one task run on ONE and end."""
+    env.submit(bag(1), OTHER_JOB)
+    env.done(*env.take_given(1), is_large=True)
+    env.wait(2 * LOOK_S)
+
+
+def test_results_whose_last_holder_died_on_their_way_keep_nobody_waiting() -> None:
+    env, first = with_copies_under_way()
+    assert len(first) == WANTED_MAX
+    for _, task in first:
+        env.lost(ME, task, ME)
+    another_job_with_a_result(env)
+    assert [task for _, task in wanted(env)] == [0]
+
+
+def test_results_that_nobody_wants_any_more_keep_nobody_waiting() -> None:
+    env, first = with_copies_under_way()
+    assert len(first) == WANTED_MAX
+    env.receive(ONE, JOB_RELEASE, [JOB, list(range(WANTED_MAX))])
+    another_job_with_a_result(env)
+    assert [task for _, task in wanted(env)] == [0]
+
+
+def test_what_waits_for_a_slot_is_asked_for_as_soon_as_others_have_arrived() -> None:
+    env, first = with_copies_under_way(WANTED_MAX + 4)
+    for target, task in first:
+        copied(env, target, task)
+    env.wait(2 * SOON_S)
+    assert len(wanted(env)) == 4
+
+
+def test_many_results_are_seen_through_a_few_jobs_at_a_time() -> None:
+    env, _ = ended(1)
+    looked = Results(CONFIG)
+    vast = Job(OTHER_JOB, 2, env.now)
+    vast.verdict = "done"
+    vast.tasks.extend([env.task(0)] * SCANNED_MAX)
+    env.join(ONE)
+    jobs, workers = {OTHER_JOB: vast, JOB: env.job()}, env.core.dispatcher.workers
+    looked.note_members(jobs, 0.0)
+    looked.handle_deadline(jobs, workers, LOOK_S)
+    assert [row[0] for row in wanted_rows(looked)] == [OTHER_JOB]
+    assert looked.next_deadline() == LOOK_S + SOON_S, "the rest is not left for the next second"
+    looked.handle_deadline(jobs, workers, LOOK_S + SOON_S)
+    assert [row[0] for row in wanted_rows(looked)] == [JOB]
+
+
+def wanted_rows(looked: Results) -> list[tuple[bytes, int, int]]:
+    """Take the names of the results that nodes were told to fetch."""
+    rows: list[tuple[bytes, int, int]] = []
+    for effect in looked.take_effects():
+        assert isinstance(effect, Message)
+        rows.extend([name for name, _ in wanted_objects_untrusted(Body(effect.body).take_list())])
+    return rows
 
 
 def test_a_holder_that_others_cannot_reach_keeps_the_result_of_an_ended_job() -> None:
