@@ -37,6 +37,12 @@ def run_time_s(task: ExecutorTask) -> float:
         return 0.0
 
 
+def spoilt(task: ExecutorTask) -> list[object]:
+    """Return the frame that an executor sends when it cannot run any task."""
+    failure: list[object] = [ERROR_TASK, "SimulatedError", f"{task.name} cannot run here", "", b""]
+    return [FAILED, task.handle, failure, 0.0]
+
+
 def outcome(
     task: ExecutorTask, seconds: float, salt: bytes = b""
 ) -> tuple[list[object], list[tuple[ObjectName, bytes, int]]]:

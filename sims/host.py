@@ -43,6 +43,7 @@ class Host:
         backlog: events that wait for the process.
         waiting: effects behind a durable write.
         links: hosts -> the stream to them that its process holds.
+        is_spoilt: whether every task fails on it as soon as it begins: a library is missing, say.
         stuck: hosts -> messages that wait until the network carries them.
         failed_dials: hosts -> when the last dial to them failed.
         fetches: objects that are being copied here.
@@ -83,6 +84,7 @@ class Host:
         self.is_halted = False
         self.stalled_until = 0.0
         self.disk_stuck_until = 0.0
+        self.is_spoilt = False
         self.stall_number = 0
         self.input_s = 0.0
         self.backlog: list[Event] = []

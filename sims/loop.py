@@ -19,7 +19,7 @@ from sims import trace as kinds
 from sims.carrier import EVERYBODY, Carrier, Fetch
 from sims.disk import KEEP
 from sims.engine import Event
-from sims.executors import Executor, outcome, run_time_s
+from sims.executors import Executor, outcome, run_time_s, spoilt
 from sims.host import Host
 from sims.network import Network
 from sims.observer import CLIENT, LINK_LOST, MESSAGE, PACKET, PACKET_REFUSED, Observer
@@ -393,7 +393,7 @@ class Loop(Carrier, ABC):
         task = executor.queue[0]
         executor.begun_s = now
         executor.slept_s = 0.0
-        seconds = run_time_s(task) * host.slowness / host.spec.speed
+        seconds = 0.0 if host.is_spoilt else run_time_s(task) * host.slowness / host.spec.speed
         arrival = Arrival(host.epoch, number, b"")
         self.engine.schedule(now + seconds, kinds.RESULT, host.index, arrival, task)
 
@@ -416,7 +416,9 @@ class Loop(Carrier, ABC):
             return
         executor.queue.pop(0)
         host.runs += 1
-        frame, stored = outcome(task, now - executor.begun_s, host.node_id + task.attempt.to_bytes(4, "big"))
+        salt = host.node_id + task.attempt.to_bytes(4, "big")
+        took_s = now - executor.begun_s
+        frame, stored = (spoilt(task), []) if host.is_spoilt else outcome(task, took_s, salt)
         for name, digest, size in stored:
             host.store[name] = (digest, size)
         self._see_task(host, task, executor.begun_s, now, "done" if frame[0] == DONE else "failed")

@@ -13,6 +13,7 @@ from swarm.scheduler.ranking import Estimates
 from swarm.scheduler.task_graph import is_available, producers_of
 from swarm.scheduler.task_states import ASSIGNED, DONE, READY, WAITING, Task
 from swarm.scheduler.workers import Worker
+from swarm.wire.job_part import TaskOptions
 from swarm.wire.messages import KIND_DATA
 from swarm.wire.orders import Assignment, InputRef
 
@@ -29,7 +30,8 @@ def choose_worker(
         config: window and bandwidth.
         now: seconds.
 
-    Nodes that lately did not get objects from the only holders of an input are chosen when no other fits.
+    Nodes that lately did not get objects from the only holders of an input are chosen when no other fits,
+    and so are those on which the task has failed and nothing has succeeded since some other tasks failed too.
     """
     # Where the inputs are not to be had nothing can be made, for whomever.
     workers = _without_cut_off(job, task, workers, now)
@@ -41,6 +43,10 @@ def choose_worker(
         elsewhere = _earliest(job, task, others, estimates, config)
         if elsewhere is not None:
             return elsewhere
+        if _has_fitting(others, task.spec.options):
+            # Where nothing succeeds any more it would fail again, and soon have no attempt left.
+            is_dubious = config.quarantine_tasks
+            workers = [one for one in workers if one.node not in task.failed_on or one.failing < is_dubious]
     return _earliest(job, task, workers, estimates, config)
 
 
@@ -52,12 +58,19 @@ def _without_quarantined(task: Task, workers: list[Worker]) -> list[Worker]:
     if not has_quarantined:
         return workers
     options = task.spec.options
+    if not _has_fitting(workers, options):
+        return workers
+    can_be_retried = task.failures < options.retries
+    return [worker for worker in workers if worker.takes(can_be_retried)]
+
+
+def _has_fitting(workers: list[Worker], options: TaskOptions) -> bool:
+    """Return whether one of these is there, fits, and is not quarantined."""
     for worker in workers:
         is_there = worker.has_reported and not worker.is_draining
         if is_there and not worker.quarantine and not worker.why_unfit(options):
-            can_be_retried = task.failures < options.retries
-            return [worker for worker in workers if worker.takes(can_be_retried)]
-    return workers
+            return True
+    return False
 
 
 def _earliest(

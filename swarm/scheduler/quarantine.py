@@ -7,7 +7,8 @@ When `quarantine_tasks` different tasks that failed on a node since its last suc
 the node is *quarantined*: what it has not started is taken back, and it gets no more. After `quarantine_s` it
 is given one task that may be retried, as a *probe*: a success lets it out, a failure doubles the pause. Where
 nobody else fits, a quarantined node gets tasks as any other. Retries go to nodes on which the task has not
-failed, as long as one of those has room.
+failed, as long as one of those has room; and where as many tasks have failed in a row, a task that failed
+there waits for another node that fits.
 
 A new leader knows of no quarantine: it finds out anew.
 """
@@ -47,8 +48,10 @@ class Quarantine:
         key = (job, task.index)
         self._failed.pop(node, None)
         worker = dispatcher.workers.get(node)
-        if worker is not None and worker.quarantine:
-            self._let_out(worker)
+        if worker is not None:
+            worker.failing = 0
+            if worker.quarantine:
+                self._let_out(worker)
         if not self._failed:
             return
         for other in list(self._failed):
@@ -64,8 +67,10 @@ class Quarantine:
         if len(failed) < FAILURES_MAX:
             failed.setdefault((job, task.index), False)
         worker = dispatcher.workers.get(node)
-        if worker is not None and worker.is_probed:
-            self._put_in(worker, self._config.quarantine_tasks, dispatcher, now)
+        if worker is not None:
+            worker.failing = len(failed)
+            if worker.is_probed:
+                self._put_in(worker, self._config.quarantine_tasks, dispatcher, now)
 
     def lose(self, node: NodeId) -> None:
         """Take that a node is gone; when it comes back it is another run of it."""

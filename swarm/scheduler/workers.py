@@ -44,6 +44,7 @@ class Worker:
         retract_open: whether a RETRACT is unanswered.
         retract_at: earliest time of the next one.
         cut_from: nodes with which it could not exchange objects -> until when that is believed.
+        failing: different tasks that failed on it since one succeeded.
         quarantine: why it is given nothing, "" when it is (`swarm.scheduler.quarantine`).
         is_probed: whether a quarantined node may be given one task.
         host: equal for nodes that would lose their disks together.
@@ -75,6 +76,7 @@ class Worker:
         self.retract_open = False
         self.retract_at = 0.0
         self.cut_from: dict[NodeId, float] = {}
+        self.failing = 0
         self.quarantine = ""
         self.is_probed = False
         self.host: bytes = node

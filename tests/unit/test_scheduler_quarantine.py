@@ -64,6 +64,22 @@ def quarantined() -> SchedulerEnv:
     return env
 
 
+def test_what_failed_where_nothing_succeeds_waits_for_another_node() -> None:
+    """A node that fails at once has always room: it would use up all attempts of all tasks."""
+    env = SchedulerEnv(2)
+    env.submit(bag(8 * LIMIT, options=TaskOptions(retries=1), on_error="continue"))
+    failed: list[int] = []
+    for _ in range(100):
+        for given in take_all(env):
+            if given.node == ONE:
+                failed.append(given.order.task)
+                env.fail(given)
+        env.wait(0.5)
+    assert len(failed) > LIMIT, "the other one is busy all the time"
+    again = [task for task in set(failed) if failed.count(task) > 1]
+    assert len(again) < LIMIT, "at first nobody knows"
+
+
 def test_who_fails_what_others_can_do_gets_no_more() -> None:
     env = quarantined()
     env.submit(bag(8))
