@@ -42,7 +42,7 @@ from swarm.node_company import (
     NodeCompany,
 )
 from swarm.node_config import NodeConfig
-from swarm.node_exchange import take_object
+from swarm.node_exchange import take_object, tell_fetched
 from swarm.node_members import addresses_of
 from swarm.node_orders import obey
 from swarm.node_reports import give_back, inventory_body, leadership_news, report_rows
@@ -259,7 +259,6 @@ class Node(NodeCompany):
         self._advance(now)
         self.exec.on_object_missing(name, failed, now)
         self.records.on_object_missing(name, now)
-        self.gateway.on_object_missing(name)
 
     def on_object_put(self, name: ObjectName, digest: bytes, size: int, encoding: int, now: float) -> None:
         """A client put an object into the own store, or one was found there at start."""
@@ -352,6 +351,9 @@ class Node(NodeCompany):
                 self._are_addresses_stale = False
                 self.exec.set_addresses(addresses_of(self.gossip.members()))
             effects.extend(self.exec.take_effects())
+            if self.exec.told:
+                tell_fetched(self.gateway, self.exec)
+                effects.extend(self.gateway.take_effects())
         return effects
 
     def _route_one(self, effect: Effect) -> None:

@@ -41,6 +41,16 @@ def pass_on(gateway: Gateway, records: JobRecords, core: ExecCore, scheduler: Sc
     scheduler.on_news(news, now)
 
 
+def tell_fetched(gateway: Gateway, core: ExecCore) -> None:
+    """Tell the gateway what became of the objects that it had fetched."""
+    for name, is_here in core.told:
+        if is_here:
+            gateway.on_object_here(name)
+        else:
+            gateway.on_object_missing(name)
+    core.told.clear()
+
+
 def take_object(core: ExecCore, name: ObjectName, output: Output, leader: NodeId, now: float) -> list[Effect]:
     """Take that an object came into the own store by other means than the execution core; tell the leader."""
     core.put_object(name, output, now)

@@ -11,10 +11,11 @@ import contextlib
 import random
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 import trio
 
+from swarm.client.errors import CODE_NO_MESH, Refused
 from swarm.client.job import ClientJob
 from swarm.client.parts import PART_TASKS_MAX, Part, Upload
 from swarm.client.session import Session, is_welcome
@@ -42,6 +43,8 @@ MUTE_S: Final = 10.0
 """A node that does not even answer that is left: its process stands still, or its disk, and the link does not
 tell. Longer than any single write on a worn SD card."""
 FETCH_ATTEMPTS: Final = 4
+FETCH_PATIENCE_S: Final = 10.0
+"""How long a result of a job that has ended is asked for, while nobody has it at present."""
 
 
 @final
@@ -184,12 +187,14 @@ class Engine:
     async def fetch(self, job: JobId, task: int, output: int) -> tuple[bytes, int]:
         """Return (bytes, encoding) of a large result, through whichever node is attached.
 
+        Where the node that had it is gone while its job goes on, it is made again, and waited for.
+
         Raises:
             Refused: the mesh does not have it.
             TransportError: it cannot be brought here.
         """
         for attempt in range(FETCH_ATTEMPTS):
-            answer = await self.call("fetch", {"job": job, "task": task, "output": output})
+            answer = await self._locate({"job": job, "task": task, "output": output})
             size, digest, encoding, data = _described(answer)
             if data is not None:
                 return data, encoding
@@ -203,6 +208,19 @@ class Engine:
                     raise
                 await trio.sleep(TICK_S)
         raise ConnectionLost(f"the result of task {task} could not be fetched: no node stays attached")
+
+    async def _locate(self, args: dict[str, object]) -> object:
+        """Return where a result is; asked again while nobody has it at present."""
+        give_up_at = trio.current_time() + FETCH_PATIENCE_S
+        while True:
+            try:
+                return await self.call("fetch", args)
+            except Refused as error:
+                job = self._jobs.get(cast(JobId, args["job"]))
+                is_coming = job is not None and not job.is_finished()
+                if error.code != CODE_NO_MESH or (not is_coming and trio.current_time() >= give_up_at):
+                    raise
+            await trio.sleep(TICK_S)
 
     async def wait_finished(self, job: ClientJob) -> None:
         """Wait until a job has ended."""

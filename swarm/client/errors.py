@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from swarm.core.errors import SwarmError
+
+CODE_NO_MESH: Final = 3
+"""Nobody could answer at present: whoever asks again later may get an answer."""
 
 
 class Refused(SwarmError):

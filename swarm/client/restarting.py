@@ -6,12 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from swarm.client.errors import Refused
+from swarm.client.errors import CODE_NO_MESH, Refused
 from swarm.client.job import ClientJob
 from swarm.client.reruns import graph_job_id, next_graph_number
 
 CODE_USAGE: Final = 2
-CODE_NO_MESH: Final = 3
 PATIENCE_S: Final = 60.0
 """How long a script waits for a leader: the one that was may have died with the node that ran the script."""
 LIVES_MAX: Final = 100

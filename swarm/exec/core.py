@@ -86,6 +86,7 @@ class ExecCore:
         )
         self._table: Final = ObjectTable(node_id, config.bytes_max, config.fetch_count_max, self._effects)
         self.fetches: Final = self._table.queue  # what is about to be fetched, for the node: len() only
+        self.told: Final = self._table.told  # what became of `fetch_object`, for the node to take and clear
         self._dispatcher: Final = Dispatcher(
             config, self._slots, self._runs, self._table, self._timers, self._effects
         )
@@ -351,7 +352,7 @@ class ExecCore:
             now: the time.
 
         Returns:
-            True when it is here already; otherwise `on_object_fetched` or `on_object_missing` will come.
+            True when it is here already; otherwise `told` says some time what became of it.
         """
         assert ref.digest is not None, "only an object with a digest can be fetched"
         assert ref.data is None, "an object that is brought along is put, not fetched"

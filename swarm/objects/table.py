@@ -20,6 +20,9 @@ take turns in fetching, for ever. The earliest user is never in that position, s
 Bound: bytes in memory, each entry with content counting :data:`ENTRY_COST_BYTES` more. What comes beyond
 it is *spilled*: its bytes are written into the store, and from then on it is on disk as if it were large.
 
+What became of an object that the node itself wanted is appended to `told`, with or without a fetch: nobody
+may have it, or it comes in another way.
+
 Invariants: T1 waiters are users, and the content is not what they want; other users have what they want.
 T2 bytes in memory are the sum over the entries. T3 an entry has content, a user or a fetch. T4 fetches in
 flight are those of the entries, at most the bound; queued ones are in the queue.
@@ -127,6 +130,7 @@ class ObjectTable:
         self.was_displaced_on_disk = False
         self.lost: list[list[object]] = []
         self.copied: list[ObjectName] = []
+        self.told: list[tuple[ObjectName, bool]] = []
         self.spilled_count = 0
         self.replaced_count = 0
         self.fetch_count = 0
@@ -225,6 +229,8 @@ class ObjectTable:
         """Drop every object of a job; its users have left before."""
         for entry in self.entries([job]):
             assert list(entry.users) in ([], [NODE_USER]), "the users of a forgotten job are gone"
+            if NODE_USER in entry.users:
+                self.told.append((entry.name, False))
             entry.users.clear()
             entry.waiters.clear()
             entry.is_released = True
@@ -264,6 +270,7 @@ class ObjectTable:
                 del entry.waiters[user]
                 if user == NODE_USER:
                     del entry.users[user]
+                    self.told.append((entry.name, True))
                 else:
                     self.settled.append(user)
         self._tidy(entry)
@@ -411,6 +418,7 @@ class ObjectTable:
         if NODE_USER in entry.waiters:
             del entry.waiters[NODE_USER]
             del entry.users[NODE_USER]
+            self.told.append((entry.name, False))
         self._tidy(entry)
 
     # Audit

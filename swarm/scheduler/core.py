@@ -258,7 +258,10 @@ class Scheduler(LeaderParts):
             found = find_job(self.jobs, args.get("job"))
             if isinstance(found, Job):
                 self._records.intend(found.job, INTENT_CANCEL, 0, now)
-        ok, value = answer_question(self.jobs, self._records, self.watches, self.names, op, args, now)
+        is_sure = self.dispatcher.has_all_reports()
+        ok, value = answer_question(
+            self.jobs, self._records, self.watches, self.names, op, args, now, is_sure
+        )
         self._effects.append(Message(sender, ANSWER, [request, ok, value]))
 
     def _take_watch(self, node: NodeId, job_id: JobId, is_on: bool, now: float) -> None:

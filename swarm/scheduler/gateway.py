@@ -17,7 +17,7 @@ from swarm.core.errors import DecodeError
 from swarm.core.ids import JOB_ID_SIZE, NO_BALLOT, NODE_ID_SIZE, JobId, NodeId, ObjectName, short
 from swarm.core.timers import Timers
 from swarm.scheduler.config import SchedulerConfig
-from swarm.scheduler.questions import CODE_USAGE
+from swarm.scheduler.questions import CODE_NO_MESH, CODE_USAGE
 from swarm.wire.codec import Body, Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.job_part import JobPart, data_output_untrusted, job_part_untrusted
 from swarm.wire.messages import (
@@ -42,7 +42,6 @@ from swarm.wire.messages import (
 )
 from swarm.wire.orders import InputRef
 
-CODE_NO_MESH: Final = 3
 SESSIONS_MAX: Final = 1000
 LEADER_OPS: Final = ("jobs", "job", "logs", "results", "cancel", "again", "fetch", "submitted")
 OWN_OPS: Final = ("status", "nodes")
@@ -332,7 +331,7 @@ class Gateway:
         self._values.pop(name, None)
         message = f"the result of task {name[1]} could not be fetched from the nodes that hold it; try again"
         for question in self._fetching.pop(name, []):
-            self._reply(question, False, {"code": 1, "message": message})
+            self._reply(question, False, {"code": CODE_NO_MESH, "message": message})
 
     def on_object_put(self, name: ObjectName) -> None:
         """A client put an object into the own store: the part that refers to it may come."""

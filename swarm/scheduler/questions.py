@@ -12,6 +12,8 @@ from swarm.scheduler.watches import Watches, details_of, results_of, summary_of
 
 CODE_FAILED = 1
 CODE_USAGE = 2
+CODE_NO_MESH = 3
+"""Not at present: whoever asks again later may get an answer."""
 
 
 def answer_question(
@@ -22,8 +24,12 @@ def answer_question(
     op: str,
     args: dict[str, object],
     now: float,
+    is_sure: bool,
 ) -> tuple[bool, object]:
-    """Return (ok, value); when not ok the value is a map of code and message."""
+    """Return (ok, value); when not ok the value is a map of code and message.
+
+    `is_sure` says whether all nodes have told what they have: what nobody has named may still be somewhere.
+    """
     if op == "jobs":
         rows = [summary_of(job, now) for job in jobs.values() if job.parts_added]
         return (True, rows)
@@ -41,7 +47,7 @@ def answer_question(
     if op == "results":
         return (True, {"state": found.state(), "job": found.job, "results": results_of(found)})
     if op == "locate":
-        return _locate(found, args)
+        return _locate(found, args, is_sure)
     if op == "again":
         first = args.get("first")
         facts = list(records.facts_of(found.job).values())
@@ -83,16 +89,22 @@ def _logs(watches: Watches, job: Job, task: object) -> list[object]:
     return rows
 
 
-def _locate(job: Job, args: dict[str, object]) -> tuple[bool, object]:
+def _locate(job: Job, args: dict[str, object], is_sure: bool) -> tuple[bool, object]:
     index, number = args.get("task"), args.get("output", 0)
     if not isinstance(index, int) or not isinstance(number, int) or not 0 <= index < len(job.tasks):
         wanted = f" {index}" if isinstance(index, int) else " of that kind of number"
         return (False, {"code": CODE_USAGE, "message": f"job {short(job.job)} has no task{wanted}"})
     task = job.tasks[index]
+    if not task.is_final() and not job.verdict:
+        message = f"task {index} has no output {number} at present: it runs, or is to run; wait for it"
+        return (False, {"code": CODE_NO_MESH, "message": message})
     if task.state != DONE or task.outputs is None or not 0 <= number < len(task.outputs):
         return (False, {"code": CODE_FAILED, "message": f"task {index} has no output {number} at present"})
     output = task.outputs[number]
     holders = list(task.holders)
+    if output.data is None and not holders and not task.is_released and not (job.verdict and is_sure):
+        message = f"no node is known to hold the result of task {index} at present; try again"
+        return (False, {"code": CODE_NO_MESH, "message": message})
     if output.data is None and not holders:
         message = f"the result of task {index} is lost: no node holds it any more"
         return (False, {"code": CODE_FAILED, "message": message})

@@ -60,6 +60,7 @@ class FakeMesh:
         self.store_is_full = False
         self.large: bytes | None = None
         self.links: list[FakeLink] = []
+        self.refusals: list[int] = []
 
     def address(self, name: str) -> Address:
         return (name, 7117)
@@ -154,6 +155,9 @@ class FakeLink:
             mesh.closed[args["job"]] = args["parts"]
         elif op == "cancel":
             mesh.cancelled.append(args["job"])
+        elif op == "fetch" and mesh.refusals:
+            self.say(CLIENT_REPLY, request, False, {"code": mesh.refusals.pop(), "message": "not now"})
+            return
         elif op == "fetch":
             assert mesh.large is not None
             value = {"size": len(mesh.large), "digest": digest_of(mesh.large), "encoding": ENCODING_RAW}
@@ -362,6 +366,27 @@ def test_a_mesh_that_comes_back() -> None:
         fake.is_working = True
         fake.dead.clear()
         assert await future.result() == 1
+
+    run(body)
+
+
+def test_a_large_result_that_is_made_again_is_waited_for() -> None:
+    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
+        fake.refusals = [3] * 50
+        assert await mesh.submit(max, 1, 0).result() == fake.large
+
+    fake = FakeMesh("a")
+    fake.large = b"large" * 1000
+    run(body, fake)
+
+
+def test_a_large_result_of_an_ended_job_is_asked_for_some_seconds() -> None:
+    async def body(mesh: aio.Mesh, fake: FakeMesh) -> None:
+        for refusals in ([3] * 20, [1]):
+            fake.refusals = refusals
+            with pytest.raises(Refused, match="not now"):
+                await mesh.engine.fetch(b"j" * 10, 0, 0)
+            assert (len(refusals) > 5) == (3 in refusals), "not at once where it may come, and not for ever"
 
     run(body)
 

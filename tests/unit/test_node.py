@@ -17,7 +17,10 @@ from swarm.node_company import REFRESH_PAUSE_S
 from swarm.node_config import NodeConfig
 from swarm.wire.codec import Stamp, pack_frame, unpack_frame_untrusted
 from swarm.wire.messages import (
+    ANSWER,
+    ASK,
     ASSIGN,
+    CLIENT_CALL,
     CLIENT_REPLY,
     CLIENT_SUBMIT,
     CLIENT_WATCH,
@@ -168,6 +171,45 @@ def test_an_object_kept_for_a_record_is_found_by_the_leader() -> None:
     env.receive(REPORT_WANTED, [8])
     ((_, _, objects),) = env.take(INVENTORY)
     assert objects == [[JOB, 0, 0, fetch.digest]]
+
+
+def asks_for_a_result(env: NodeEnv, holders: list[NodeId]) -> None:
+    """A client asks for a large result, and the leader says who holds it."""
+    env.open()
+    env.client(CLIENT_CALL, [9, "fetch", {"job": JOB, "task": 0}])
+    ((number, _, _),) = env.take(ASK)
+    value = {"job": JOB, "digest": b"d" * 16, "size": 4, "encoding": 0, "data": None, "holders": holders}
+    env.receive(ANSWER, [number, True, value])
+
+
+def replies(env: NodeEnv) -> list[tuple[object, object]]:
+    """Numbers of the client's questions that were answered, and whether with yes."""
+    frames = [unpack_frame_untrusted(one.payload) for one in env.effects if isinstance(one, SendToClient)]
+    return [(frame.body[0], frame.body[1]) for frame in frames if frame.kind == CLIENT_REPLY]
+
+
+@pytest.mark.parametrize("holder", [TWO, ME])
+def test_a_client_hears_of_a_result_that_nobody_can_be_asked_for(holder: NodeId) -> None:
+    env = NodeEnv()
+    asks_for_a_result(env, [holder])
+    assert [effect for effect in env.effects if isinstance(effect, FetchObject)] == []
+    assert replies(env) == [(9, False)]
+
+
+def test_a_client_hears_of_a_result_whose_job_is_forgotten_meanwhile() -> None:
+    env = NodeEnv()
+    asks_for_a_result(env, [ONE])
+    assert replies(env) == []
+    env.receive(JOB_FORGET, [[[JOB, "done"]]])
+    assert replies(env) == [(9, False)]
+
+
+def test_a_client_gets_a_result_that_comes_in_another_way_than_it_was_asked_for() -> None:
+    env = NodeEnv()
+    asks_for_a_result(env, [ONE])
+    env.node.on_object_put((JOB, 0, 0), b"d" * 16, 4, 0, env.now)
+    env.pump()
+    assert replies(env) == [(9, True)]
 
 
 def test_an_object_that_cannot_be_kept_is_not_confirmed() -> None:

@@ -7,15 +7,22 @@ import pytest
 from swarm.core.ids import short
 from swarm.scheduler.config import SchedulerConfig
 from swarm.scheduler.jobs import Job
-from swarm.scheduler.questions import answer_question, find_job
+from swarm.scheduler.questions import CODE_FAILED, CODE_NO_MESH, answer_question, find_job
 from swarm.scheduler.records import JobRecords
 from swarm.scheduler.watches import Watches
 from tests.unit.scheduler_builder import JOB, ONE, OTHER_JOB, JobBuilder, bag, part, task
 
 
-def ask(build: JobBuilder, op: str, watches: Watches | None = None, **args: object) -> tuple[bool, object]:
-    records = JobRecords(SchedulerConfig(), ONE)
-    return answer_question({JOB: build.job}, records, watches or Watches(1000), {ONE: "one"}, op, args, 1.0)
+def ask(
+    build: JobBuilder, op: str, watches: Watches | None = None, is_sure: bool = True, **args: object
+) -> tuple[bool, object]:
+    records, told = JobRecords(SchedulerConfig(), ONE), watches or Watches(1000)
+    return answer_question({JOB: build.job}, records, told, {ONE: "one"}, op, args, 1.0, is_sure)
+
+
+def code(answer: tuple[bool, object]) -> object:
+    assert isinstance(answer[1], dict)
+    return answer[1]["code"]
 
 
 def message(answer: tuple[bool, object]) -> str:
@@ -96,12 +103,33 @@ def test_why_a_result_is_nowhere() -> None:
     build.finish(0, is_large=True)
     assert "has no output 1" in message(ask(build, "locate", job=JOB, task=0, output=1))
     build.task(0).holders.clear()
+    build.job.verdict = "done"
     assert "is lost" in message(ask(build, "locate", job=JOB, task=0))
     assert "has no task 7" in message(ask(build, "locate", job=JOB, task=7))
     nested: list[object] = []
     for _ in range(2000):
         nested = [nested]
     assert "has no task" in message(ask(build, "locate", job=JOB, task=nested))
+
+
+def test_who_asks_again_may_be_told_where_a_result_is() -> None:
+    build = JobBuilder(bag(1))
+    assert code(ask(build, "locate", job=JOB, task=0)) == CODE_NO_MESH, "it is still to run"
+    build.finish(0, is_large=True)
+    build.task(0).holders.clear()
+    assert code(ask(build, "locate", job=JOB, task=0)) == CODE_NO_MESH, "it is made again"
+    build.job.verdict = "done"
+    assert code(ask(build, "locate", job=JOB, task=0, is_sure=False)) == CODE_NO_MESH, "some may have it"
+    assert code(ask(build, "locate", job=JOB, task=0)) == CODE_FAILED
+    build.task(0).is_released = True
+    build.job.verdict = ""
+    assert code(ask(build, "locate", job=JOB, task=0)) == CODE_FAILED, "it is not made again"
+
+
+def test_a_result_of_a_task_that_failed_is_not_waited_for() -> None:
+    build = JobBuilder(bag(2, on_error="continue"))
+    build.fail(0)
+    assert code(ask(build, "locate", job=JOB, task=0)) == CODE_FAILED
 
 
 def test_unknown_questions() -> None:
