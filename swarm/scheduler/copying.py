@@ -53,6 +53,10 @@ class Copying:
                 return False
         return True
 
+    def unsent_facts(self) -> list[Completion]:
+        """Return the completions that were not sent yet."""
+        return self._facts[self._fact_at :]
+
     def send_some(self, records: JobRecords) -> int:
         """Send the next piece; return about how many bytes that took, at least 1."""
         if self._fact_at < len(self._facts):

@@ -48,6 +48,7 @@ _TIMER_LOOK: Final = 2
 _TIMER_SEND: Final = 3
 _TIMER_END: Final = 4
 _TIMER_SPARE: Final = 5
+_TIMER_SLOT: Final = 6
 
 
 @final
@@ -65,6 +66,7 @@ class Custody:
         self._records: Final = records
         self._told: dict[JobId, dict[NodeId, bool]] = {}
         self._dirty: dict[JobId, bool] = {}
+        self._queued: dict[JobId, bool] = {}
         self._has_members_changed = False
         self._copyings: dict[tuple[JobId, NodeId], Copying] = {}
         self._refused: dict[tuple[JobId, NodeId], tuple[float, float]] = {}
@@ -82,8 +84,11 @@ class Custody:
         job.offered[node] = True
         self._laggards.pop(node, None)
         if holding is None:
-            job.records.pop(node, None)
             self._told.get(job.job, {}).pop(node, None)
+            if job.records.pop(node, None) is not None:
+                # A copy fewer than thought; what was on its way to this one builds on what it had.
+                self._copyings.pop((job.job, node), None)
+                self.note_job(job.job, now)
             return
         copying = self._copyings.get((job.job, node))
         if node not in job.records and copying is not None and copying.has_parts():
@@ -94,6 +99,7 @@ class Custody:
             self.counts["copies_made"] += 1 if copying.has_parts() else 0
             del self._copyings[(job.job, node)]
             self._refused.pop((job.job, node), None)
+            self._free_slot(now)
         if holding.ended:
             self._confirm(job.job, node, holding.fact_count)
         self.note_job(job.job, now)
@@ -241,16 +247,28 @@ class Custody:
 
     def _look(self, jobs: dict[JobId, Job], workers: dict[NodeId, Worker], now: float) -> None:
         """See which jobs have too few copies, and begin to make some."""
+        self._queued = {}
         if self._has_members_changed:
             self._has_members_changed = False
             self._dirty = dict.fromkeys(jobs, True)
+        dirty = self._dirty
+        self._dirty = {}
+        self._look_at_all(dirty, jobs, workers, now)
+
+    def _look_at_queued(self, jobs: dict[JobId, Job], workers: dict[NodeId, Worker], now: float) -> None:
+        """Begin copies that had to wait for others; who may come back soon has gone before that wait."""
+        queued = self._queued
+        self._queued = {}
+        self._look_at_all(queued, jobs, workers, now)
+
+    def _look_at_all(
+        self, wanted: dict[JobId, bool], jobs: dict[JobId, Job], workers: dict[NodeId, Worker], now: float
+    ) -> None:
         live: list[Keeper] = []
         for worker in workers.values():
             if not worker.is_draining:
                 live.append(Keeper(worker.node, worker.host, worker.fitness))
-        dirty = self._dirty
-        self._dirty = {}
-        for job_id in dirty:
+        for job_id in wanted:
             job = jobs.get(job_id)
             if job is not None and self._records.record(job_id) is not None:
                 self._look_at(job, live, workers, now)
@@ -262,6 +280,7 @@ class Custody:
         assert record is not None, "only known jobs are looked at"
         if len(self._copyings) >= COPYINGS_MAX:
             self._dirty[job.job] = True
+            self._queued[job.job] = True
             return
         whole: list[NodeId] = []
         partial: list[NodeId] = []
@@ -286,7 +305,11 @@ class Custody:
             held = job.records.get(node)
             parts = [number for number in sorted(record.parts) if held is None or number not in held.parts]
             sources = [keeper for keeper in job.records if keeper != node]
-            facts = list(record.facts.values()) if held is None else []
+            under_way = self._copyings.get((job.job, node))
+            if held is None:
+                facts = list(record.facts.values())
+            else:
+                facts = [] if under_way is None else under_way.unsent_facts()
             self._begin(Copying(job.job, node, facts, parts, sources or [self._me]), now)
             self.counts["copies_asked"] += 1
         self._see_spare(job, live, whole, len(partial) + len(chosen), now)
@@ -312,6 +335,11 @@ class Custody:
         self._copyings[(copying.job, copying.node)] = copying
         self._timers.set(_TIMER_SEND, b"", max(now, self._free_at - SEND_PAUSE_S))
 
+    def _free_slot(self, now: float) -> None:
+        """Take that one copy less is under way: another one may begin."""
+        if self._queued and not self._timers.is_set(_TIMER_SLOT, b""):
+            self._timers.set(_TIMER_SLOT, b"", now + FACTS_FLUSH_S)
+
     def _send(self, now: float) -> None:
         """Send of the copies under way what a moment has room for, and give up those that nobody confirms."""
         self._free_at = max(self._free_at, now)
@@ -327,6 +355,7 @@ class Custody:
                 again_at = min(again_at, now + SEND_PAUSE_S)
             elif not copying.has_parts():
                 del self._copyings[key]
+                self._free_slot(now)
             elif now < copying.confirm_by:
                 again_at = min(again_at, copying.confirm_by)
             else:
@@ -335,6 +364,7 @@ class Custody:
                 pause_s = min(max(2 * before_s, REFUSED_FIRST_S), REFUSED_MAX_S)
                 self._refused[key] = (now + pause_s, pause_s)
                 self.note_job(copying.job, now)
+                self._free_slot(now)
         if again_at < math.inf:
             self._timers.set(_TIMER_SEND, b"", again_at)
 
@@ -355,6 +385,8 @@ class Custody:
                 self.spread(jobs, workers, now)
             elif kind == _TIMER_LOOK:
                 self._look(jobs, workers, now)
+            elif kind == _TIMER_SLOT:
+                self._look_at_queued(jobs, workers, now)
             elif kind == _TIMER_SPARE:
                 self.note_job(subject, now)
             elif kind == _TIMER_SEND:
