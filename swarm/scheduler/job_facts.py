@@ -31,7 +31,7 @@ class JobRecord:
         is_cancelled: whether anybody cancelled it.
         ended: how the job ended, as the value of INTENT_END; 0 while it has not.
         facts: (task, attempt, node) -> completion.
-        kept: parts that this node has on its disk, or is writing there.
+        kept: parts that this node has on its disk with all objects they refer to, or is writing there.
         is_kept: whether it keeps the record: it has parts on disk, and then facts and intents too.
     """
 

@@ -141,6 +141,18 @@ class RecordStore:
             record.kept[number] = True
             self._effects.append(Persist(TABLE_PARTS, job + number.to_bytes(4, "big"), blob, True))
 
+    def _keep_whole(self, job: JobId, number: int) -> bool:
+        """Keep a part whose objects have come; its sync is that of what the driver notes of them.
+
+        Returns:
+            Whether the part is still known here.
+        """
+        record = self._records.get(job)
+        if record is None or number not in record.parts:
+            return False
+        self._keep(job, number, 0, record.parts[number], None, True)
+        return True
+
     def _merge_intent(self, job: JobId, what: int, value: int, durable: bool) -> bool:
         if job in self._tombs:
             return False

@@ -229,9 +229,7 @@ class JobRecords(RecordStore):
         """Take that an object is in the own store now; return it when a part kept here refers to it."""
         output = self._keeping.wanted(name)
         for promise in self._keeping.on_fetched(name):
-            row = pack(self._open(promise.job).intents())  # synced with what the driver notes of the object
-            self._effects.append(Persist(TABLE_INTENTS, promise.job, row, True))
-            self._confirm(promise, True)
+            self._confirm(promise, self._keep_whole(promise.job, promise.number))
         return output
 
     def on_object_missing(self, name: ObjectName, now: float) -> None:
@@ -408,9 +406,11 @@ class JobRecords(RecordStore):
             self.counts["conflicting_parts"] += 1
             self._effects.append(Message(sender, RECORD_STORED, [request, job, number, False]))
             return
-        self._keep(job, number, parts_total, blob, part, True)
         promise = Promise(sender, request, job, number)
-        self._effects.extend(self._keeping.begin(promise, part, sources))
+        fetches = self._keeping.begin(promise, part, sources)
+        # Without its objects a part is no copy: neither after a restart, nor when they cannot be had.
+        self._keep(job, number, parts_total, blob, part, not promise.missing)
+        self._effects.extend(fetches)
         if not promise.missing:
             self._confirm(promise, True)
 

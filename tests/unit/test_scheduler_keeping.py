@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarm.core.effects import FetchObject, Message, Persist
+from swarm.scheduler.giving_up import digest_of_record
 from swarm.scheduler.job_facts import (
     TABLE_FACTS,
     TABLE_INTENTS,
@@ -15,8 +16,12 @@ from swarm.wire.codec import pack
 from swarm.wire.job_part import JobPart
 from swarm.wire.messages import (
     ENCODING_RAW,
+    FACTS,
     INTENT_CANCEL,
+    JOB_ENDED,
     JOB_FORGET,
+    RECORD_CHECK,
+    RECORD_CHECKED,
     RECORD_OFFER,
     RECORD_STORE,
     RECORD_STORED,
@@ -77,9 +82,8 @@ def test_a_keeper_confirms_when_it_has_the_objects_too() -> None:
     assert output is not None
     assert env.take() == []
     env.core.on_object_fetched((JOB, 1, 0), 0.0)
-    barrier, confirmation = env.take()
-    assert isinstance(barrier, Persist)
-    assert barrier.durable, "what the driver notes of the object is on disk before the part is confirmed"
+    written, confirmation = env.take()
+    assert written == Persist(TABLE_PARTS, JOB + bytes(4), brought().to_wire(), True), "not before"
     assert confirmation == Message(ONE, RECORD_STORED, [7, JOB, 0, True])
     assert env.core.on_object_fetched((JOB, 1, 0), 0.0) is None
 
@@ -105,6 +109,57 @@ def test_a_keeper_that_cannot_get_an_object_says_so() -> None:
     env.core.on_object_fetched((JOB, 0, 0), 0.0)
     env.core.on_object_missing((JOB, 1, 0), 0.0)
     assert env.take() == []
+
+
+def offered(env: RecordsEnv) -> list[object]:
+    """What is offered to a new leader."""
+    env.take()
+    env.core.on_leader(TWO)
+    env.core.offer(TWO)
+    return [body[0] for _, body in env.take_messages(RECORD_OFFER)]
+
+
+def test_a_part_whose_objects_could_not_be_had_is_no_copy() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.core.on_object_missing((JOB, 1, 0), 0.0)
+    assert offered(env) == [[[JOB, [0], 1, False, 0, [0], 0]]], "known, and kept by others only"
+    record = env.core.record(JOB)
+    assert record is not None
+    digest = digest_of_record(record)
+    env.receive(RECORD_CHECK, [JOB, digest], TWO)
+    assert env.take_messages(RECORD_CHECKED) == [(TWO, [JOB, False])]
+
+
+def test_a_part_whose_objects_had_not_come_before_a_restart_is_no_copy() -> None:
+    env = RecordsEnv()
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    again = RecordsEnv()
+    again.core.restore(rows_of(env.take()))
+    assert offered(again) in ([], [[[JOB, [], 1, False, 0, [], 0]]])
+
+
+def test_completions_that_came_before_the_objects_of_a_part_are_kept_with_it() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.receive(RECORD_STORE, [0, JOB, 0, 1, brought().to_wire()], TWO)
+    env.receive(FACTS, [JOB, [success(3).to_wire()]], TWO)
+    env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    env.core.on_object_fetched((JOB, 1, 0), 0.0)
+    again = RecordsEnv()
+    again.core.restore(rows_of(env.take()))
+    record = again.core.record(JOB)
+    assert record is not None
+    assert (len(record.facts), list(record.kept), record.parts_total) == (1, [0], 1)
+
+
+def test_a_job_that_ends_before_the_objects_of_a_part_come_is_not_confirmed() -> None:
+    env = RecordsEnv(leader=TWO)
+    env.receive(RECORD_STORE, [7, JOB, 0, 1, brought().to_wire()])
+    env.receive(JOB_ENDED, [[JOB]], TWO)
+    env.core.on_object_fetched((JOB, 0, 0), 0.0)
+    env.core.on_object_fetched((JOB, 1, 0), 0.0)
+    assert env.take_messages(RECORD_STORED) == [(ONE, [7, JOB, 0, False])]
 
 
 def test_forgetting_a_job_ends_the_wait_for_its_objects() -> None:
