@@ -12,7 +12,6 @@ from swarm.core.ids import JobId, NodeId
 from swarm.scheduler.inventory import Found
 from swarm.wire.facts import Completion
 
-HELD_MAX: Final = 1_000_000
 FOUND_MAX: Final = 1_000_000
 
 
@@ -20,23 +19,21 @@ FOUND_MAX: Final = 1_000_000
 class Pending:
     """Completions and finds that wait, by job.
 
+    Completions are facts that the records hold anyhow, so as many wait as there are: one that was left out
+    would never come again, and its task, given out under the same number to the same node, would never end.
+
     Attributes:
-        dropped: how many did not fit.
+        dropped: how many finds did not fit.
     """
 
     def __init__(self) -> None:
         self._held: dict[JobId, list[Completion]] = {}
         self._found: dict[JobId, list[Found]] = {}
-        self._held_count = 0
         self._found_count = 0
         self.dropped = 0
 
     def hold(self, job: JobId, completion: Completion) -> None:
         """Let a completion wait."""
-        if self._held_count >= HELD_MAX:
-            self.dropped += 1
-            return
-        self._held_count += 1
         self._held.setdefault(job, []).append(completion)
 
     def note(self, found: Found) -> None:
@@ -63,7 +60,6 @@ class Pending:
     def take_held(self, job: JobId) -> list[Completion]:
         """Remove and return the completions that wait for a job, successes first."""
         held = self._held.pop(job, [])
-        self._held_count -= len(held)
         successes = [completion for completion in held if completion.failure is None]
         successes.extend([completion for completion in held if completion.failure is not None])
         return successes

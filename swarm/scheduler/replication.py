@@ -88,6 +88,8 @@ def choose_copies(
     Returns:
         Node ids, best first; fewer than wanted when there is nobody left.
     """
+    if are_enough(live, count, having):
+        return []
     ranked = _ranked(job, live, without + having)
     hosts: dict[bytes, bool] = {}
     held: dict[bytes, bool] = {}

@@ -153,13 +153,18 @@ def test_outputs_of_a_success_count_as_copies() -> None:
     assert pending.take_found(JOB) == [copy(0, success.outputs[0].digest)]
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_found_and_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from swarm.scheduler import pending as module
 
     pending = Pending()
-    pending._held_count = module.HELD_MAX
     pending._found_count = module.FOUND_MAX
-    pending.hold(JOB, failed(0))
     pending.note(attempt(0))
     assert pending.jobs() == []
-    assert pending.dropped == 2
+    assert pending.dropped == 1
+
+
+def test_no_completion_is_left_out_however_many_wait() -> None:
+    pending, completion, count = Pending(), failed(0), 1_000_001
+    for _ in range(count):
+        pending.hold(JOB, completion)
+    assert len(pending.take_held(JOB)) == count
