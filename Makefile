@@ -161,7 +161,7 @@ sim: $(VENV)/.swarm  ## SEEDS random faulty runs of whole meshes in the simulato
 planted: $(VENV)/.swarm  ## plant known bugs in copies of the sources and see which checker finds each
 	env -u PYTHONPATH $(BIN)/python -P -m sims.planted
 
-model: $(VENV)/.swarm  ## search all states of the model of election and keeping, hold the simulator against it
+model: $(VENV)/.swarm  ## search all states of the model of elections and keeping, hold the simulator against it
 	env -u PYTHONPATH $(BIN)/python -P -m sims.model
 
 endure: $(VENV)/.dev $(VENV)/.swarm  ## tests that take minutes each (as root)

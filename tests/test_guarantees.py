@@ -81,5 +81,5 @@ def test_every_test_named_is_there(name: str) -> None:
 
 
 def test_the_number_of_planted_mistakes_is_told() -> None:
-    assert len(PLANTED) == 14
-    assert "Fourteen mistakes planted" in TEXT
+    assert len(PLANTED) == 27
+    assert "Twenty-seven mistakes planted" in TEXT

@@ -185,7 +185,7 @@ class ConfigurationChecker(Checker):
     def on_synced(self, host: Host, now: float) -> None:
         row = host.disk.row("node", LEDGER)
         if row is not None:
-            mark, name, _ = _read_ledger(row)
+            mark, name, _ = read_ledger(row)
             seat = (host.node_id, mark)
             self._kept[seat] = max(name, self._kept.get(seat, name))
 
@@ -196,7 +196,7 @@ class ConfigurationChecker(Checker):
     def on_performed(self, host: Host, effect: Effect, now: float) -> None:
         """Judge what a voter says of its disk when it answers a beat, and for whom it votes."""
         if isinstance(effect, Persist) and effect.key == LEDGER and effect.table == "node":
-            self._written[host.index] = _read_ledger(effect.value)[1]
+            self._written[host.index] = read_ledger(effect.value)[1]
         if not isinstance(effect, SendPacket) or kind_of(effect.payload) not in (BEAT_REPLY, VOTE_REPLY):
             return
         body = read(effect.payload).body
@@ -217,7 +217,7 @@ class ConfigurationChecker(Checker):
                 self._judge(host, effect.value)
 
     def _judge(self, host: Host, row: bytes) -> None:
-        mark, name, voters = _read_ledger(row)
+        mark, name, voters = read_ledger(row)
         if not name[1]:
             return
         known = self._meanings.get(name)
@@ -259,8 +259,17 @@ def is_holder(host: Host, now: float) -> bool:
 
 def ledger_of(host: Host) -> tuple[Name, Voters]:
     """Return the configuration on a disk, with no voters for none."""
-    _, name, voters = _read_ledger(host.disk.row("node", LEDGER) or b"")
+    _, name, voters = read_ledger(host.disk.row("node", LEDGER) or b"")
     return name, voters
+
+
+def ballots_in_ledger(host: Host) -> tuple[Ballot, Ballot]:
+    """Return the promise in the ledger on a disk, and the ballot of its configuration; (0, b"") for none."""
+    row = host.disk.row("node", LEDGER)
+    if row is None:
+        return (0, b""), (0, b"")
+    fields: Any = msgpack.unpackb(row, raw=False)
+    return (fields[2], fields[3]), (fields[4], fields[5])
 
 
 def can_elect(hosts: list[Host]) -> bool:
@@ -279,10 +288,10 @@ def can_elect(hosts: list[Host]) -> bool:
 def _has_seat(host: Host, voters: Voters) -> bool:
     """Return whether the ledger on the disk of a host is that of one of the voters."""
     row = host.disk.row("node", LEDGER)
-    return row is not None and (host.node_id, _read_ledger(row)[0]) in voters
+    return row is not None and (host.node_id, read_ledger(row)[0]) in voters
 
 
-def _read_ledger(row: bytes) -> tuple[bytes, Name, Voters]:
+def read_ledger(row: bytes) -> tuple[bytes, Name, Voters]:
     """Return (mark, name of the configuration, its voters) of a row of a journal."""
     if not row:
         return b"", ((0, b""), 0), ()

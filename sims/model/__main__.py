@@ -21,11 +21,14 @@ from sims.model.leading import LeadingMistakes, check_leading
 from sims.model.merging import FACTS_MAX, check_merging
 from sims.model.mistakes import PLANTED, find
 from sims.model.replay import Replayed, replay_case
+from sims.model.strict import StrictModel
 from sims.progress import Progress
 from sims.trials.drawing import PROFILES, draw
 
-PARTS: Final = ("election", "leading", "keeping", "merging", "mistakes", "replay")
-REPLAYED_PROFILES: Final = ("soak", "calm", "apart", "lossy", "handover", "large", "star")
+PARTS: Final = ("election", "strict", "leading", "keeping", "merging", "mistakes", "replay")
+REPLAYED_PROFILES: Final = ("soak", "calm", "apart", "lossy", "handover", "large", "star", "strict")
+STRICT_BOUNDS: Final = ((1, 2, 3, 0), (3, 2, 2, 0), (1, 1, 3, 1), (3, 1, 2, 1))
+"""Searches of strict meshes: voters at first, how often each node stands, changes of voters, lost ledgers."""
 EVERYTHING: Final = 1_000_000_000
 
 
@@ -38,6 +41,11 @@ def main() -> int:
         model = ElectionModel(options.counters, options.writes)
         name = f"election, {options.counters} counters apart, {options.writes} writes under way"
         is_fine &= _search(name, model, options.states)
+    if "strict" in parts:
+        for seated, counters, changes, losses in STRICT_BOUNDS:
+            name = f"strict, {seated} voters first, stands {counters}, changes {changes}, losses {losses}"
+            strict = StrictModel(seated, counters, changes, losses)
+            is_fine &= _search(name, strict, options.states)
     if "leading" in parts:
         is_fine &= _lead()
     if "keeping" in parts:
@@ -55,10 +63,10 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sims.model", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default all)")
     parser.add_argument("--states", type=int, default=EVERYTHING, help="of a search, at most")
-    parser.add_argument("--counters", type=int, default=2, help="by which nodes may be ahead of the last")
+    parser.add_argument("--counters", type=int, default=2, help="by which nodes are ahead in an election")
     parser.add_argument("--writes", type=int, default=2, help="by which a disk may be behind")
     parser.add_argument("--facts", type=int, default=7, help=f"that are merged, 1..{FACTS_MAX}")
-    parser.add_argument("--cases", type=int, default=210, help="of the simulator that are replayed")
+    parser.add_argument("--cases", type=int, default=240, help="of the simulator that are replayed")
     parser.add_argument("--first", type=int, default=0, help="seed of the cases")
     parser.add_argument("--profile", action="append", choices=PROFILES, help="of the cases; may be repeated")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="for the cases")
@@ -158,17 +166,18 @@ def _replay(options: argparse.Namespace) -> bool:
     began = perf_counter()
     profiles = options.profile or list(REPLAYED_PROFILES)
     progress = Progress(options.cases, 0)
-    steps = refused = 0
+    steps = taken = refused = 0
     for profile, replayed in _replayed(profiles, options.first, options.cases, options.processes):
         progress.show(replayed.refused != "")
         steps += replayed.steps
+        taken += replayed.taken
         if replayed.refused:
             refused += 1
             print(f"REFUSED {profile} {replayed.seed}: {replayed.refused}", flush=True)
     seconds = perf_counter() - began
     print(
         f"replay of {options.cases} cases ({', '.join(profiles)}): {refused} refused,"
-        f" {steps} looks explained, {seconds:.1f} s",
+        f" {steps} looks explained, {taken} steps of strict meshes, {seconds:.1f} s",
         flush=True,
     )
     return not refused

@@ -36,7 +36,19 @@ Explained: TypeAlias = tuple[Local, list[Item]]
 class Search:
     """Steps of the model that lead from some states to what was seen."""
 
-    def __init__(self, rules: Rules, me: int, everybody: int, totals: dict[Item, int]) -> None:
+    def __init__(
+        self, rules: Rules, me: int, everybody: int, totals: dict[Item, int], electorate: int = 1
+    ) -> None:
+        """Begin.
+
+        Args:
+            rules: of the model.
+            me: the node.
+            everybody: all nodes, as bits.
+            totals: how many were asked for a ballot, the node itself included.
+            electorate: how many vote, when that is known: some of them may not be asked.
+        """
+        self._electorate: Final = electorate
         self._rules: Final = rules
         self._me: Final = me
         self._everybody: Final = everybody
@@ -114,23 +126,26 @@ class Search:
                 steps.extend(self._stand(state, left))
         if state.role == FOLLOWER:
             ballot = self._rules.next_ballot(self._me, state.fence)
-            total = self._totals.get((ASK_FIRST, ballot), 1)
+            total = self._total(ASK_FIRST, ballot)
             first = state._replace(
                 role=PRE_CANDIDATE, votes=1 << self._me, counted=1, council=ballot, total=total
             )
             if total == 1:
                 steps.extend(self._stand(first, left))
             else:
-                steps.append((first, [(ASK_FIRST, ballot)]))
+                steps.append((first, [(ASK_FIRST, ballot)] if (ASK_FIRST, ballot) in self._totals else []))
         return steps
+
+    def _total(self, kind: int, ballot: int) -> int:
+        return max(self._totals.get((kind, ballot), 1), self._electorate)
 
     def _stand(self, state: Local, left: list[Item]) -> list[Explained]:
         """Stand, before as many as are asked."""
         ballot = self._rules.next_ballot(self._me, state.fence)
-        total = self._totals.get((ASK, ballot), 1)
+        total = self._total(ASK, ballot)
         made = self._rules.stand(self._me, state, self._everybody, total)
         following, items = _taken(made.state, self._rules.nodes, made.sent)
-        return [(following, [item for item in items if total > 1 or item[0] != ASK])]
+        return [(following, [item for item in items if item[0] != ASK or (ASK, ballot) in self._totals])]
 
     def _is_wanted(self, state: Local, ballot: int, sender: int) -> bool:
         return state.role == PRE_CANDIDATE and state.council == ballot and not state.votes & (1 << sender)

@@ -16,6 +16,9 @@ Beside the rules of the exhaustive search this knows what that leaves out as bei
 Durability: what the model puts behind a write is not sent before the disk has it (``V2``), and what a node
 tells, promises and restarts from is what is on its disk (``V3``). Nodes whose disks lied or were damaged
 start from whatever is there.
+
+In strict meshes that holds as well, whoever votes; who that is, and the leases, is for
+`sims.model.strict_replay`, which looks at the same traces.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from sims.checkers.frames import (
     read,
     read_ballot,
 )
+from sims.checkers.strict import ballots_in_ledger
 from sims.host import Host, identity
 from sims.model.explaining import ASK_FIRST, GRANT_FIRST, PRE_CANDIDATE, Input, Item, Search
 from sims.model.rules import (
@@ -52,12 +56,13 @@ from sims.model.rules import (
     Local,
     Rules,
 )
+from sims.model.strict_replay import STAND, StrictReplay
 from sims.observer import MESSAGE, PACKET
 from sims.trials.case import Case
 from sims.trials.run import Trial
 from swarm.core.effects import Effect, Persist, SendMessage, SendPacket
+from swarm.core.quorums import STRICT
 
-STAND: Final = 24
 GENERATIONS: Final = 12
 """Identities that a host may have one after the other."""
 ROLES: Final = {
@@ -91,7 +96,7 @@ class Watched:
     def __init__(self, name: bytes, me: int, fence: int, promise: int, is_excused: bool) -> None:
         self.name: Final = name
         self.me: Final = me
-        self.states: list[Local] = [Local(fence=max(fence, promise), promise=promise)]
+        self.states: list[Local] = []
         self.inputs: list[Seen] = []
         self.input_at = 0.0
         self.queue: list[Item] = []
@@ -115,13 +120,9 @@ class ModelReplay(Checker):
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
-        names: list[bytes] = []
-        for host in truth.cluster.hosts:
-            for generation in range(GENERATIONS):
-                names.append(identity(host.seed, host.spec.name, generation))
-        self._numbers: Final = {name: number for number, name in enumerate(sorted(names))}
-        self._rules: Final = Rules(len(names))
-        self._everybody: Final = (1 << len(names)) - 1
+        self._numbers: Final = numbered(truth)
+        self._rules: Final = Rules(len(self._numbers))
+        self._everybody: Final = (1 << len(self._numbers)) - 1
         self._watched: Final[dict[int, Watched]] = {}
         self._last: Final[dict[bytes, Watched]] = {}
         self._deepest = 0
@@ -141,6 +142,9 @@ class ModelReplay(Checker):
         watched = Watched(host.node_id, self._numbers[host.node_id], fence, promise, is_excused)
         if before is not None and not is_excused:
             watched.told, watched.granted = before.told, before.granted
+        in_ledger = [self._number(ballot) for ballot in ballots_in_ledger(host)]
+        promise = max(promise, in_ledger[0])
+        watched.states = [Local(fence=max(fence, promise, in_ledger[1]), promise=promise)]
         self._watched[host.index] = watched
 
     def on_down(self, host: Host, how: str, now: float) -> None:
@@ -227,7 +231,8 @@ class ModelReplay(Checker):
             self._judge_orders(host, watched, effects)
             self._judge_following(host, watched, fence)
             return
-        search = Search(self._rules, watched.me, self._everybody, totals)
+        electorate = len(node.election.voters()) or 1
+        search = Search(self._rules, watched.me, self._everybody, totals, electorate)
         found = search.run(watched.states, inputs, items, (role, fence))
         if not found:
             self.fail("V1", self._refusal(host, watched, inputs, items, (role, fence)))
@@ -380,6 +385,15 @@ class ModelReplay(Checker):
         return f"{self._rules.counter(ballot)}.{self._rules.owner(ballot)}"
 
 
+def numbered(truth: Truth) -> dict[bytes, int]:
+    """Return the numbers of all identities that the hosts may have, in the order of the identities."""
+    names: list[bytes] = []
+    for host in truth.cluster.hosts:
+        for generation in range(GENERATIONS):
+            names.append(identity(host.seed, host.spec.name, generation))
+    return {name: number for number, name in enumerate(sorted(names))}
+
+
 def _write_of(effect: Persist) -> str:
     """Return which value of the election a write is about, "" for none."""
     return effect.key.decode() if effect.table == "node" and effect.key in (b"fence", b"promise") else ""
@@ -393,19 +407,24 @@ class Replayed(NamedTuple):
         steps: looks at nodes that were explained.
         refused: why the trace is none of the model, "" when it is one.
         depth: the highest counter of a ballot that was led.
+        taken: steps of the rules of strict meshes that were taken.
     """
 
     seed: int
     steps: int
     refused: str
     depth: int
+    taken: int = 0
 
 
 def replay_case(case: Case) -> Replayed:
-    """Run the first phase of a trial, with all its faults, under the eyes of the model alone."""
+    """Run the first phase of a trial, with all its faults, under the eyes of the models alone."""
     trial = Trial(case)
     replay = ModelReplay(trial.truth)
     trial.checkers[:] = [replay]
+    strict = StrictReplay(trial.truth, numbered(trial.truth))
+    if case.quorum == STRICT:
+        trial.checkers.append(strict)
     refused = ""
     try:
         for index in range(len(case.hosts)):
@@ -415,4 +434,4 @@ def replay_case(case: Case) -> Replayed:
         refused = str(violation)
     except AssertionError as error:
         refused = f"core: {error}"
-    return Replayed(case.seed, replay.steps, refused, replay.depth())
+    return Replayed(case.seed, replay.steps, refused, replay.depth(), strict.steps)

@@ -66,7 +66,7 @@ def test_no_acknowledgement_names_a_copy_that_is_not_there() -> None:
     assert explored.states >= 10_000
 
 
-@pytest.mark.parametrize("planted", QUICK, ids=[planted.name for planted in QUICK])
+@pytest.mark.parametrize("planted", QUICK, ids=[f"{planted.of} {planted.name}" for planted in QUICK])
 def test_a_planted_mistake_breaks_its_invariant(planted: Planted) -> None:
     explored = find(planted)
     assert explored.broken == planted.broken, planted.what
