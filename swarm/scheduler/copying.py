@@ -53,6 +53,10 @@ class Copying:
                 return False
         return True
 
+    def fact_count(self) -> int:
+        """Return how many completions are copied."""
+        return len(self._facts)
+
     def unsent_facts(self) -> list[Completion]:
         """Return the completions that were not sent yet."""
         return self._facts[self._fact_at :]

@@ -449,7 +449,8 @@ class Scheduler(LeaderParts):
             self.dispatcher.cancel_stopped(job)
             if not job.verdict and job.is_complete():
                 self.custody.spread(self.jobs, self.dispatcher.workers, now)
-                self._effects.extend(finish_job(job, self.dispatcher, self._records, self._me, now))
+                keepers = self.custody.new_keepers(job_id)
+                self._effects.extend(finish_job(job, self.dispatcher, self._records, self._me, keepers, now))
                 self.custody.withhold(job, now)
             if job.verdict and not self._timers.is_set(TIMER_EXPIRE, job_id):
                 self._timers.set(TIMER_EXPIRE, job_id, now + ttl_of(job, self.jobs, self._config))

@@ -92,8 +92,9 @@ class Custody:
             return
         copying = self._copyings.get((job.job, node))
         if node not in job.records and copying is not None and copying.has_parts():
-            # The completions went before the parts, on the same stream.
-            self._told.setdefault(job.job, {})[node] = True
+            # The completions went before the parts, on the same stream; yet it may have forgotten them.
+            if holding.fact_count >= copying.fact_count():
+                self._told.setdefault(job.job, {})[node] = True
         job.records[node] = holding
         if copying is not None and copying.is_sent() and copying.is_held(holding):
             self.counts["copies_made"] += 1 if copying.has_parts() else 0
@@ -212,7 +213,9 @@ class Custody:
                 continue
             for node in job.records:
                 worker = workers.get(node)
-                if node not in told and (node == self._me or (worker is not None and worker.has_reported)):
+                if node in told or (job.job, node) in self._copyings:
+                    continue
+                if node == self._me or (worker is not None and worker.has_reported):
                     told[node] = True
                     self._catch_up(job.job, node, now)
         for node, worker in workers.items():
@@ -229,7 +232,7 @@ class Custody:
 
     def _catch_up(self, job: JobId, node: NodeId, now: float) -> None:
         """Send a keeper what it has not told that it has."""
-        if node == self._me or (job, node) in self._copyings:
+        if node == self._me:
             return
         heard = self._records.heard(node, job)
         facts = self._records.facts_of(job)
@@ -326,6 +329,10 @@ class Custody:
         spare = [node for node in whole if node not in stay]
         self._records.send_spare(spare[0], job.job, stay)
         self._timers.set(_TIMER_SPARE, job.job, now + SPARE_PAUSE_S)
+
+    def new_keepers(self, job: JobId) -> list[NodeId]:
+        """Return who is asked to keep a record at present, or what it lacks of it."""
+        return [node for copied, node in self._copyings if copied == job]
 
     def _is_copied(self, job: JobId) -> bool:
         return any([copied == job for copied, _ in self._copyings])

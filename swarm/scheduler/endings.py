@@ -19,7 +19,9 @@ from swarm.wire.messages import (
 )
 
 
-def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId, now: float) -> list[Effect]:
+def finish_job(
+    job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId, new_keepers: list[NodeId], now: float
+) -> list[Effect]:
     """Give a complete job its verdict and free what only its run needed.
 
     Nodes that keep no record of it are told to forget its completions; the data that the client brought
@@ -30,6 +32,7 @@ def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId
         dispatcher: takes the orders to release objects.
         records: keeps the verdict and has the other keepers keep it, so that no later leader runs it again.
         me: the leader.
+        new_keepers: who is being sent the record, completions first: they are not to forget those.
         now: seconds.
 
     Returns:
@@ -56,7 +59,7 @@ def finish_job(job: Job, dispatcher: Dispatcher, records: JobRecords, me: NodeId
     ended: list[object] = [job.job]
     effects: list[Effect] = []
     for node in dispatcher.workers:
-        if node not in job.records and node != me:
+        if node not in job.records and node not in new_keepers and node != me:
             effects.append(Message(node, JOB_ENDED, [ended]))
     return effects
 

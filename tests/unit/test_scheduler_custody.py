@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.core.ids import JOB_ID_SIZE, JobId, NodeId
+from swarm.core.ids import NodeId
 from swarm.scheduler.config import SchedulerConfig
-from swarm.scheduler.custody import COPYINGS_MAX, REFUSED_FIRST_S, SPARE_PAUSE_S
+from swarm.scheduler.custody import REFUSED_FIRST_S, SPARE_PAUSE_S
 from swarm.wire.codec import Body
 from swarm.wire.messages import (
     FACTS,
@@ -20,7 +20,7 @@ from swarm.wire.messages import (
     RECORD_STORE,
     REPORT_WANTED,
 )
-from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, THREE, TWO, bag, part, task
+from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, THREE, TWO, bag
 from tests.unit.scheduler_env import SchedulerEnv
 
 CONFIG = SchedulerConfig(replicas=3)
@@ -130,47 +130,6 @@ def test_a_keeper_that_gave_up_its_copy_when_another_one_died_is_replaced() -> N
     offer(env, THREE, [0], loose=[0])
     env.wait(DELAY_S + 0.1)
     assert asked(env) == [THREE]
-
-
-def test_the_copies_of_many_jobs_do_not_wait_for_each_other_long() -> None:
-    env = SchedulerEnv(3, config=CONFIG)
-    jobs = [bytes([number]) * 10 for number in range(4 * COPYINGS_MAX)]
-    for job in jobs:
-        env.submit(bag(1), job)
-        for node in (ONE, TWO):
-            env.receive(node, RECORD_OFFER, [[[job, [0], 1, False, 0, [], 0]]])
-    env.lose(TWO)
-    env.join(THREE)
-    env.outbox.clear()
-    env.wait(DELAY_S + 0.1)
-    copied: list[JobId] = []
-    for _ in range(3):
-        env.wait(0.2)
-        for message in [one for one in env.outbox if one.kind == RECORD_STORE and one.peer == THREE]:
-            env.outbox.remove(message)
-            job = Body(message.body[1:]).take_id(JOB_ID_SIZE)
-            copied.append(job)
-            env.receive(THREE, RECORD_OFFER, [[[job, [0], 1, False, 0, [], 0]]])
-    env.wait(0.2)
-    copied += [Body(one.body[1:]).take_id(JOB_ID_SIZE) for one in env.outbox if one.kind == RECORD_STORE]
-    assert sorted(copied) == jobs
-
-
-def test_a_keeper_that_lacks_parts_and_completions_gets_both() -> None:
-    tasks = 5000
-    env = SchedulerEnv(3, cores=float(tasks), config=SchedulerConfig(replicas=3, recopy_bytes_s=50_000.0))
-    env.submit(bag(tasks), total=2)
-    env.submit(part(task(), first=tasks), number=1, total=2)
-    offer(env, ONE, [0, 1])
-    env.done(*env.take_given(tasks + 1)[:tasks])
-    env.wait(1.0)
-    env.outbox.clear()
-    offer(env, TWO, [0])
-    env.wait(60.0)
-    kinds = kinds_to(env, TWO)
-    assert FACTS in kinds
-    assert RECORD_STORE in kinds
-    assert tasks_told(env, TWO) == list(range(tasks))
 
 
 def test_copies_are_put_on_machines_of_their_own() -> None:

@@ -21,7 +21,7 @@ def finish(build: JobBuilder) -> list[object]:
     for node in (ME, ONE, TWO):
         dispatcher.update_worker(node, facts_of())
     records = JobRecords(SchedulerConfig(), ME)
-    effects = finish_job(build.job, dispatcher, records, ME, 5.0)
+    effects = finish_job(build.job, dispatcher, records, ME, [], 5.0)
     record = records.record(JOB)
     assert record is not None
     assert VERDICTS[record.ended - 1] == build.job.verdict
