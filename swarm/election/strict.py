@@ -232,6 +232,8 @@ class StrictElection(ElectionBase):
             return
         if news.configuration.name > self._ledger.configuration.name:
             self._install(news.configuration)
+            if self._seat.role is Role.PRE_CANDIDATE:  # it asked the voters of another configuration
+                self._follow(self._config.election_timeout_s, now)
             self._seat.set_election_timer(now)
         if news.is_answer_wanted:
             self._keeper.keep_for(stamp.ballot, now)

@@ -250,6 +250,29 @@ def test_a_voter_and_a_member_that_is_told_by_others_stop_trusting_after_their_l
 # The leader
 
 
+def test_who_is_no_voter_any_more_ends_the_round_that_it_began_as_one() -> None:
+    """The news was sent with a beat that is known already, so it is no sign of a leader."""
+    bench = voter()
+    bench.core.on_stamp(Stamp(C, (1, B), 5), 110.0)
+    asked: list[list[object]] = []
+    while not asked:
+        bench.run(bench.core.next_deadline())
+        asked = bench.bodies(VOTE_REQUEST)
+    assert bench.core.role() is Role.PRE_CANDIDATE
+    without = Configuration((1, B), 4, [(B, MARK), (C, MARK)])
+    late = Stamp(B, (1, B), 5)
+    bench.core.on_stamp(late, bench.now)
+    bench.core.receive_packet(late, BEAT, beat_body(False, without, True), ("b", 1), bench.now)
+    bench.core.check_invariants()
+    assert bench.core.role() is Role.FOLLOWER
+    request = take_ask(A, asked[0])[0]
+    for who in (B, C):
+        bench.core.on_stamp(Stamp(who, NO_BALLOT, 0), bench.now)
+        reply = verdict_body(request, True, MARK)
+        bench.core.receive_packet(Stamp(who, NO_BALLOT, 0), VOTE_REPLY, reply, ("b", 1), bench.now)
+    assert bench.core.role() is Role.FOLLOWER
+
+
 def test_a_founder_leads_alone_after_a_short_while() -> None:
     bench = StrictBench(founding_row(A, Rng("founding")))
     bench.run(102.0)
