@@ -63,6 +63,7 @@ class GivingUp:
             return False
         if digest_of_record(record) != digest:
             return False
+        self._pledged.pop(job, None)
         self._pledged[job] = now + PLEDGE_S
         return True
 
@@ -87,12 +88,17 @@ class GivingUp:
         self._pledged.pop(job, None)
 
     def _expire(self, now: float) -> None:
-        for job in list(self._open):
-            if self._open[job].until_s <= now:
-                del self._open[job]
-        for job in list(self._pledged):
-            if self._pledged[job] <= now:
-                del self._pledged[job]
+        """Forget what is over; all wait equally long, so the oldest come first."""
+        while self._open:
+            job = next(iter(self._open))
+            if self._open[job].until_s > now:
+                break
+            del self._open[job]
+        while self._pledged:
+            job = next(iter(self._pledged))
+            if self._pledged[job] > now:
+                break
+            del self._pledged[job]
 
 
 def digest_of_record(record: JobRecord) -> bytes:

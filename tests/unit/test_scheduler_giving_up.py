@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from swarm.core.effects import Erase, Message
 from swarm.core.ids import NodeId
-from swarm.scheduler.giving_up import ANSWER_S, PLEDGE_S
+from swarm.scheduler.giving_up import ANSWER_S, PLEDGE_S, GivingUp, digest_of_record
+from swarm.scheduler.job_facts import JobRecord
 from swarm.wire.messages import FACTS, RECORD_CHECK, RECORD_CHECKED, RECORD_OFFER, RECORD_SPARE, RECORD_STORE
 from tests.unit.records_env import BLOB, RecordsEnv, success
-from tests.unit.scheduler_builder import JOB, ME, ONE, THREE, TWO
+from tests.unit.scheduler_builder import JOB, ME, ONE, OTHER_JOB, THREE, TWO
 
 FOUR: NodeId = b"e" * 16
 OTHERS = [ONE, TWO, THREE]
@@ -150,3 +151,14 @@ def test_a_leader_still_knows_what_it_gave_up() -> None:
     record = env.core.record(JOB)
     assert record is not None
     assert not record.is_kept
+
+
+def test_of_several_pledges_each_ends_in_its_own_time() -> None:
+    giving, record, digest = GivingUp(1), JobRecord(), digest_of_record(JobRecord())
+    giving.start(-PLEDGE_S)
+    for job, now in ((JOB, 0.0), (OTHER_JOB, 1.0), (JOB, 30.0)):
+        assert giving.answer(job, record, digest, now)
+    now = PLEDGE_S + 1.5
+    assert giving.begin(OTHER_JOB, record, [ONE], now) == digest
+    assert giving.begin(JOB, record, [ONE], now) == b"", "it was vouched for again"
+    assert giving.begin(JOB, record, [ONE], PLEDGE_S + 30.0) == digest
