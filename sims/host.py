@@ -18,7 +18,7 @@ from swarm.core.rng import Rng
 from swarm.election.ledger import LEDGER_KEY, LEDGER_TABLE, founding_row
 from swarm.gossip.interning import Interner
 from swarm.node import Node
-from swarm.node_config import NodeConfig
+from swarm.node_config import HELD_OUTPUT_S, NodeConfig
 from swarm.wire.codec import Body, pack, unpack_untrusted
 
 
@@ -90,6 +90,7 @@ class Host:
         self.backlog: list[Event] = []
         self.waiting: list[Effect] = []
         self.is_blocked = False
+        self.blocked_at = 0.0
         self.links: dict[int, Stream] = {}
         self.stuck: dict[int, list[bytes]] = {}
         self.failed_dials: dict[int, float] = {}
@@ -184,6 +185,10 @@ class Host:
         self.node_id = other.node_id
         self.disk = other.disk.copy()
         self.is_moved = True
+
+    def is_held(self, true_s: float) -> bool:
+        """Return whether effects wait for the disk for so long that deadlines wait, too, as in the daemon."""
+        return self.is_blocked and true_s - self.blocked_at >= HELD_OUTPUT_S
 
     def now(self, true_s: float) -> float:
         """Return what the host's clock shows."""

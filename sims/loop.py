@@ -104,7 +104,7 @@ class Loop(Carrier, ABC):
         elif kind == kinds.DEADLINE:
             if first == host.epoch and now == host.deadline:
                 host.deadline = NEVER
-                if now >= host.stalled_until:
+                if now >= host.stalled_until and not host.is_held(now):
                     self._take_deadline(now, host)
         elif kind == kinds.RESUME:
             if first == host.epoch and event.second == host.stall_number:
@@ -252,7 +252,7 @@ class Loop(Carrier, ABC):
         node = host.node
         if node is None:
             return
-        if node.next_deadline() <= host.now(now):
+        if node.next_deadline() <= host.now(now) and not host.is_held(now):
             self._take_deadline(now, host)
         while host.backlog and now >= host.stalled_until and host.node is not None:
             event = host.backlog.pop(0)
@@ -292,7 +292,7 @@ class Loop(Carrier, ABC):
         assert node is not None, "only a running node has a deadline"
         now = self.engine.now
         deadline = host.clock.true_time(node.next_deadline(), now)
-        if deadline < host.deadline and now >= host.stalled_until:
+        if deadline < host.deadline and now >= host.stalled_until and not host.is_held(now):
             host.deadline = deadline
             self.engine.schedule(deadline, kinds.DEADLINE, host.index, host.epoch, None)
 
@@ -300,10 +300,17 @@ class Loop(Carrier, ABC):
         host.disk.sync()
         for observer in self.observers:
             observer.on_synced(host, now)
-        host.is_blocked = False
         waiting = host.waiting
+        if host.is_held(now):
+            waiting = [effect for effect in waiting if not isinstance(effect, (SendPacket, SendHello))]
+        host.is_blocked = False
         host.waiting = []
         self._perform(host, waiting)
+        if host.node is not None and now >= host.stalled_until:
+            if host.node.next_deadline() <= host.now(now):
+                self._take_deadline(now, host)
+            else:
+                self._plan_deadline(host)
 
     def _perform(self, host: Host, effects: list[Effect]) -> None:
         now = self.engine.now
@@ -319,7 +326,7 @@ class Loop(Carrier, ABC):
             elif isinstance(effect, Persist):
                 host.disk.write(effect)
                 if effect.durable:
-                    host.is_blocked = True
+                    host.is_blocked, host.blocked_at = True, now
                     host.waiting = effects[position + 1 :] + host.waiting
                     arrival = Arrival(host.epoch, -1, b"")
                     when = max(now + host.settings.sync_s, host.disk_stuck_until)

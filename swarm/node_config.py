@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from swarm.core.errors import ConfigError
 from swarm.core.ids import NODE_ID_SIZE, Address
@@ -13,6 +14,10 @@ from swarm.exec.config import ExecConfig
 from swarm.gossip.config import GossipConfig
 from swarm.gossip.interning import Interner
 from swarm.scheduler.config import SchedulerConfig
+
+HELD_OUTPUT_S: Final = 1.0
+"""A node whose effects wait for its disk for longer is not told of its deadlines until they are performed: what
+it asked was not asked yet, so silence says nothing. Datagrams among them are too old to be sent then."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from typing import Final
 
 from sims.checkers.base import Checker
 from sims.checkers.frames import RELAY, RELAYED, RELAYED_PACKET, kind_of, read
-from sims.cluster import Cluster
 from sims.host import Host
 from sims.observer import MESSAGE, PACKET, Observer
 from swarm.core.effects import Effect, ExecutorTask, SendMessage
@@ -19,16 +18,16 @@ class Unwrapping(Observer):
     """Passes everything on to checkers, and what is inside the frames of relays besides.
 
     Args:
-        cluster: whose hosts are looked up.
         checkers: see everything, in this order.
     """
 
-    def __init__(self, cluster: Cluster, checkers: list[Checker]) -> None:
-        self._cluster: Final = cluster
+    def __init__(self, checkers: list[Checker]) -> None:
         self._checkers: Final = checkers
+        self._hosts: dict[bytes, Host] = {}
 
     def on_boot(self, host: Host, now: float) -> None:
         """See Observer."""
+        self._hosts[host.node_id] = host
         for checker in self._checkers:
             checker.on_boot(host, now)
 
@@ -44,7 +43,8 @@ class Unwrapping(Observer):
         if kind_of(payload) == _CARRIERS.get(kind):
             inner = read(payload).body[0]
             sender = read(inner).sender
-            origin = self._host_of(sender)
+            # Who gave it to the relay may have another identity by now.
+            origin = self._hosts.get(sender)
             if origin is not None and sender != host.node_id:
                 for checker in self._checkers:
                     checker.on_input(host, kind, origin.index, inner, now)
@@ -77,12 +77,6 @@ class Unwrapping(Observer):
         """See Observer."""
         for checker in self._checkers:
             checker.on_task(host, task, begin_s, end_s, how)
-
-    def _host_of(self, identity: bytes) -> Host | None:
-        for host in self._cluster.hosts:
-            if host.node_id == identity:
-                return host
-        return None
 
 
 def _parts(effect: Effect) -> list[Effect]:

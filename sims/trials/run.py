@@ -112,7 +112,7 @@ class Trial:
             self.checkers.append(MinorityChecker(self.truth))
             self.checkers.append(ConfigurationChecker(self.truth))
         self.cluster.observers.append(self.truth)
-        self.cluster.observers.append(Unwrapping(self.cluster, self.checkers))
+        self.cluster.observers.append(Unwrapping(self.checkers))
         self.stage: Final = Stage(self.cluster, self.truth, self.records)
         self.clients: Final[list[tuple[JobPlan, SimulatedClient]]] = []
         self.was_calm = False

@@ -7,7 +7,8 @@ inputs so costs one turn. Nothing between an input and its effects awaits, hence
 
 The barrier: behind a durable `Persist` effects wait until a worker thread has synced it. Inputs go on being
 accepted; what they cause queues up behind. All rows that wait are committed together (a row may be written
-before a packet that stands in front of it: a crash between the two looks like a lost packet). A commit that
+before a packet that stands in front of it: a crash between the two looks like a lost packet). Behind a commit
+that takes longer than `HELD_OUTPUT_S` no deadline is handled, and datagrams are given up. A commit that
 fails is tried again for a while; then the driver raises, because a node that cannot remember what it promised
 must not go on: the daemon stands aside until :meth:`Driver.wait_writable` returns. Nothing that stood behind
 the rows has left the node by then.
@@ -46,6 +47,7 @@ from swarm.daemon.logs import Log
 from swarm.daemon.node_face import NodeFace
 from swarm.daemon.recorder import Recorder
 from swarm.daemon.storage import Journal, Write
+from swarm.node_config import HELD_OUTPUT_S
 
 LONGEST_WAIT_S: Final = 1.0
 """The node's clock is read at least so often, so that a sleep of the machine is noticed soon after it."""
@@ -141,6 +143,7 @@ class Driver:
         self._has_input = False
         self._batch: list[Write] = []
         self._waiting: list[Effect] = []
+        self._blocked_at = 0.0
         self._is_blocked = False
         self._commit_wanted = trio.Event()
         self._durable_wanted = trio.Event()
@@ -164,7 +167,8 @@ class Driver:
             task_status.started()
             while True:
                 now = self._turn()
-                wait_s = min(max(self._node.next_deadline() - now, 0.0), LONGEST_WAIT_S)
+                due_s = LONGEST_WAIT_S if self._is_held() else self._node.next_deadline() - now
+                wait_s = min(max(due_s, 0.0), LONGEST_WAIT_S)
                 with trio.CancelScope(deadline=trio.current_time() + wait_s):
                     await self._wait_for_input()
 
@@ -304,11 +308,15 @@ class Driver:
         if self._recorder is not None:
             self._recorder.record(method, arguments, now)
         self._counts["inputs"] += 1
+        self._wake()
+        return now
+
+    def _wake(self) -> None:
+        """Let the driver take a turn."""
         self._has_input = True
         if self._parked is not None:
             task, self._parked = self._parked, None
             trio.lowlevel.reschedule(task)
-        return now
 
     def _read_clock(self) -> float:
         now, gap_s = self._watch.read()
@@ -324,7 +332,7 @@ class Driver:
     def _turn(self) -> float:
         now = self._read_clock()
         self._counts["turns"] += 1
-        if self._node.next_deadline() <= now:
+        if self._node.next_deadline() <= now and not self._is_held():
             if self._recorder is not None:
                 self._recorder.record("handle_deadline", (), now)
             self._node.handle_deadline(now)
@@ -344,6 +352,10 @@ class Driver:
             await trio.lowlevel.checkpoint()
         self._has_input = False
 
+    def _is_held(self) -> bool:
+        """Return whether effects wait for the disk for so long that deadlines wait, too."""
+        return self._is_blocked and trio.current_time() - self._blocked_at >= HELD_OUTPUT_S
+
     def _pump(self) -> None:
         """Take the node's effects and perform them, or queue them behind a commit."""
         effects = self._node.take_effects()
@@ -362,7 +374,7 @@ class Driver:
         for index, effect in enumerate(effects):
             if isinstance(effect, Persist) and effect.durable:
                 self._waiting = effects[index:]
-                self._is_blocked = True
+                self._is_blocked, self._blocked_at = True, trio.current_time()
                 self._commit_wanted.set()
                 self._durable_wanted.set()
                 return
@@ -446,10 +458,14 @@ class Driver:
         if not was_blocked:
             return
         queued, self._waiting = self._waiting, []
+        if self._is_held():
+            behind = [effect for effect in behind if not isinstance(effect, (SendPacket, SendHello))]
+            queued = [effect for effect in queued if not isinstance(effect, (SendPacket, SendHello))]
         self._is_blocked = False
         for effect in behind:
             self._perform(effect)
         self._perform_until_durable(queued)
+        self._wake()
 
     async def _commit_patiently(self, commit: Callable[[], None]) -> None:
         give_up = trio.current_time() + COMMIT_PATIENCE_S

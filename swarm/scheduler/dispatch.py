@@ -241,7 +241,10 @@ class Dispatcher:
     def cancel(self, job: Job, index: int, attempt: int, node: NodeId) -> None:
         """Tell a node that an attempt is of no use."""
         self.end_attempt(node, (job.job, index, attempt))
-        if node in self.workers:
+        worker = self.workers.get(node)
+        if worker is not None:
+            if not worker.has_reported:
+                worker.cancelled[(job.job, index, attempt)] = True
             self._cancel.setdefault(node, []).append([job.job, index, attempt])
 
     def cancel_stopped(self, job: Job) -> None:

@@ -68,8 +68,9 @@ def adopt_found(
     """Adopt the rows about a job; return those about tasks and results that are not known yet.
 
     Rows of nodes that are gone are dropped, and so are attempts that have ended since, as the facts say. An
-    attempt of a task that needs no run any more is cancelled; a copy that nobody
-    needs any more is dropped; one with another digest than the winner's goes with its job.
+    attempt of a task that needs no run any more is cancelled, and so is, once more, one that was cancelled
+    after its node had made the report; a copy that nobody needs any more is dropped; one with another digest
+    than the winner's goes with its job.
 
     Args:
         job: what they are about.
@@ -102,7 +103,8 @@ def _adopt_attempt(job: Job, row: Found, dispatcher: Dispatcher) -> None:
     worker = dispatcher.workers[row.node]
     if task.running.get(row.attempt) == row.node:
         return
-    if task.is_final() or row.attempt in task.running or task.state == ASSIGNED:
+    is_needed = not task.is_final() and row.attempt not in task.running and task.state != ASSIGNED
+    if not is_needed or row.key() in worker.cancelled:
         # Whatever becomes of the task, this number is taken.
         task.attempts = max(task.attempts, row.attempt)
         dispatcher.cancel(job, row.task, row.attempt, row.node)

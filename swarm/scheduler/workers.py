@@ -38,6 +38,7 @@ class Worker:
         reports_from: the first question whose answer counts: since then nothing was ordered and no stream
             broke; 0 for the next one.
         report_request: the last question.
+        cancelled: attempts that were cancelled while its report was awaited, which may still name them.
         asked_at: when it was asked.
         ask_at: when it is asked again, while it has not reported.
         is_draining: whether it is about to leave.
@@ -70,6 +71,7 @@ class Worker:
         self.silent_since = 0.0
         self.reports_from = 0
         self.report_request = 0
+        self.cancelled: dict[AttemptKey, bool] = {}
         self.asked_at = 0.0
         self.ask_at = 0.0
         self.is_draining = False
@@ -129,6 +131,7 @@ class Worker:
         again_at = now + LINK_PAUSE_S
         if self.has_reported:
             self.silent_since = now
+            self.cancelled = {}
         else:
             again_at = min(self.ask_at, max(again_at, self.asked_at + ASK_FIRST_S))
         self.has_reported = False

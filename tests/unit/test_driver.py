@@ -29,6 +29,7 @@ from swarm.core.errors import StorageError
 from swarm.daemon import driver as driver_module
 from swarm.daemon.recorder import Recorder, read_recording
 from swarm.daemon.storage import Write
+from swarm.node_config import HELD_OUTPUT_S
 from tests.daemon_bench import HERE, NAME, PEER, Bench, NotedWorld, play, settle
 
 
@@ -193,6 +194,31 @@ def test_effects_behind_a_durable_row_wait_for_it(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_behind_a_slow_disk_nothing_is_due_and_old_datagrams_are_given_up(tmp_path: Path) -> None:
+    """What the node asked was not asked yet: who seems silent was never spoken to."""
+
+    async def scenario(bench: Bench) -> None:
+        gate = bench.journal.gate = trio.Event()
+        start = bench.clock.now()
+        bench.node.deadline_step = 0.4
+        bench.node.deadline = start + 0.4
+        bench.poke(row(b"a", True), packet(1), SendHello(b"2"), SendMessage(PEER, [HERE], b"3"))
+        await trio.sleep(HELD_OUTPUT_S + 3.0)
+        bench.poke(packet(4), SendMessage(PEER, [HERE], b"5"))
+        await settle()
+        times = [call[1] for call in bench.node.calls if call[0] == "handle_deadline"]
+        assert times == pytest.approx([start + 0.4, start + 0.8]), "for a moment it goes on"
+        assert bench.node.calls[-1][0] == "receive_packet", "inputs are accepted all the time"
+        freed = bench.clock.now()
+        gate.set()
+        await settle()
+        assert sent(bench) == [b"3", b"5"]
+        times = [call[1] for call in bench.node.calls if call[0] == "handle_deadline"]
+        assert times[2] == pytest.approx(freed, abs=0.1)
+
+    play(tmp_path, scenario)
+
+
 def test_rows_that_wait_share_one_commit(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         gate = bench.journal.gate = trio.Event()
@@ -270,7 +296,7 @@ def test_rows_waiting_at_the_end_are_written(tmp_path: Path) -> None:
 def test_a_failing_disk_holds_everything_back_until_it_recovers(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         bench.journal.failures = 3
-        bench.poke(row(b"a", True), packet(1))
+        bench.poke(row(b"a", True), SendMessage(PEER, [HERE], b"1"))
         await trio.sleep(0.6)
         assert sent(bench) == []
         assert bench.driver.statistics()["journal_error"] == "no space left for the journal"

@@ -67,6 +67,23 @@ def test_an_attempt_of_a_task_whose_result_may_be_lost_waits() -> None:
     assert build.task(1).running == {1: ONE}
 
 
+@pytest.mark.parametrize("has_reported", [False, True])
+def test_what_was_cancelled_while_the_report_was_on_its_way_is_not_adopted(has_reported: bool) -> None:
+    """The report was made before the cancel came, and nothing is heard of the attempt any more."""
+    build = JobBuilder(bag(1))
+    dispatcher = Dispatcher(SchedulerConfig())
+    worker = dispatcher.update_worker(ONE, facts_of())
+    worker.has_reported = has_reported
+    dispatcher.cancel(build.job, 0, 1, ONE)
+    adopt_found(build.job, [attempt(0)], {}, dispatcher, False)
+    build.check()
+    assert build.states() == ["running" if has_reported else "ready"]
+    assert build.task(0).attempts == 1, "its number is taken"
+    worker.has_reported = True
+    worker.lose_stream(0.0)
+    assert worker.cancelled == {}
+
+
 def test_an_attempt_that_ended_is_not_adopted() -> None:
     build = JobBuilder(bag(1))
     left, _ = adopt(build, attempt(0), facts=True)
