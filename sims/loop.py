@@ -301,8 +301,6 @@ class Loop(Carrier, ABC):
         for observer in self.observers:
             observer.on_synced(host, now)
         waiting = host.waiting
-        if host.is_held(now):
-            waiting = [effect for effect in waiting if not isinstance(effect, (SendPacket, SendHello))]
         host.is_blocked = False
         host.waiting = []
         self._perform(host, waiting)

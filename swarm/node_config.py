@@ -17,7 +17,7 @@ from swarm.scheduler.config import SchedulerConfig
 
 HELD_OUTPUT_S: Final = 1.0
 """A node whose effects wait for its disk for longer is not told of its deadlines until they are performed:
-what it asked was not asked yet, so silence says nothing. Datagrams among them are too old to be sent then."""
+what it asked was not asked yet, so silence says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

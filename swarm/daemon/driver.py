@@ -8,7 +8,7 @@ inputs so costs one turn. Nothing between an input and its effects awaits, hence
 The barrier: behind a durable `Persist` effects wait until a worker thread has synced it. Inputs go on being
 accepted; what they cause queues up behind. All rows that wait are committed together (a row may be written
 before a packet that stands in front of it: a crash between the two looks like a lost packet). Behind a commit
-that takes longer than `HELD_OUTPUT_S` no deadline is handled, and datagrams are given up. A commit that
+that takes longer than `HELD_OUTPUT_S` no deadline is handled. A commit that
 fails is tried again for a while; then the driver raises, because a node that cannot remember what it promised
 must not go on: the daemon stands aside until :meth:`Driver.wait_writable` returns. Nothing that stood behind
 the rows has left the node by then.
@@ -458,9 +458,6 @@ class Driver:
         if not was_blocked:
             return
         queued, self._waiting = self._waiting, []
-        if self._is_held():
-            behind = [effect for effect in behind if not isinstance(effect, (SendPacket, SendHello))]
-            queued = [effect for effect in queued if not isinstance(effect, (SendPacket, SendHello))]
         self._is_blocked = False
         for effect in behind:
             self._perform(effect)
