@@ -186,20 +186,11 @@ def test_who_does_not_confirm_is_replaced_and_asked_again_later() -> None:
     assert first in asked(env)
 
 
-def test_a_copy_that_went_with_a_stream_is_sent_again() -> None:
+@pytest.mark.parametrize("unconfirmed_s", [0.1, 3 * CONFIG.record_retry_s + 1.0])
+def test_a_copy_that_went_with_a_stream_is_sent_again_at_once(unconfirmed_s: float) -> None:
+    """Also to who was about to be left alone for a while, because it did not confirm."""
     env = leader(3, ONE)
-    env.wait(DELAY_S + 0.1)
-    assert asked(env) == [TWO]
-    env.core.on_link_lost(TWO, env.now)
-    env.wait(0.5)
-    env.report(TWO)
-    env.wait(DELAY_S + 0.1)
-    assert asked(env) == [TWO]
-
-
-def test_who_did_not_confirm_before_its_stream_broke_is_asked_again_at_once() -> None:
-    env = leader(3, ONE)
-    env.wait(DELAY_S + 3 * CONFIG.record_retry_s + 1.0)
+    env.wait(DELAY_S + unconfirmed_s)
     assert asked(env) == [TWO]
     env.core.on_link_lost(TWO, env.now)
     env.wait(0.5)

@@ -14,29 +14,13 @@ from sims.model.leading import LeadingMistakes, check_leading
 from sims.model.merging import all_facts, check_merging
 from sims.model.mistakes import PLANTED, Planted, find
 from sims.model.rules import FOLLOWER, GRANT, LEADER, Local, Mistakes, Rules
+from tests.unit.sims.model_states import reached
 
 A, B = 0, 1
 ONE_A, ONE_B = 3, 4
 BOTH = 0b011
 QUICK = [planted for planted in PLANTED if planted.nodes == NODES]
 """`make model` tries the others, too: four nodes have many more states."""
-
-
-def reached(model: ElectionModel) -> set[int]:
-    """All states of a small model."""
-    seen = {model.start()}
-    level = [model.start()]
-    while level:
-        following: list[int] = []
-        for state in level:
-            found: list[int] = []
-            assert not model.successors(state, found)
-            for after in found:
-                if after not in seen:
-                    seen.add(after)
-                    following.append(after)
-        level = following
-    return seen
 
 
 def test_no_state_of_a_first_election_breaks_an_invariant() -> None:

@@ -16,29 +16,13 @@ from sims.model.strict_rules import (
     StrictRules,
     Voters,
 )
+from tests.unit.sims.model_states import reached
 
 A, B, C = 0, 1, 2
 ONE_A, ONE_B, ONE_C, TWO_A = 3, 4, 5, 6
 THREE = Voters(0, 1, ((A, 1), (B, 1), (C, 1)))
 ALONE = Voters(0, 1, ((A, 1),))
 RULES = StrictRules(3)
-
-
-def reached(model: StrictModel) -> set[int]:
-    """All states of a small model."""
-    seen = {model.start()}
-    level = [model.start()]
-    while level:
-        following: list[int] = []
-        for state in level:
-            found: list[int] = []
-            assert not model.successors(state, found)
-            for after in found:
-                if after not in seen:
-                    seen.add(after)
-                    following.append(after)
-        level = following
-    return seen
 
 
 def leader_of(voters: Voters) -> StrictLocal:
