@@ -116,7 +116,7 @@ def shrink_scenario(
 def _changed(scenario: Scenario, **values: object) -> Scenario | None:
     """Return a scenario with other values, None when they contradict the rest."""
     try:
-        return replace(scenario, **values)  # type: ignore[arg-type] # by name
+        return replace(scenario, **values)  # type: ignore[arg-type]  # fields by their names
     except ScenarioError:
         return None
 

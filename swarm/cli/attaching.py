@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from swarm.cli.following import ASK_TIMEOUT_S, follow_job, show_end, write_stream
+from swarm.cli.following import ASK_TIMEOUT_S, follow_job, output_writer, show_end
 from swarm.cli.results import fetch_results, output_option
 from swarm.cli.shared import connect, json_option, mesh_options
 
@@ -24,12 +24,8 @@ def attach_command(identity: str, output: Path | None, home: Path | None, mesh: 
     What its tasks printed so far, as far as the mesh keeps it, and what they print from now on appears here.
     An interrupt leaves the job again. The exit code is 1 when the job failed.
     """
-
-    def on_output(_task: int, _attempt: int, stream: int, data: bytes) -> None:
-        write_stream(2 if as_json else stream, data)
-
     with connect(home, mesh, "swarm attach") as opened:
-        job = follow_job(opened, identity, on_output)
+        job = follow_job(opened, identity, output_writer(as_json))
         # The end of the job may be told before the last output: what was not handed on yet comes now.
         printed = opened.call("logs", {"job": identity}, ASK_TIMEOUT_S)
         job.on_output_rows([[row[key] for key in OUTPUT_KEYS] for row in printed])

@@ -41,6 +41,26 @@ def follow_job(opened: Mesh, identity: str, on_output: Callable[[int, int, int, 
     return job
 
 
+def output_writer(as_json: bool) -> Callable[[int, int, int, bytes], None]:
+    """Return what writes output of tasks: to our own stream of the same kind, or to stderr beside JSON."""
+
+    def write(_task: int, _attempt: int, stream: int, data: bytes) -> None:
+        write_stream(2 if as_json else stream, data)
+
+    return write
+
+
+def show_left(job: ClientJob, task_count: int, as_json: bool) -> None:
+    """Name a job that was submitted and is left to the mesh."""
+    from swarm.core.ids import short
+
+    if as_json:
+        tasks = {"total": task_count, "done": 0, "failed": 0}
+        print_json({"job": short(job.job), "state": job.state, "tasks": tasks, "attempts": 0, "wall_s": 0.0})
+    else:
+        click.echo(short(job.job))
+
+
 def end_of(job: ClientJob) -> dict[str, object]:
     """Return how a job ended, for JSON."""
     from swarm.core.ids import short

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swarm.cli.following import ASK_TIMEOUT_S, show_end, write_stream
+from swarm.cli.following import ASK_TIMEOUT_S, output_writer, show_end, show_left
 from swarm.cli.results import fetch_results, output_option
-from swarm.cli.shared import connect, json_option, mesh_options, print_json
+from swarm.cli.shared import connect, json_option, mesh_options
 
 if TYPE_CHECKING:
     from swarm.client.job import ClientJob
@@ -32,22 +32,15 @@ def retry_command(
     """
     from swarm.core.ids import short
 
-    def on_output(_task: int, _attempt: int, stream: int, data: bytes) -> None:
-        write_stream(2 if as_json else stream, data)
-
     with connect(home, mesh, "swarm retry") as opened:
         job, again, total = _again(opened, identity)
         if not as_json:
             click.echo(f"swarm: job {short(job.job)} runs {again} of {total} tasks again", err=True)
-        job.on_output.append(on_output)
+        job.on_output.append(output_writer(as_json))
         opened.start_job(job, with_output=is_attached)
         if not is_attached:
             opened.wait_accepted(job)
-            if as_json:
-                tasks = {"total": again, "done": 0, "failed": 0}
-                print_json({"job": short(job.job), "state": job.state, "tasks": tasks})
-            else:
-                click.echo(short(job.job))
+            show_left(job, again, as_json)
             return 0
         opened.follow(job)
         rows = fetch_results(opened, short(job.job), ASK_TIMEOUT_S)[1] if job.state == "done" else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarm.cli.following import end_of, exit_code, say_why_not_done, write_stream
+from swarm.cli.following import end_of, exit_code, output_writer, say_why_not_done, show_left
 from swarm.cli.results import load_bytes, output_option, save_results, text_of
 from swarm.cli.shared import connect, json_option, mesh_options, print_json, to_json
 
@@ -73,14 +73,11 @@ def submit_command(
         kept = submission.fill(job)
         if word:
             job.rename(_identity(word, job))
-        if not as_json:
-            job.on_output.append(lambda _task, _attempt, stream, data: write_stream(stream, data))
-        else:
-            job.on_output.append(lambda _task, _attempt, _stream, data: write_stream(2, data))
+        job.on_output.append(output_writer(as_json))
         opened.start_job(job, with_output=is_attached)
         if not is_attached:
             opened.wait_accepted(job)
-            _report_detached(job, as_json)
+            show_left(job, job.builder.task_count(), as_json)
             return 0
         try:
             _wait(opened, job, kept)
@@ -193,16 +190,6 @@ def _results(
     if output is not None:
         save_results(rows, output)
     return values
-
-
-def _report_detached(job: ClientJob, as_json: bool) -> None:
-    from swarm.core.ids import short
-
-    if as_json:
-        tasks = {"total": job.builder.task_count(), "done": 0, "failed": 0}
-        print_json({"job": short(job.job), "state": job.state, "tasks": tasks, "attempts": 0, "wall_s": 0.0})
-    else:
-        click.echo(short(job.job))
 
 
 def _report(job: ClientJob, results: dict[str, object], wall_s: float, as_json: bool, is_script: bool) -> int:

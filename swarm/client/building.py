@@ -220,7 +220,7 @@ class JobBuilder:
         """Return (task, output) that a reference stands for, adding tasks not submitted yet; or its data.
 
         Raises:
-            GraphError: a future of another job, or a placeholder outside its graph.
+            GraphError: a future of another job, or a `result_of` outside its graph.
         """
         if isinstance(reference, BaseFuture):
             if reference.job in self._older:

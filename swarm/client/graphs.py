@@ -4,7 +4,7 @@ What a node of a graph does is said by its attributes: "task" (from :func:`swarm
 :func:`swarm.program`, or a callable), or "command" / "call" as in workflow files, or the durations and
 sizes of a swarm-graph, which is replayed: each task sleeps and makes as many bytes.
 
-How results flow: a placeholder :func:`swarm.result_of` says where the result of a node goes. For a node
+How results flow: a reference :func:`swarm.result_of` says where the result of a node goes. For a node
 with a "task" attribute, the results of all other predecessors are appended to its positional arguments,
 in the order of the edges; an edge with the attribute ``order_only=True`` is only waited for. In workflows
 every value is placed by name, and `needs` is only waited for.
@@ -185,7 +185,7 @@ def _of_object(
 ) -> Task | Program:
     work = graph_task.attributes["task"]
     if isinstance(work, (Task, Program)):
-        unknown = [item.node for item in _placeholders(work) if item.node not in needs]
+        unknown = [item.node for item in _references(work) if item.node not in needs]
         if unknown:
             raise GraphError(
                 f"it uses the result of {unknown[0]!r} and no edge comes from there; add that edge"
@@ -196,7 +196,7 @@ def _of_object(
         work = work() if isinstance(work, RemoteFunction) else task_of(work, (), {}, dict(defaults))
     if not isinstance(work, Task):
         raise GraphError(f"its attribute 'task' is {work!r}; it is made by swarm.task(…) or swarm.program(…)")
-    placed = {item.node for item in _placeholders(work)}
+    placed = {item.node for item in _references(work)}
     appended = [
         result_of(need)
         for need in needs
@@ -268,7 +268,7 @@ def import_function(text: str, folder: Path) -> Any:
 
 
 def _placed(value: object) -> object:
-    """Return an argument of a workflow with every ``{"task": id}`` replaced by a placeholder."""
+    """Return an argument of a workflow with every ``{"task": id}`` replaced by a reference."""
     if isinstance(value, Mapping):
         if "task" in value and set(value) <= {"task", "output"}:
             return result_of(str(value["task"]), str(value.get("output", "")))
@@ -278,7 +278,7 @@ def _placed(value: object) -> object:
     return value
 
 
-def _placeholders(work: Task | Program) -> list[ResultOf]:
+def _references(work: Task | Program) -> list[ResultOf]:
     found: list[ResultOf] = []
     if isinstance(work, Program):
         stack: list[object] = [*work.argv, *work.inputs.values(), work.stdin]

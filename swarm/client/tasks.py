@@ -30,7 +30,7 @@ class Task(Reference):
 
     Attributes:
         function: what is called on a node.
-        args, kwargs: its arguments, with tasks, futures and placeholders anywhere inside.
+        args, kwargs: its arguments, with tasks, futures and references anywhere inside.
         options: what it asks for.
         name: for people.
         output_count: more than 1 when the function returns that many values, each a future of its own.
@@ -235,7 +235,7 @@ def _content(value: bytes | str | Reference, what: str) -> bytes | Reference:
 
 
 def result_of(node: Hashable, output: str = "") -> ResultOf:
-    """Return a placeholder for the result of another node of the same graph.
+    """Return a reference to the result of another node of the same graph.
 
     Args:
         node: its key in the graph.

@@ -137,7 +137,7 @@ def load_settings(
     """Return the settings of a start.
 
     Args:
-        options: what was asked for now; wins.
+        options: what this start was asked for; wins.
         environment: variables ``SWARM_NAME`` and so on; lists separated by commas, switches 1 or 0.
         file: swarm.toml; it may be missing.
         store: where objects will be kept, for the default of `disk`.

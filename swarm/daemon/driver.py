@@ -458,11 +458,13 @@ class Driver:
         if not was_blocked:
             return
         queued, self._waiting = self._waiting, []
+        was_held = self._is_held()
         self._is_blocked = False
         for effect in behind:
             self._perform(effect)
         self._perform_until_durable(queued)
-        self._wake()
+        if was_held:
+            self._wake()
 
     async def _commit_patiently(self, commit: Callable[[], None]) -> None:
         give_up = trio.current_time() + COMMIT_PATIENCE_S

@@ -243,9 +243,9 @@ def _is_charging(statuses: Sequence[str], mains: Sequence[bool]) -> bool | None:
 def _level(supply: Path) -> float | None:
     """Return the charge of a battery in percent, None when it does not say or says 0."""
     level = _number(supply / "capacity")
-    for now, full in (("energy_now", "energy_full"), ("charge_now", "charge_full")):
+    for left, full in (("energy_now", "energy_full"), ("charge_now", "charge_full")):
         if level is None or level <= 0:
-            present, whole = _number(supply / now), _number(supply / full)
+            present, whole = _number(supply / left), _number(supply / full)
             if present is not None and whole is not None and whole > 0:
                 level = min(100.0, 100.0 * present / whole)
     return level if level is not None and 0 < level <= 100 else None

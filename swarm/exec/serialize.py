@@ -39,7 +39,7 @@ _own_folder: list[str] = []
 
 
 class Reference:
-    """Something that stands for the result of a task: futures, tasks not yet submitted, placeholders.
+    """Something that stands for the result of a task: futures, tasks not yet submitted, nodes of a graph.
 
     Refuses to be pickled, which is how :func:`dump_plain_call` notices that there is one.
     """

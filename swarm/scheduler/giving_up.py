@@ -57,7 +57,7 @@ class GivingUp:
         return digest
 
     def answer(self, job: JobId, record: JobRecord | None, digest: bytes, now: float) -> bool:
-        """Return whether this node has on its disk what another one asks about, and keeps it for now."""
+        """Return whether this node has on its disk what another one asks about, and pledge to keep it."""
         self._expire(now)
         if record is None or job in self._open or len(record.kept) < len(record.parts):
             return False

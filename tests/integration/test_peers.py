@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from swarm.net.invitation import new_secret
 from swarm.net.keys import ALPN_SWARM
 from swarm.net.peers import PeerLinks
 from swarm.net.sockets import open_sockets
-from tests.integration.mesh_sockets import stations, until
+from tests.integration.mesh_sockets import Station, stations, until
 
 
 async def _exchange(path: Path) -> None:
@@ -188,10 +189,15 @@ def test_a_reset_is_no_evidence(tmp_path: Path) -> None:
     trio.run(_reset, tmp_path)
 
 
+def _newcomer(station: Station) -> tuple[NodeKey, ssl.SSLContext]:
+    """A node that the station has not met, and what it dials with."""
+    key = NodeKey.generate()
+    return key, station.keys.node_credentials(key).client_context(ALPN_SWARM)
+
+
 async def _half_a_frame(path: Path) -> None:
     async with stations(path, 1) as (a,):
-        key = NodeKey.generate()
-        context = a.keys.node_credentials(key).client_context(ALPN_SWARM)
+        key, context = _newcomer(a)
         websocket, _ = await dial(a.address, context, "/peer", boot=b"1")
         await websocket.send_batch([b"hello"])
         await until(lambda: a.messages)
@@ -211,8 +217,7 @@ def test_who_cannot_say_goodbye_any_more_is_not_taken_for_dead(tmp_path: Path) -
 
 async def _new_boot(path: Path) -> None:
     async with stations(path, 1) as (a,):
-        key = NodeKey.generate()
-        context = a.keys.node_credentials(key).client_context(ALPN_SWARM)
+        key, context = _newcomer(a)
         first, _ = await dial(a.address, context, "/peer", boot=b"1")
         await first.send_batch([b"from the first life"])
         await until(lambda: a.messages)

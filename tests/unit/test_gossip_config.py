@@ -51,4 +51,4 @@ def test_nonsense_is_refused(field: str, value: object) -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
-        GossipConfig().probe_interval_s = 2.0  # type: ignore[misc]  # frozen
+        GossipConfig().probe_interval_s = 2.0  # type: ignore[misc]  # it is frozen, which is the test
