@@ -67,8 +67,7 @@ def _without_quarantined(task: Task, workers: list[Worker]) -> list[Worker]:
 def _has_fitting(workers: list[Worker], options: TaskOptions) -> bool:
     """Return whether one of these is there, fits, and is not quarantined."""
     for worker in workers:
-        is_there = worker.has_reported and not worker.is_draining
-        if is_there and not worker.quarantine and not worker.why_unfit(options):
+        if not worker.quarantine and worker.could_run(options):
             return True
     return False
 
@@ -102,7 +101,7 @@ def reachable_workers(task: Task, workers: list[Worker]) -> list[Worker]:
     options = task.spec.options
     others = [worker for worker in workers if worker.node not in avoided]
     for worker in others:
-        if worker.has_reported and not worker.is_draining and not worker.why_unfit(options):
+        if worker.could_run(options):
             return others
     return workers
 
@@ -116,7 +115,7 @@ def _without_cut_off(job: Job, task: Task, workers: list[Worker], now: float) ->
         return workers
     connected = [worker for worker in workers if not _is_cut_off(job, task, worker, now)]
     for worker in connected:
-        if worker.has_reported and not worker.is_draining and not worker.why_unfit(task.spec.options):
+        if worker.could_run(task.spec.options):
             return connected
     return workers
 

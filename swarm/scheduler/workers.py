@@ -156,6 +156,10 @@ class Worker:
                 return f"it has no tag {tag}"
         return ""
 
+    def could_run(self, options: TaskOptions) -> bool:
+        """Return whether it is there, stays, and fits a task with these options."""
+        return self.has_reported and not self.is_draining and not self.why_unfit(options)
+
     def takes(self, can_be_retried: bool) -> bool:
         """Return whether a task may be given to it as far as quarantine goes; a probe may fail."""
         return not self.quarantine or (self.is_probed and can_be_retried and not self.given)
